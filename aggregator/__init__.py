@@ -1,0 +1,1 @@
+"""The daemons of regional and global committees."""

@@ -1,0 +1,1 @@
+"""The only door to a chain: client, contracts, events, errors, devnet."""

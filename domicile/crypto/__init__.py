@@ -1,0 +1,1 @@
+"""Key cards and sealed payloads."""

@@ -1,0 +1,89 @@
+"""The error tree, branching by who can act.
+
+::
+
+    DomicileError
+    ├── ConfigurationError      the operator: a file, key or argument is wrong          exit 2
+    ├── Refused                 the contract refused; `reason` names why                exit 3
+    │   └── one class an ABI error, in domicile.chain.errors
+    ├── PeerError               another party sent something that does not hold         exit 4
+    │   ├── SealError           a sealed payload cannot be opened here, `reason` says why
+    │   ├── UpdateError         an update is malformed, not finite or too large
+    │   └── LineageError        the record on chain or in a store does not add up
+    ├── Fault                   an outside system failed; trying again may help         exit 5
+    │   ├── ChainFault
+    │   └── StoreFault
+    │       ├── BlockMissing    nobody has the block
+    │       └── BlockCorrupt    somebody answered with other bytes
+    └── Interrupted             asked to stop                                           exit 130
+
+Anything else that escapes is our bug: exit 70, with a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DomicileError(Exception):
+    """Base of all errors that a user may see; the message names the cause and the mend."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class ConfigurationError(DomicileError):
+    """A file, key or argument is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class Refused(DomicileError):
+    """A contract refused an action; subclasses carry the arguments of the ABI error."""
+
+    exit_code = 3
+
+
+class PeerError(DomicileError):
+    """Another party sent something that does not hold."""
+
+    exit_code = 4
+
+
+class SealError(PeerError):
+    """A sealed payload cannot be opened here."""
+
+
+class UpdateError(PeerError):
+    """An update is malformed, not finite or too large."""
+
+
+class LineageError(PeerError):
+    """The record on chain or in a store does not add up."""
+
+
+class Fault(DomicileError):
+    """An outside system failed; trying again may help."""
+
+    exit_code = 5
+
+
+class ChainFault(Fault):
+    """The endpoint cannot be reached, answered with an error, or is another chain."""
+
+
+class StoreFault(Fault):
+    """A store cannot be reached or failed."""
+
+
+class BlockMissing(StoreFault):
+    """A block of a payload is not in the store."""
+
+
+class BlockCorrupt(StoreFault):
+    """A store answered with other bytes than were asked for."""
+
+
+class Interrupted(DomicileError):
+    """A signal asked the process to stop."""
+
+    exit_code = 130

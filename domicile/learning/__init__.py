@@ -1,0 +1,1 @@
+"""Tasks, local training, updates and merging, in torch."""

@@ -1,0 +1,1 @@
+"""Pure rules: no I/O, clock, torch or web3. The contracts' twin."""

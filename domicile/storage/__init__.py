@@ -1,0 +1,1 @@
+"""The only door to IPFS: blocks, files, region and border stores."""
