@@ -1,0 +1,1 @@
+"""What a finished job is told by: as data, on screen and as a page."""

@@ -1,0 +1,144 @@
+"""The report as data (``--json``): version 1, documented in ``docs/report-format.md``.
+
+Times are seconds since the job was created on the chain's clock unless a name says otherwise; digests are
+hexadecimal with ``0x``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+REPORT_VERSION: Literal["1"] = "1"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Metrics(_Record):
+    """Figures of one model on one held-out part; ``None`` where the task or the split has no such figure."""
+
+    loss: float
+    accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    auc: float | None = None
+    rmse: float | None = None
+    mae: float | None = None
+    r2: float | None = None
+
+
+class NodeMetrics(_Record):
+    """The final global model, a model trained on this node alone and one trained on all data pooled.
+
+    The last two take as many gradient steps as the node took in the job. A pooled model exists only in the sandbox,
+    where all data lies on one machine.
+    """
+
+    global_: Metrics | None
+    local: Metrics | None
+    pooled: Metrics | None
+
+
+class NodeRecord(_Record):
+    name: str
+    jurisdiction: str
+    shard: str
+    num_train: int
+    num_test: int
+    num_steps: int
+    metrics: NodeMetrics
+
+
+class RegionalRound(_Record):
+    """One regional round of one shard. ``loss`` is the validation loss of the model that the round started from."""
+
+    shard: str
+    global_round: int
+    regional_round: int
+    opened_s: int
+    accepted_s: int | None
+    members: int
+    committed: list[str]
+    excluded: dict[str, str]
+    contributors: int | None
+    loss: float | None
+    model: str | None
+
+
+class GlobalRound(_Record):
+    """One global round. Figures are means over the held-out parts of all reported regions, weighted by rows."""
+
+    global_round: int
+    opened_s: int
+    accepted_s: int | None
+    reported: list[str]
+    stalled: dict[str, str]
+    excluded: dict[str, str]
+    model: str | None
+    test_loss: float | None
+    test_accuracy: float | None
+
+
+class ExportRecord(_Record):
+    """One crossing of a border: a line of the public export ledger."""
+
+    from_: str
+    to: str
+    global_round: int
+    contributors: int
+    digest: str
+    model: str
+    at_s: int
+
+
+class RefusalRecord(_Record):
+    node: str
+    action: str
+    reason: str
+
+
+class GasRecord(_Record):
+    action: str
+    num: int
+    median: int
+    total: int
+
+
+class ByteRecord(_Record):
+    """Sealed payload bytes: all, those that stayed in their region, and those that crossed to the border store."""
+
+    sealed: int
+    kept_in_region: int
+    exported: int
+
+
+class LineageRecord(_Record):
+    verified: bool
+    checks: int
+    problems: list[str]
+
+
+class JobRecord(_Record):
+    id: int
+    name: str
+    task: str
+    phase: str
+    num_parameters: int
+    sensitivity: str
+    model: str | None
+
+
+class Report(_Record):
+    version: Literal["1"] = REPORT_VERSION
+    job: JobRecord
+    nodes: list[NodeRecord]
+    rounds: list[GlobalRound]
+    regional_rounds: list[RegionalRound]
+    exports: list[ExportRecord]
+    refusals: list[RefusalRecord]
+    gas: list[GasRecord]
+    bytes: ByteRecord
+    seconds: float
+    lineage: LineageRecord
