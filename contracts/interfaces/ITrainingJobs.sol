@@ -146,6 +146,10 @@ struct JobState {
 /// @notice What every action on a shard reads; one storage slot, and the running hash beside it.
 /// @param jurisdiction index in the JurisdictionRegistry
 /// @param leastContributors fewest contributors of any regional round since the last global model
+/// @param firstRound regional round with which the present attempt began. A stalled shard that opens again in
+/// the same global round (because too few shards reported) goes on counting: `regionalRound + 1` becomes its
+/// `firstRound`, it starts from the global model again, and everything else is as in a fresh global round. So a
+/// pair (global round, regional round) never opens twice, and "rounds done" is `regionalRound - firstRound + 1`
 struct ShardState {
     ShardPhase phase;
     StallReason stall;
@@ -154,6 +158,7 @@ struct ShardState {
     uint8 retries;
     uint8 staleRounds;
     uint16 regionalRound;
+    uint16 firstRound;
     uint16 numMembers;
     uint16 numCommitted;
     uint16 leastContributors;
