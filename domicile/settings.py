@@ -1,0 +1,93 @@
+"""Settings from TOML: checked at once, with one line for the first thing that is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from domicile.errors import ConfigurationError
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, no unknown keys, and no value of another type taken for what it is not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def load_settings(path: Path, model: type[S]) -> S:
+    """Reads and checks a TOML file.
+
+    Raises:
+        ConfigurationError: the file is missing, is not TOML, or a key is wrong; names file, key, cause and mend.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise ConfigurationError(f"{path}: no such file; create it or name another one") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"{path}: cannot be read ({exc}); make it a readable UTF-8 file") from exc
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{path}: not valid TOML: {exc}; mend that line") from exc
+    return parse_settings(table, model, source=str(path))
+
+
+def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str) -> S:
+    """Checks a table against a model; `source` names where it comes from in the error.
+
+    Raises:
+        ConfigurationError: a key is missing, unknown, or its value is wrong.
+    """
+    try:
+        # By way of JSON: strict Python mode refuses arrays for tuples and strings for paths and enums, which
+        # TOML has no other way to write; strict JSON mode takes these and still refuses "1" for 1.
+        return model.model_validate_json(json.dumps(table, default=str))
+    except ValidationError as exc:
+        raise ConfigurationError(f"{source}: {describe(exc, model)}") from exc
+
+
+def describe(exc: ValidationError, model: type[BaseModel]) -> str:
+    """One line for the first error of a validation: key, cause and mend. Never the value: it may be a secret."""
+    error = exc.errors(include_url=False, include_input=False)[0]
+    key = ".".join(f"{part}" for part in error["loc"]) or "(the whole file)"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(model, error["loc"][:-1])
+        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        mend = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
+        return f"{key}: unknown key; {mend}"
+    if error["type"] == "missing":
+        return f"{key}: missing; add this key"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}" + ("" if ";" in message else "; correct this value")
+
+
+def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    current: Any = model
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(part) if hasattr(current, "model_fields") else None
+        if field is None:
+            return []
+        current = _model_within(field.annotation)
+    return sorted(getattr(current, "model_fields", {}))
+
+
+def _model_within(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_within(argument)
+        if found is not None:
+            return found
+    return None
