@@ -1,0 +1,272 @@
+"""A development chain as a child process: anvil, or ganache, from the pinned npm packages.
+
+The process is held by a pipe: when its owner closes it, or dies in whatever way, the chain stops too
+(``hardhat-free-devnet/supervise.sh``). Nothing is written to the terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from domicile.chain.artifacts import REPOSITORY
+from domicile.errors import ChainFault, ConfigurationError
+
+DEVNET = REPOSITORY / "hardhat-free-devnet"
+SUPERVISOR = DEVNET / "supervise.sh"
+
+Client = Literal["anvil", "ganache"]
+
+DEVELOPMENT_MNEMONIC = "test test test test test test test test test test test junk"
+"""The mnemonic that every development tool knows: never for a chain where anything has a value."""
+
+DEVELOPMENT_CHAIN_ID = 31337
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 15.0
+_POLL_S = 0.02
+_ATTEMPTS = 3
+
+
+class Devnet:
+    """A chain on this machine's loopback address, from ``with`` to the end of it.
+
+    Args:
+        block_time_s: seconds between blocks, fractions allowed; ``None`` mines a block for each transaction.
+        mnemonic: source of the funded accounts, at ``m/44'/60'/0'/0/i``.
+        port: ``None`` takes a free one.
+        state: where the chain is kept between runs (anvil: a file, ganache: a folder); ``None`` forgets it.
+        log: where the client's own messages go; ``None`` keeps them only for the message of a failed start.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Client = "anvil",
+        block_time_s: float | None = None,
+        chain_id: int = DEVELOPMENT_CHAIN_ID,
+        mnemonic: str = DEVELOPMENT_MNEMONIC,
+        num_accounts: int = 10,
+        port: int | None = None,
+        state: Path | None = None,
+        log: Path | None = None,
+    ) -> None:
+        if block_time_s is not None and block_time_s <= 0:
+            raise ConfigurationError(f"block_time_s: {block_time_s} is not above 0; leave it out to mine on demand")
+        if client == "ganache" and block_time_s is not None and block_time_s != int(block_time_s):
+            raise ConfigurationError(f"block_time_s: ganache takes whole seconds, not {block_time_s}; use anvil")
+        self.client: Client = client
+        self.block_time_s = block_time_s
+        self.chain_id = chain_id
+        self.num_accounts = num_accounts
+        self._mnemonic = mnemonic
+        self._wanted_port = port
+        self._state = state
+        self._log = log
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"Devnet(client={self.client!r}, chain_id={self.chain_id}, port={self._port or None})"
+
+    @property
+    def rpc_url(self) -> str:
+        if self._process is None:
+            raise ConfigurationError("the development chain is not running; enter it with `with` first")
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Leader of the chain's process group; ``None`` while it is not running."""
+        return None if self._process is None else self._process.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts the chain and waits until it answers.
+
+        Raises:
+            ConfigurationError: the npm packages are missing, or the port is taken.
+            ChainFault: the chain did not come up.
+        """
+        if self._process is not None:
+            return
+        for attempt in range(1, _ATTEMPTS + 1):
+            self._port = self._wanted_port or _free_port()
+            if self._wanted_port and _is_listening(self._wanted_port):
+                raise ConfigurationError(f"port {self._wanted_port}: somebody listens there; choose another one")
+            try:
+                self._launch()
+                return
+            except ChainFault:
+                # Between choosing a free port and listening on it, somebody else may have taken it.
+                if self._wanted_port or attempt == _ATTEMPTS:
+                    raise
+
+    def stop(self) -> None:
+        """Stops the chain and its whole process group; a kept state is written first."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_S)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _launch(self) -> None:
+        command = _anvil_command(self) if self.client == "anvil" else _ganache_command(self)
+        with contextlib.ExitStack() as stack:
+            if self._log is None:
+                output = stack.enter_context(tempfile.TemporaryFile())
+            else:
+                self._log.parent.mkdir(parents=True, exist_ok=True)
+                output = stack.enter_context(self._log.open("a+b"))
+            self._process = subprocess.Popen(
+                ["/bin/sh", str(SUPERVISOR), *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                self._wait_until_up(self._process)
+            except BaseException as error:
+                self.stop()
+                if isinstance(error, ChainFault):
+                    raise ChainFault(f"{error}{_last_words(output)}") from None
+                raise
+
+    def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise ChainFault(f"{self.client}: ended at once with status {process.returncode}")
+            answer = _chain_id(self._port)
+            if answer == self.chain_id:
+                return
+            if answer is not None:
+                raise ChainFault(f"port {self._port}: chain {answer} answers there, not {self.chain_id}")
+            time.sleep(_POLL_S)
+        raise ChainFault(f"{self.client}: no answer on port {self._port} within {START_TIMEOUT_S:.0f} s")
+
+    def arguments(self) -> dict[str, str]:
+        """Settings that both clients know, by the name of anvil's option."""
+        return {
+            "host": "127.0.0.1",
+            "port": str(self._port),
+            "chain-id": str(self.chain_id),
+            "mnemonic": self._mnemonic,
+            "accounts": str(self.num_accounts),
+        }
+
+    @property
+    def state(self) -> Path | None:
+        return self._state
+
+
+def _anvil_command(devnet: Devnet) -> list[str]:
+    # Quiet: anvil's greeting shows the private keys of the funded accounts.
+    command = [str(_anvil_binary()), "--quiet", "--no-request-size-limit"]
+    for name, value in devnet.arguments().items():
+        command += [f"--{name}", value]
+    if devnet.block_time_s is not None:
+        command += ["--block-time", f"{devnet.block_time_s:g}"]
+    if devnet.state is not None:
+        command += ["--state", str(devnet.state)]
+    return command
+
+
+def _anvil_binary() -> Path:
+    """The native program of the npm package; its Node wrapper, when killed, leaves the program behind."""
+    machine = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(
+        platform.machine().lower()
+    )
+    package = f"anvil-{platform.system().lower()}-{machine}"
+    binary = DEVNET / "node_modules" / "@foundry-rs" / package / "bin" / "anvil"
+    if binary.is_file():
+        return binary
+    installed = shutil.which("anvil")
+    if installed is None:
+        raise ConfigurationError(
+            f"anvil: neither the npm package {package} nor a program on the PATH; run `make setup`"
+        )
+    return Path(installed)
+
+
+def _ganache_command(devnet: Devnet) -> list[str]:
+    node = shutil.which("node")
+    if node is None:
+        raise ConfigurationError("node: not found on the PATH; install Node.js 20 or newer")
+    program = DEVNET / "node_modules" / "ganache" / "dist" / "node" / "cli.js"
+    if not program.is_file():
+        raise ConfigurationError("ganache: the npm package is missing; run `make setup`")
+    names = {
+        "host": "server.host",
+        "port": "server.port",
+        "chain-id": "chain.chainId",
+        "mnemonic": "wallet.mnemonic",
+        "accounts": "wallet.totalAccounts",
+    }
+    command = [node, str(program), "--logging.quiet", "--chain.hardfork", "shanghai"]
+    for name, value in devnet.arguments().items():
+        command += [f"--{names[name]}", value]
+    if devnet.block_time_s is not None:
+        command += ["--miner.blockTime", f"{devnet.block_time_s:g}"]
+    if devnet.state is not None:
+        command += ["--database.dbPath", str(devnet.state)]
+    return command
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _chain_id(port: int) -> int | None:
+    """What answers on the port says its chain is; ``None`` while nothing does."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []})
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+    try:
+        connection.request("POST", "/", body, {"Content-Type": "application/json"})
+        answer: Any = json.loads(connection.getresponse().read())
+        return int(answer["result"], 16)
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        connection.close()
+
+
+def _last_words(output: Any) -> str:
+    output.seek(0)
+    text = output.read()[-2000:].decode(errors="replace").strip()
+    return f"; it said: {text}" if text else ""
