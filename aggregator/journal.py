@@ -1,0 +1,136 @@
+"""What a committee member has derived, proposed and stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from domicile.journal import open_journal
+from domicile.types import Digest, JobId
+
+GLOBAL = -1
+"""Stands for *the global committee* where a shard's index is stored."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS payloads (
+    job INTEGER, shard INTEGER, global_round INTEGER, regional_round INTEGER, kind TEXT,
+    model BLOB NOT NULL, digest BLOB NOT NULL, sealed_bytes INTEGER NOT NULL, pinned INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (job, shard, global_round, regional_round, kind));
+CREATE TABLE IF NOT EXISTS exclusions (
+    job INTEGER, shard INTEGER, global_round INTEGER, regional_round INTEGER, subject TEXT, reason TEXT, detail TEXT,
+    PRIMARY KEY (job, shard, global_round, regional_round, subject));
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredPayload:
+    """A sealed model that this member put into a store."""
+
+    shard: int
+    global_round: int
+    regional_round: int
+    kind: str
+    model: Digest
+    digest: Digest
+    sealed_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """Why this member left an update (or a reported model) out of a merge; `detail` is for people."""
+
+    shard: int
+    global_round: int
+    regional_round: int
+    subject: str
+    reason: str
+    detail: str
+
+
+class AggregatorJournal:
+    """SQLite file of one committee member."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = open_journal(path, _SCHEMA, version=1)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def record_payload(self, job: JobId, payload: StoredPayload) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO payloads VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+            (
+                job,
+                payload.shard,
+                payload.global_round,
+                payload.regional_round,
+                payload.kind,
+                payload.model,
+                payload.digest,
+                payload.sealed_bytes,
+            ),
+        )
+
+    def payload(
+        self, job: JobId, shard: int, global_round: int, regional_round: int, kind: str
+    ) -> StoredPayload | None:
+        """The payload of one kind that this member stored for one round, if any."""
+        where = "job = ? AND shard = ? AND global_round = ? AND regional_round = ? AND kind = ?"
+        rows = self._payloads(where, (job, shard, global_round, regional_round, kind))
+        return rows[0] if rows else None
+
+    def payloads(self, job: JobId) -> list[StoredPayload]:
+        """Everything that this member stored for a job, oldest first."""
+        return self._payloads("job = ?", (job,))
+
+    def pinned_payloads(self, job: JobId) -> list[StoredPayload]:
+        """What is still kept in the stores."""
+        return self._payloads("job = ? AND pinned", (job,))
+
+    def record_unpinned(self, job: JobId, payload: StoredPayload) -> None:
+        self._db.execute("UPDATE payloads SET pinned = 0 WHERE job = ? AND digest = ?", (job, payload.digest))
+
+    def record_left_out(self, job: JobId, left_out: LeftOut) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO exclusions VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                job,
+                left_out.shard,
+                left_out.global_round,
+                left_out.regional_round,
+                left_out.subject,
+                left_out.reason,
+                left_out.detail,
+            ),
+        )
+
+    def left_out(self, job: JobId) -> list[LeftOut]:
+        """All that this member left out in a job, oldest first."""
+        rows = self._db.execute(
+            "SELECT shard, global_round, regional_round, subject, reason, detail FROM exclusions WHERE job = ? "
+            "ORDER BY rowid",
+            (job,),
+        )
+        return [
+            LeftOut(shard=s, global_round=g, regional_round=r, subject=a, reason=w, detail=d)
+            for s, g, r, a, w, d in rows
+        ]
+
+    def _payloads(self, where: str, arguments: tuple[int | str, ...]) -> list[StoredPayload]:
+        rows = self._db.execute(
+            "SELECT shard, global_round, regional_round, kind, model, digest, sealed_bytes FROM payloads "  # noqa: S608
+            f"WHERE {where} ORDER BY rowid",
+            arguments,
+        )
+        return [
+            StoredPayload(
+                shard=s,
+                global_round=g,
+                regional_round=r,
+                kind=k,
+                model=Digest(m),
+                digest=Digest(d),
+                sealed_bytes=b,
+            )
+            for s, g, r, k, m, d, b in rows
+        ]

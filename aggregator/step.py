@@ -1,0 +1,114 @@
+"""What a committee member does next: pure decisions over what it sees.
+
+All members derive the merge by themselves, and a vote says "I derived this". Sealing draws a fresh content key, so
+that two members never produce the same payload: the members therefore take turns in proposing, by rank. The first in
+turn proposes at once; each further one only when its slice of the window has come and nothing acceptable was proposed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domicile.protocol.round import JobPhase, ShardPhase
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Duty:
+    """One member's view of one committee's work at one moment of the chain's clock.
+
+    `rank` is the member's place in the turn (0 goes first), rotated by round. `merged` says whether this member's own
+    merge of the round is at hand, `stale` whether the contract's gate has since turned against a contributor of it.
+    `acceptable` is the id of a proposal that equals the own merge and has no vote of this member's yet.
+    """
+
+    now_s: int
+    window_s: int
+    deadline_s: int
+    rank: int
+    size: int
+    refused: bool
+    merged: bool = False
+    stale: bool = False
+    proposed: bool = False
+    voted: bool = False
+    acceptable: bytes | None = None
+    impossible: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Fetch, open, check and merge what was committed (or reported)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Seal the own merge, put it into the store and vote for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Check that a proposal's payload opens to the own merge, and vote for it."""
+
+    proposal_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Move the mature regional model through the export door and enter it into the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """End a phase whose deadline has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do; `reason` is for the log."""
+
+    reason: str
+
+
+Act = Merge | Propose | Confirm | Export | Advance | Wait
+
+
+def decide_shard(phase: ShardPhase, duty: Duty) -> Act:
+    """The next act of a regional committee member in its shard, while the job is training."""
+    if phase in {ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE} and duty.now_s >= duty.deadline_s:
+        return Advance()
+    if phase is ShardPhase.AGGREGATING:
+        return _decide_merge(duty)
+    if phase is ShardPhase.MATURE:
+        if duty.refused:
+            return Wait("the contract refuses this member now")
+        return Export() if _in_turn(duty) else Wait("another member is to export first")
+    return Wait(f"the shard is {phase.name.lower()}")
+
+
+def decide_job(phase: JobPhase, duty: Duty) -> Act:
+    """The next act of any committee member for the job as a whole; only the global committee merges."""
+    if phase in {JobPhase.JOINING, JobPhase.TRAINING, JobPhase.MERGING} and duty.now_s >= duty.deadline_s:
+        return Advance()
+    if phase is JobPhase.MERGING and duty.size:
+        return _decide_merge(duty)
+    return Wait(f"the job is {phase.name.lower()}")
+
+
+def _decide_merge(duty: Duty) -> Act:
+    if duty.refused:
+        return Wait("the contract refuses this member now")
+    if duty.impossible is not None and not duty.stale:
+        return Wait(duty.impossible)
+    if not duty.merged or duty.stale:
+        return Merge()
+    if duty.acceptable is not None:
+        return Confirm(duty.acceptable)
+    if duty.proposed or duty.voted:
+        return Wait("other members are still to vote")
+    return Propose() if _in_turn(duty) else Wait("another member is to propose first")
+
+
+def _in_turn(duty: Duty) -> bool:
+    """Rank r of n may act once r/2n of the window has passed, so that every member has half a window left."""
+    opened_s = duty.deadline_s - duty.window_s
+    return duty.rank == 0 or duty.now_s >= opened_s + duty.rank * duty.window_s / (2 * duty.size)

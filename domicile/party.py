@@ -1,0 +1,123 @@
+"""A party to the network: its keys, and the doors through which it reaches chain and stores."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from domicile.chain.account import Signer
+from domicile.chain.client import Chain
+from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.deployment import Deployment
+from domicile.chain.sender import Sender
+from domicile.crypto.keys import HpkeKey
+from domicile.errors import ConfigurationError
+from domicile.settings import Settings
+from domicile.storage.store import Store, open_store
+
+PASSWORD_VARIABLE = "DOMICILE_PASSWORD"  # noqa: S105 - the name of the variable, not a password
+
+
+class ChainSettings(Settings):
+    """`confirmations`: blocks behind the head at which the chain is read. `poll_s`: seconds between two looks."""
+
+    rpc_url: str
+    deployment: Path
+    confirmations: int = Field(default=0, ge=0)
+    max_fee_gwei: float = Field(default=100.0, gt=0)
+    poll_s: float = Field(default=0.5, gt=0)
+
+
+class KeySettings(Settings):
+    """Files of the account (keystore v3) and of the HPKE key, both under one password.
+
+    The password is read from `password_file`, or from the environment variable DOMICILE_PASSWORD.
+    """
+
+    account: Path
+    hpke: Path
+    password_file: Path | None = None
+
+
+class StoreSettings(Settings):
+    """`region`: the store of this party's jurisdiction; `border`: the store that all shards can read."""
+
+    border: str
+    region: str | None = None
+
+
+class PartySettings(Settings):
+    """What every daemon is told."""
+
+    name: str = Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")
+    journal: Path
+    chain: ChainSettings
+    keys: KeySettings
+    stores: StoreSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Party:
+    """Keys and doors, opened. `region` is `None` for those who serve no region."""
+
+    name: str
+    chain: Chain
+    deployment: Deployment
+    jurisdictions: Jurisdictions
+    nodes: Nodes
+    jobs: Jobs
+    sender: Sender
+    hpke: HpkeKey
+    border: Store
+    region: Store | None
+    poll_s: float
+
+
+def open_party(settings: PartySettings) -> Party:
+    """Opens every door of a party; nothing is sent.
+
+    Raises:
+        ConfigurationError: a file, password or location is wrong, or region and border store are the same.
+        ChainFault: the endpoint cannot be reached or is not the chain of the deployment file.
+    """
+    if settings.stores.region == settings.stores.border:
+        raise ConfigurationError(
+            "stores: region and border are the same store, so that everything in the region could be read outside; "
+            "name two different stores"
+        )
+    password = _password(settings.keys)
+    signer = Signer.load(settings.keys.account, password)
+    hpke = HpkeKey.load(settings.keys.hpke, password)
+    deployment = Deployment.load(settings.chain.deployment)
+    chain = Chain(settings.chain.rpc_url, confirmations=settings.chain.confirmations)
+    deployment.check(chain)
+    return Party(
+        name=settings.name,
+        chain=chain,
+        deployment=deployment,
+        jurisdictions=Jurisdictions(chain, deployment),
+        nodes=Nodes(chain, deployment),
+        jobs=Jobs(chain, deployment),
+        sender=Sender(chain, signer, max_fee_gwei=settings.chain.max_fee_gwei),
+        hpke=hpke,
+        border=open_store(settings.stores.border),
+        region=open_store(settings.stores.region) if settings.stores.region else None,
+        poll_s=settings.chain.poll_s,
+    )
+
+
+def _password(keys: KeySettings) -> str:
+    if keys.password_file is not None:
+        try:
+            return keys.password_file.read_text(encoding="utf-8").rstrip("\n")
+        except OSError as exc:
+            raise ConfigurationError(
+                f"keys.password_file: {keys.password_file} cannot be read ({exc.strerror})"
+            ) from exc
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if password is None:
+        raise ConfigurationError(f"keys: no password; set keys.password_file or the variable {PASSWORD_VARIABLE}")
+    return password

@@ -1,0 +1,79 @@
+"""The job specification: the public document whose digest `TrainingJobs` holds."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from domicile.errors import ConfigurationError, PeerError
+from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.settings import Settings, parse_settings
+from domicile.types import Digest, digest
+
+SPEC_BYTES_MAX = 1 << 20
+"""No honest specification comes near; a hostile one must not fill a node's memory."""
+
+
+class TaskReference(Settings):
+    """Which code trains: found by name at the node, run only if the operator approved exactly this digest."""
+
+    use: str
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class ModelReference(Settings):
+    """A plain model in the border store: `payload` is the digest of its IPFS root, `model` sha-256 of its bytes."""
+
+    payload: str = Field(pattern="^[0-9a-f]{64}$")
+    model: str = Field(pattern="^[0-9a-f]{64}$")
+
+    @property
+    def payload_digest(self) -> Digest:
+        return digest(self.payload)
+
+    @property
+    def model_digest(self) -> Digest:
+        return digest(self.model)
+
+
+class JobSpec(Settings):
+    """All that a job's participants must agree on and that the contract need not know.
+
+    `max_update_norm` is the L2 norm above which an update is left out of a merge; `None` sets no bound.
+    """
+
+    version: Literal["1"] = "1"
+    name: str = Field(min_length=1, max_length=80)
+    seed: int = Field(ge=0, lt=1 << 63)
+    task: TaskReference
+    initial_model: ModelReference
+    data: DataSettings = DataSettings()
+    training: TrainingSettings
+    regional_merging: MergingSettings
+    global_merging: MergingSettings
+    max_update_norm: float | None = Field(default=None, gt=0)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces, UTF-8."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> JobSpec:
+        """Parses a specification that somebody else published.
+
+        Raises:
+            PeerError: the bytes are not a specification of this version.
+        """
+        try:
+            table = json.loads(raw)
+        except ValueError as exc:
+            raise PeerError(f"the job's specification is not JSON ({exc}); ask the job's owner") from exc
+        if not isinstance(table, dict):
+            raise PeerError("the job's specification is not a JSON object; ask the job's owner")
+        try:
+            return parse_settings(table, cls, source="the job's specification")
+        except ConfigurationError as exc:
+            raise PeerError(str(exc)) from exc

@@ -1,0 +1,120 @@
+"""What a node has done: so that nothing is trained twice and nothing committed that was not sealed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from domicile.journal import open_journal
+from domicile.types import Digest, JobId
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS updates (
+    job INTEGER, global_round INTEGER, regional_round INTEGER,
+    digest BLOB NOT NULL, num_steps INTEGER NOT NULL, sealed_bytes INTEGER NOT NULL, pinned INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (job, global_round, regional_round));
+CREATE TABLE IF NOT EXISTS evaluations (
+    job INTEGER, global_round INTEGER, metrics TEXT NOT NULL, num_test INTEGER NOT NULL,
+    PRIMARY KEY (job, global_round));
+CREATE TABLE IF NOT EXISTS refusals (
+    job INTEGER, action TEXT, reason TEXT, PRIMARY KEY (job, action, reason));
+CREATE TABLE IF NOT EXISTS declined (job INTEGER PRIMARY KEY, reason TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealedUpdate:
+    """An update that lies sealed in the region store."""
+
+    global_round: int
+    regional_round: int
+    digest: Digest
+    num_steps: int
+    sealed_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """Figures of one global model on this node's held-out part. They never leave the node by themselves."""
+
+    global_round: int
+    metrics: dict[str, float]
+    num_test: int
+
+
+class NodeJournal:
+    """SQLite file of one node."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = open_journal(path, _SCHEMA, version=1)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def record_update(self, job: JobId, update: SealedUpdate) -> None:
+        self._db.execute(
+            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, 1)",
+            (job, update.global_round, update.regional_round, update.digest, update.num_steps, update.sealed_bytes),
+        )
+
+    def update(self, job: JobId, global_round: int, regional_round: int) -> SealedUpdate | None:
+        """The sealed update of one round, if there is one."""
+        rows = self._updates("job = ? AND global_round = ? AND regional_round = ?", (job, global_round, regional_round))
+        return rows[0] if rows else None
+
+    def updates(self, job: JobId) -> list[SealedUpdate]:
+        """All updates of a job, oldest first."""
+        return self._updates("job = ?", (job,))
+
+    def pinned_updates(self, job: JobId) -> list[SealedUpdate]:
+        """Those that are still kept in the region store."""
+        return self._updates("job = ? AND pinned", (job,))
+
+    def record_unpinned(self, job: JobId, update: SealedUpdate) -> None:
+        self._db.execute(
+            "UPDATE updates SET pinned = 0 WHERE job = ? AND global_round = ? AND regional_round = ?",
+            (job, update.global_round, update.regional_round),
+        )
+
+    def record_evaluation(self, job: JobId, global_round: int, metrics: Mapping[str, float], num_test: int) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?)",
+            (job, global_round, json.dumps(dict(metrics)), num_test),
+        )
+
+    def evaluations(self, job: JobId) -> list[Evaluation]:
+        """Figures of all evaluated global models, oldest first."""
+        rows = self._db.execute(
+            "SELECT global_round, metrics, num_test FROM evaluations WHERE job = ? ORDER BY global_round", (job,)
+        )
+        return [Evaluation(global_round=r, metrics=json.loads(m), num_test=n) for r, m, n in rows]
+
+    def record_refusal(self, job: JobId, action: str, reason: str) -> bool:
+        """Keeps a refusal; `False` if it was known already."""
+        cursor = self._db.execute("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?)", (job, action, reason))
+        return cursor.rowcount == 1
+
+    def refusals(self, job: JobId) -> list[tuple[str, str]]:
+        """``(action, reason)``, oldest first."""
+        return list(self._db.execute("SELECT action, reason FROM refusals WHERE job = ? ORDER BY rowid", (job,)))
+
+    def record_declined(self, job: JobId, reason: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO declined VALUES (?, ?)", (job, reason))
+
+    def declined(self, job: JobId) -> str | None:
+        """Why the node does not take part in a job, or `None` if nothing speaks against it."""
+        row = self._db.execute("SELECT reason FROM declined WHERE job = ?", (job,)).fetchone()
+        return str(row[0]) if row else None
+
+    def _updates(self, where: str, arguments: tuple[int, ...]) -> list[SealedUpdate]:
+        rows = self._db.execute(
+            f"SELECT global_round, regional_round, digest, num_steps, sealed_bytes FROM updates WHERE {where} "  # noqa: S608
+            "ORDER BY global_round, regional_round",
+            arguments,
+        )
+        return [
+            SealedUpdate(global_round=g, regional_round=r, digest=Digest(d), num_steps=s, sealed_bytes=b)
+            for g, r, d, s, b in rows
+        ]

@@ -1,0 +1,133 @@
+"""What a node does next: a pure decision over what it sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domicile.protocol.round import JobPhase, ShardPhase
+from domicile.types import Digest
+
+ADVANCE_PATIENCE = 4
+"""A node advances a phase only this part of a collect window after its deadline: committees go first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """What a node knows of one job at one moment of the chain's clock.
+
+    The shard's fields are `None` until the node is a member. `sealed` is the digest of the update that the journal
+    holds for the present round. `declined` says that the node will not join: why stands in its journal.
+    """
+
+    now_s: int
+    job_phase: JobPhase
+    job_deadline_s: int
+    collect_window_s: int
+    declined: bool
+    shard_phase: ShardPhase | None = None
+    shard_deadline_s: int = 0
+    global_round: int = 0
+    regional_round: int = 0
+    committed: bool = False
+    refused: bool = False
+    sealed: Digest | None = None
+    newest_global_round: int | None = None
+    evaluated_global_round: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Ask the contract for membership."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Measure the global model that this round produced on the node's own held-out part."""
+
+    global_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Train from the round's model, seal the update and put it into the region store."""
+
+    global_round: int
+    regional_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit the sealed update's digest."""
+
+    global_round: int
+    regional_round: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceJob:
+    """End a phase of the job whose deadline has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceShard:
+    """End a phase of the node's shard whose deadline has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do; `reason` is for the log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Nothing will ever be to do in this job again."""
+
+    reason: str
+
+
+Act = Join | Evaluate | Train | Commit | AdvanceJob | AdvanceShard | Wait | Finished
+
+_FINAL = frozenset({JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED})
+
+
+def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads best
+    """The next act in one job."""
+    if seen.newest_global_round is not None and seen.evaluated_global_round != seen.newest_global_round:
+        return Evaluate(seen.newest_global_round)
+    if seen.job_phase in _FINAL:
+        return Finished(seen.job_phase.name.lower())
+    if seen.shard_phase is None:
+        return _decide_outside(seen)
+    grace_s = seen.collect_window_s // ADVANCE_PATIENCE + 1
+    if seen.job_phase is not JobPhase.TRAINING:
+        return AdvanceJob() if seen.now_s >= seen.job_deadline_s + grace_s else Wait("the job is not training")
+    if seen.shard_deadline_s and seen.now_s >= seen.shard_deadline_s + grace_s:
+        return AdvanceShard()
+    if seen.now_s >= seen.job_deadline_s + grace_s:
+        return AdvanceJob()
+    if seen.shard_phase is ShardPhase.COLLECTING:
+        return _decide_collecting(seen)
+    return Wait(f"the shard is {seen.shard_phase.name.lower()}")
+
+
+def _decide_outside(seen: Observation) -> Act:
+    if seen.declined:
+        return Finished("declined")
+    if seen.job_phase is JobPhase.JOINING:
+        return Join() if seen.now_s < seen.job_deadline_s else Wait("the join window is over")
+    return Finished("the job started without this node")
+
+
+def _decide_collecting(seen: Observation) -> Act:
+    if seen.committed:
+        return Wait("others are still to commit")
+    if seen.now_s >= seen.shard_deadline_s:
+        return Wait("the collecting window is over")
+    if seen.refused:
+        return Wait("the contract refuses this node now")
+    if seen.sealed is not None:
+        return Commit(seen.global_round, seen.regional_round, seen.sealed)
+    return Train(seen.global_round, seen.regional_round)

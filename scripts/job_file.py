@@ -1,0 +1,116 @@
+"""``job.toml``: what a job's owner orders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.protocol.eligibility import Sensitivity
+from domicile.protocol.jurisdiction import Tier
+from domicile.settings import Settings, load_settings
+
+CODE_PATTERN = "^[A-Z0-9][A-Z0-9-]{0,7}$"
+Code = str
+
+
+class TaskSettings(Settings):
+    """`use`: a built-in task, an entry point, or ``file.py:Name`` relative to this file."""
+
+    use: str = Field(min_length=1)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class RoundSettings(Settings):
+    """How many rounds there are and how long each window is.
+
+    A regional model is mature after `regional_min` rounds once the shard's validation loss has not fallen by
+    `min_delta` for `patience` rounds, and at the latest after `regional_max`. `collect_window_s` is the job clock:
+    the other windows follow from it. `max_retries` windows are granted anew in a global round before a shard sits it
+    out.
+    """
+
+    global_rounds: int = Field(alias="global", ge=1, le=65535)
+    regional_min: int = Field(default=1, ge=1, le=255)
+    regional_max: int = Field(default=1, ge=1, le=255)
+    patience: int = Field(default=1, ge=1, le=255)
+    min_delta: float = Field(default=0.001, ge=0, le=4000)
+    join_window_s: int = Field(default=300, ge=1, lt=1 << 32)
+    collect_window_s: int = Field(default=60, ge=1, lt=1 << 32)
+    max_retries: int = Field(default=1, ge=0, le=255)
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.regional_max < self.regional_min:
+            raise ValueError(
+                f"regional_max ({self.regional_max}) is below regional_min ({self.regional_min}); raise the one or "
+                "lower the other"
+            )
+        return self
+
+
+class ParticipationSettings(Settings):
+    """`min_nodes`: updates without which a regional round is not merged. `min_contributors`: merged updates without
+    which no regional model or figure leaves its region; at least 3, since with 2 each could subtract itself and read
+    the other. `min_shards`: exported models without which there is no global merge.
+    """
+
+    min_nodes: int = Field(default=3, ge=2, le=256)
+    min_contributors: int = Field(default=3, ge=3, le=256)
+    min_shards: int = Field(default=1, ge=1, le=32)
+
+
+class MergingPair(Settings):
+    """How updates are merged inside a shard, and how regional models are merged into the global one."""
+
+    regional: MergingSettings = MergingSettings()
+    global_: MergingSettings = Field(default=MergingSettings(), alias="global")
+
+
+class JobFile(Settings):
+    """One order to train one model."""
+
+    name: str = Field(min_length=1, max_length=80)
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    sensitivity: Literal["public", "personal", "special", "restricted"]
+    max_tier: Literal["open", "conditional", "high_risk"] = "conditional"
+    shards: tuple[Code, ...] = Field(min_length=1, max_length=32)
+    denied: tuple[Code, ...] = ()
+    task: TaskSettings
+    data: DataSettings = DataSettings()
+    training: TrainingSettings
+    merging: MergingPair = MergingPair()
+    rounds: RoundSettings
+    participation: ParticipationSettings = ParticipationSettings()
+    max_update_norm: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _check_shards(self) -> Self:
+        for code in self.shards:
+            if self.shards.count(code) > 1:
+                raise ValueError(f"shards: {code!r} comes twice; name each shard once")
+        if self.participation.min_shards > len(self.shards):
+            raise ValueError(
+                f"participation.min_shards: {self.participation.min_shards} of {len(self.shards)} shards can never "
+                "report; lower it"
+            )
+        return self
+
+    @property
+    def sensitivity_class(self) -> Sensitivity:
+        return Sensitivity[self.sensitivity.upper()]
+
+    @property
+    def strictest_tier(self) -> Tier:
+        return Tier[self.max_tier.upper()]
+
+
+def load_job_file(path: Path) -> JobFile:
+    """Reads ``job.toml``.
+
+    Raises:
+        ConfigurationError: names file, key, cause and mend.
+    """
+    return load_settings(path, JobFile)

@@ -1,0 +1,123 @@
+"""``network.toml``: the jurisdictions, nodes, committees and attesters of a sandbox network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from domicile.settings import Settings, load_settings
+from scripts.job_file import CODE_PATTERN
+
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+
+class JurisdictionEntry(Settings):
+    """A place with its own law: ISO 3166-1 (``DE``), ISO 3166-2 (``US-CA``) or a bloc (``EU``)."""
+
+    code: str = Field(pattern=CODE_PATTERN)
+    parent: str | None = None
+    tier: Literal["open", "conditional", "high_risk", "prohibited"] = "open"
+
+
+class NodeEntry(Settings):
+    """A data holder. Paths are relative to this file; without `test`, a part of `train` is held out."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    jurisdiction: str
+    train: Path
+    test: Path | None = None
+    clearance: Literal["public", "personal", "special", "restricted"] = "special"
+
+
+class AggregatorEntry(Settings):
+    """A committee member, attested inside its jurisdiction like any participant."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    jurisdiction: str
+
+
+class CommitteeEntry(Settings):
+    """`quorum` votes of distinct members for one and the same model accept it."""
+
+    members: tuple[str, ...] = Field(min_length=1, max_length=32)
+    quorum: int = Field(default=1, ge=1, le=32)
+
+    @model_validator(mode="after")
+    def _check_quorum(self) -> Self:
+        for member in self.members:
+            if self.members.count(member) > 1:
+                raise ValueError(f"members: {member!r} comes twice; name each member once")
+        if self.quorum > len(self.members):
+            raise ValueError(
+                f"quorum: {self.quorum} is above the committee's {len(self.members)} member(s); lower it or add members"
+            )
+        return self
+
+
+class AttesterSettings(Settings):
+    """Accounts that attest jurisdictions, and how many distinct ones admit a node."""
+
+    num: int = Field(default=3, ge=1, le=64)
+    quorum: int = Field(default=2, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _check_quorum(self) -> Self:
+        if self.quorum > self.num:
+            raise ValueError(f"quorum: {self.quorum} is above the {self.num} attester(s); lower it or raise num")
+        return self
+
+
+class NetworkFile(Settings):
+    """One sandbox network. `committees` are keyed by the shard's jurisdiction."""
+
+    block_time_s: float = Field(default=0.25, gt=0, le=60)
+    jurisdictions: tuple[JurisdictionEntry, ...] = Field(min_length=1, max_length=255)
+    nodes: tuple[NodeEntry, ...] = Field(min_length=1)
+    aggregators: tuple[AggregatorEntry, ...] = Field(min_length=1)
+    committees: dict[str, CommitteeEntry]
+    global_committee: CommitteeEntry
+    attesters: AttesterSettings = AttesterSettings()
+
+    @model_validator(mode="after")
+    def _check_references(self) -> Self:
+        codes = [entry.code for entry in self.jurisdictions]
+        names = [entry.name for entry in (*self.nodes, *self.aggregators)]
+        _refuse_twice("jurisdictions", "code", codes)
+        _refuse_twice("nodes and aggregators", "name", names)
+        for index, entry in enumerate(self.jurisdictions):
+            if entry.parent is not None and entry.parent not in codes[:index]:
+                raise ValueError(
+                    f"jurisdictions.{index}.parent: {entry.parent!r} is not listed above {entry.code!r}; list it there"
+                )
+        for kind, entries in (("nodes", self.nodes), ("aggregators", self.aggregators)):
+            for index, participant in enumerate(entries):
+                if participant.jurisdiction not in codes:
+                    raise ValueError(
+                        f"{kind}.{index}.jurisdiction: {participant.jurisdiction!r} of {participant.name!r} is not "
+                        "among the jurisdictions; list it there or correct it"
+                    )
+        aggregators = {entry.name for entry in self.aggregators}
+        for where, committee in (*self.committees.items(), ("global_committee", self.global_committee)):
+            for member in committee.members:
+                if member not in aggregators:
+                    raise ValueError(
+                        f"committees.{where}.members: there is no aggregator {member!r}; add it to the aggregators"
+                    )
+        return self
+
+
+def _refuse_twice(where: str, key: str, values: list[str]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{where}: {key} {value!r} comes twice; give each its own")
+
+
+def load_network_file(path: Path) -> NetworkFile:
+    """Reads ``network.toml``.
+
+    Raises:
+        ConfigurationError: names file, key, cause and mend.
+    """
+    return load_settings(path, NetworkFile)

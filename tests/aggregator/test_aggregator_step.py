@@ -1,0 +1,71 @@
+"""A committee member's next act, case by case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from aggregator.step import Advance, Confirm, Duty, Export, Merge, Propose, Wait, decide_job, decide_shard
+from domicile.protocol.round import JobPhase, ShardPhase
+
+FIRST = Duty(now_s=100, window_s=40, deadline_s=140, rank=0, size=2, refused=False)
+SECOND = replace(FIRST, rank=1)
+
+
+@pytest.mark.parametrize("phase", [ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE])
+def test_ends_a_shard_phase_at_the_very_second_of_its_deadline(phase: ShardPhase) -> None:
+    assert not isinstance(decide_shard(phase, replace(FIRST, now_s=139)), Advance)
+    assert decide_shard(phase, replace(FIRST, now_s=140)) == Advance()
+
+
+@pytest.mark.parametrize("phase", [ShardPhase.REPORTED, ShardPhase.STALLED, ShardPhase.IDLE])
+def test_leaves_a_shard_alone_that_is_done_for_this_round(phase: ShardPhase) -> None:
+    assert isinstance(decide_shard(phase, replace(FIRST, now_s=500)), Wait)
+
+
+def test_merges_first_and_proposes_when_in_turn() -> None:
+    assert decide_shard(ShardPhase.AGGREGATING, FIRST) == Merge()
+    assert decide_shard(ShardPhase.AGGREGATING, replace(FIRST, merged=True)) == Propose()
+
+
+def test_waits_for_its_slice_of_the_window_when_second_in_turn() -> None:
+    merged = replace(SECOND, merged=True)
+    assert isinstance(decide_shard(ShardPhase.AGGREGATING, replace(merged, now_s=109)), Wait)
+    assert decide_shard(ShardPhase.AGGREGATING, replace(merged, now_s=110)) == Propose()
+
+
+def test_confirms_only_what_equals_its_own_merge() -> None:
+    merged = replace(SECOND, merged=True, acceptable=b"id")
+    assert decide_shard(ShardPhase.AGGREGATING, merged) == Confirm(b"id")
+    assert decide_shard(ShardPhase.AGGREGATING, replace(merged, merged=False)) == Merge()
+
+
+def test_merges_again_when_the_gate_turned_against_a_contributor() -> None:
+    seen = replace(FIRST, merged=True, stale=True, proposed=True)
+    assert decide_shard(ShardPhase.AGGREGATING, seen) == Merge()
+
+
+def test_does_nothing_where_the_gate_refuses_the_member_itself() -> None:
+    refused = replace(FIRST, refused=True)
+    assert isinstance(decide_shard(ShardPhase.AGGREGATING, refused), Wait)
+    assert isinstance(decide_shard(ShardPhase.MATURE, refused), Wait)
+    assert isinstance(decide_job(JobPhase.MERGING, refused), Wait)
+
+
+def test_exports_in_turn() -> None:
+    assert decide_shard(ShardPhase.MATURE, FIRST) == Export()
+    assert isinstance(decide_shard(ShardPhase.MATURE, SECOND), Wait)
+    assert decide_shard(ShardPhase.MATURE, replace(SECOND, now_s=110)) == Export()
+
+
+def test_says_why_a_merge_is_impossible_instead_of_trying_for_ever() -> None:
+    seen = replace(FIRST, impossible="2 usable updates, 3 are needed")
+    assert decide_shard(ShardPhase.AGGREGATING, seen) == Wait("2 usable updates, 3 are needed")
+
+
+def test_any_member_ends_a_job_phase_but_only_the_global_committee_merges() -> None:
+    assert decide_job(JobPhase.MERGING, replace(FIRST, size=0, now_s=140)) == Advance()
+    assert isinstance(decide_job(JobPhase.MERGING, replace(FIRST, size=0)), Wait)
+    assert decide_job(JobPhase.MERGING, FIRST) == Merge()
+    assert isinstance(decide_job(JobPhase.COMPLETE, replace(FIRST, now_s=500)), Wait)

@@ -1,0 +1,69 @@
+"""A node's next act, case by case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from domicile.protocol.round import JobPhase, ShardPhase
+from domicile.types import Digest
+from node.step import AdvanceJob, AdvanceShard, Commit, Evaluate, Finished, Join, Observation, Train, Wait, decide
+
+JOINING = Observation(now_s=100, job_phase=JobPhase.JOINING, job_deadline_s=200, collect_window_s=40, declined=False)
+COLLECTING = replace(
+    JOINING,
+    job_phase=JobPhase.TRAINING,
+    job_deadline_s=1000,
+    shard_phase=ShardPhase.COLLECTING,
+    shard_deadline_s=140,
+    global_round=2,
+    regional_round=1,
+)
+SEALED = Digest(b"\x07" * 32)
+
+
+def test_joins_while_the_join_window_is_open() -> None:
+    assert decide(JOINING) == Join()
+    assert decide(replace(JOINING, now_s=199)) == Join()
+
+
+def test_does_not_join_at_the_very_second_the_window_ends() -> None:
+    assert isinstance(decide(replace(JOINING, now_s=200)), Wait)
+
+
+def test_is_done_with_a_job_that_it_declined_or_that_started_without_it() -> None:
+    assert decide(replace(JOINING, declined=True)) == Finished("declined")
+    assert isinstance(decide(replace(JOINING, job_phase=JobPhase.TRAINING)), Finished)
+
+
+def test_trains_then_commits_what_it_sealed_then_waits() -> None:
+    assert decide(COLLECTING) == Train(2, 1)
+    assert decide(replace(COLLECTING, sealed=SEALED)) == Commit(2, 1, SEALED)
+    assert isinstance(decide(replace(COLLECTING, sealed=SEALED, committed=True)), Wait)
+
+
+def test_never_trains_when_the_contract_would_refuse_the_commit() -> None:
+    assert isinstance(decide(replace(COLLECTING, refused=True)), Wait)
+    assert isinstance(decide(replace(COLLECTING, sealed=SEALED, refused=True)), Wait)
+    assert isinstance(decide(replace(COLLECTING, now_s=140)), Wait)
+
+
+def test_measures_a_new_global_model_before_anything_else_even_when_the_job_is_over() -> None:
+    seen = replace(COLLECTING, newest_global_round=1, evaluated_global_round=0)
+    assert decide(seen) == Evaluate(1)
+    assert decide(replace(seen, job_phase=JobPhase.COMPLETE)) == Evaluate(1)
+    assert decide(replace(seen, evaluated_global_round=1)) == Train(2, 1)
+
+
+@pytest.mark.parametrize("phase", [JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED])
+def test_is_done_with_a_final_job(phase: JobPhase) -> None:
+    assert decide(replace(COLLECTING, job_phase=phase)) == Finished(phase.name.lower())
+
+
+def test_ends_a_phase_that_everybody_else_left_hanging_but_lets_committees_go_first() -> None:
+    assert not isinstance(decide(replace(COLLECTING, now_s=150)), AdvanceShard)
+    assert decide(replace(COLLECTING, now_s=151)) == AdvanceShard()
+    merging = replace(COLLECTING, job_phase=JobPhase.MERGING, job_deadline_s=140, shard_phase=ShardPhase.REPORTED)
+    assert isinstance(decide(replace(merging, now_s=150)), Wait)
+    assert decide(replace(merging, now_s=151)) == AdvanceJob()
