@@ -27,7 +27,7 @@ enum Refusal {
 /// @param allowed bits of the jurisdictions inside which a participant must lie (any one of them)
 /// @param denied bits of the jurisdictions inside which it must not lie
 /// @param maxTier strictest tier that is accepted on its path
-/// @param sensitivity class for which it must be cleared
+/// @param sensitivity class for which it must be cleared; `Public` asks for no clearance
 /// @param safeguards bits that it must offer
 struct Requirement {
     uint256 allowed;
@@ -120,7 +120,7 @@ interface INodeRegistry {
     /// @notice Replaces the sender's key card and safeguards.
     function updateKeyCard(bytes32 keyCard, uint24 safeguards) external;
 
-    /// @notice Removes the sender; everything but its nonce is forgotten.
+    /// @notice Removes the sender; everything but its nonce and a suspension is forgotten.
     function retire() external;
 
     /// @notice Adds an attester for the given jurisdictions and all below them. Governance only. At most 64

@@ -85,7 +85,7 @@ def _contracts(output: dict[str, Any]) -> dict[str, Any]:
     wanted: dict[str, Any] = {}
     for source, contracts in output["contracts"].items():
         for name, contract in contracts.items():
-            ours = source.startswith("contracts/") or source in LIBRARY_CONTRACTS
+            ours = source == f"contracts/{name}.sol" or source in LIBRARY_CONTRACTS
             if ours and contract["evm"]["bytecode"]["object"]:
                 wanted[name] = {
                     "abi": contract["abi"],
