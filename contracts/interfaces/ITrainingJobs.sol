@@ -6,6 +6,8 @@ import {Refusal, Requirement, Sensitivity} from "./INodeRegistry.sol";
 
 /// @notice `Joining`: members come in. `Training`: shards run regional rounds. `Merging`: the global
 /// committee merges the reported models. The last three are final.
+/// @dev A global round (or another try of its stalled shards) is not opened when fewer than `minShards` shards could
+/// report in it: the job is `Failed`.
 enum JobPhase {
     None,
     Joining,
@@ -290,7 +292,8 @@ interface ITrainingJobs {
     function cancel(uint256 job) external;
 
     /// @notice Commits the digest of a sealed update for the given round. Asks the gate. When all members have
-    /// committed, the shard goes on at once.
+    /// committed (and they are at least `minNodes`), the shard goes on at once; also when the last one that had not
+    /// leaves.
     function commit(uint256 job, uint16 globalRound, uint16 regionalRound, bytes32 digest) external;
 
     /// @notice Votes for a regional model; with the quorum it is accepted. Asks the gate.
