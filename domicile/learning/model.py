@@ -1,0 +1,225 @@
+"""A model as one flat vector and as a safetensors file.
+
+Shapes: P flat parameters, in the order of the module's state dict. Files are little-endian, like safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from domicile.errors import ConfigurationError, PeerError
+from domicile.types import Digest
+
+PIECE = 1 << 18
+"""Values handled at a time (1 MiB): small enough for the cache, large enough for the loop to cost nothing."""
+SLOT_SETS: tuple[tuple[str, ...], ...] = ((), ("momentum",), ("momentum", "variance"))
+"""Server optimiser states that a model file may carry."""
+
+
+class ModelError(PeerError):
+    """Bytes are no model of the expected layout."""
+
+
+class Source(Protocol):
+    """Where bytes come from; 0 means the end."""
+
+    def readinto(self, buffer: memoryview, /) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelLayout:
+    """Names and shapes of a model's tensors."""
+
+    entries: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(math.prod(shape) for _, shape in self.entries)
+
+    @property
+    def header(self) -> bytes:
+        """Safetensors header with its length, of a file without server state."""
+        return self.header_with(())
+
+    def header_with(self, slots: tuple[str, ...]) -> bytes:
+        """Header of a file that also holds `slots`, each as tensors named ``server.<slot>.<name>``."""
+        table: dict[str, Any] = {}
+        offset = 0
+        for prefix in ("", *(f"server.{slot}." for slot in slots)):
+            for name, shape in self.entries:
+                end = offset + 4 * math.prod(shape)
+                table[prefix + name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [offset, end]}
+                offset = end
+        text = json.dumps(table, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        return len(text).to_bytes(8, "little") + text
+
+    def file_bytes_with(self, slots: tuple[str, ...]) -> int:
+        return len(self.header_with(slots)) + 4 * self.num_parameters * (1 + len(slots))
+
+    @property
+    def file_bytes(self) -> int:
+        return self.file_bytes_with(())
+
+    @property
+    def file_bytes_max(self) -> int:
+        """Size of the largest file of this layout: with every server state."""
+        return max(self.file_bytes_with(slots) for slots in SLOT_SETS)
+
+    def read(
+        self, source: Source, out_P: torch.Tensor, *, expected: Digest | None = None, add: bool = False
+    ) -> ModelFile:
+        """Reads a file into `out_P`, or adds it there; `out_P` MUST be thrown away after an error.
+
+        Raises:
+            ModelError: other layout, too short, too long, or not the `expected` sha-256.
+        """
+        hasher = hashlib.sha256() if expected is not None else None
+        slots = self._read_header(source, hasher)
+        _read_values(source, out_P, hasher, add=add)
+        state = {slot: torch.empty(self.num_parameters) for slot in slots}
+        for values_P in state.values():
+            _read_values(source, values_P, hasher, add=False)
+        if source.readinto(memoryview(bytearray(1))):
+            raise ModelError("the model goes on after its last tensor; its sender must write it anew")
+        if hasher is not None and hasher.digest() != expected:
+            raise ModelError("the model's bytes are not the expected ones (sha-256 differs); fetch it from elsewhere")
+        return ModelFile(layout=self, state=state)
+
+    def _read_header(self, source: Source, hasher: Any) -> tuple[str, ...]:
+        length = bytearray(8)
+        read_exactly(source, memoryview(length))
+        headers = {slots: self.header_with(slots) for slots in SLOT_SETS}
+        possible = {slots: header for slots, header in headers.items() if header[:8] == length}
+        if possible:
+            text = bytearray(int.from_bytes(length, "little"))
+            read_exactly(source, memoryview(text))
+            for slots, header in possible.items():
+                if header[8:] == text:
+                    if hasher is not None:
+                        hasher.update(header)
+                    return slots
+        raise ModelError("the model's tensors are not those of this job's task; its sender must run the same task")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFile:
+    """A model's file but for its parameters: layout and the server optimiser's state, by slot, each ``(P,)``."""
+
+    layout: ModelLayout
+    state: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def file_bytes(self) -> int:
+        return self.layout.file_bytes_with(tuple(self.state))
+
+    def chunks(self, values_P: torch.Tensor) -> Iterator[memoryview]:
+        """The file's bytes; views of the tensors, not copies."""
+        yield memoryview(self.layout.header_with(tuple(self.state)))
+        for flat_P in (values_P, *self.state.values()):
+            view = _bytes_of(flat_P)
+            for start in range(0, len(view), 4 * PIECE):
+                yield view[start : start + 4 * PIECE]
+
+    def digest(self, values_P: torch.Tensor) -> Digest:
+        """Sha-256 of the file: what ``sha256sum model.safetensors`` prints."""
+        hasher = hashlib.sha256()
+        for chunk in self.chunks(values_P):
+            hasher.update(chunk)
+        return Digest(hasher.digest())
+
+
+def layout_of(module: torch.nn.Module) -> ModelLayout:
+    """Layout of a module's state dict.
+
+    Raises:
+        ConfigurationError: it holds a tensor that is not float32.
+    """
+    entries = []
+    for name, tensor in module.state_dict().items():
+        if tensor.dtype != torch.float32:
+            raise ConfigurationError(
+                f"the model's tensor {name!r} is {tensor.dtype}, and only float32 can be merged; use GroupNorm instead "
+                "of BatchNorm, and register other buffers with persistent=False"
+            )
+        if name.startswith("server.") or name == "__metadata__":
+            raise ConfigurationError(f"the model's tensor {name!r} has a reserved name; rename it")
+        entries.append((name, tuple(tensor.shape)))
+    return ModelLayout(entries=tuple(entries))
+
+
+def flatten(module: torch.nn.Module) -> torch.Tensor:
+    """A copy of the state dict, shape ``(P,)``."""
+    layout_of(module)
+    return torch.cat([tensor.detach().reshape(-1) for tensor in module.state_dict().values()])
+
+
+def load_flat(module: torch.nn.Module, flat_P: torch.Tensor) -> None:
+    """Copies a flat vector into a module."""
+    tensors = list(module.state_dict().values())
+    if flat_P.shape != (sum(tensor.numel() for tensor in tensors),):
+        raise ValueError(f"a vector of shape {tuple(flat_P.shape)} does not fit this model")
+    offset = 0
+    with torch.no_grad():
+        for tensor in tensors:
+            tensor.copy_(flat_P[offset : offset + tensor.numel()].view(tensor.shape))
+            offset += tensor.numel()
+
+
+def model_chunks(layout: ModelLayout, flat_P: torch.Tensor) -> Iterator[memoryview]:
+    """Bytes of a file without server state."""
+    return ModelFile(layout=layout).chunks(flat_P)
+
+
+def model_digest(layout: ModelLayout, flat_P: torch.Tensor) -> Digest:
+    """Sha-256 of a file without server state."""
+    return ModelFile(layout=layout).digest(flat_P)
+
+
+def l2_norm(flat_P: torch.Tensor) -> float:
+    """L2 norm without a full-size temporary; NaN or infinite exactly if a value is or the squares overflow float64."""
+    total = 0.0
+    for start in range(0, flat_P.numel(), PIECE):
+        piece = flat_P[start : start + PIECE].double()
+        total += float(torch.dot(piece, piece))
+    return math.sqrt(total)
+
+
+def read_exactly(source: Source, view: memoryview) -> None:
+    """Fills `view`.
+
+    Raises:
+        ModelError: the source ends before.
+    """
+    done = 0
+    while done < len(view):
+        count = source.readinto(view[done:])
+        if not count:
+            raise ModelError("the model ends too early; its sender must write it anew")
+        done += count
+
+
+def _read_values(source: Source, out_P: torch.Tensor, hasher: Any, *, add: bool) -> None:
+    scratch = torch.empty(min(PIECE, out_P.numel())) if add else None
+    for start in range(0, out_P.numel(), PIECE):
+        part = out_P[start : start + PIECE]
+        target = part if scratch is None else scratch[: part.numel()]
+        view = _bytes_of(target)
+        read_exactly(source, view)
+        if hasher is not None:
+            hasher.update(view)
+        if scratch is not None:
+            part.add_(target)
+
+
+def _bytes_of(flat_P: torch.Tensor) -> memoryview:
+    if flat_P.dtype != torch.float32 or not flat_P.is_contiguous():
+        raise ValueError("a flat model is a contiguous float32 vector")
+    return memoryview(flat_P.detach().numpy()).cast("B") if flat_P.numel() else memoryview(b"")

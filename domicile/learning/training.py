@@ -1,0 +1,114 @@
+"""Local training and evaluation.
+
+Shapes: P flat parameters, B rows of a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from domicile.errors import ConfigurationError
+from domicile.learning.model import flatten, l2_norm
+from domicile.learning.settings import TrainingSettings
+from domicile.learning.task import Split, Task
+
+EVALUATION_ROWS = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """Figures of one model on one split; `correct` is `None` for a regression."""
+
+    metrics: dict[str, float]
+    loss_sum: float
+    correct: int | None
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingResult:
+    """`delta_P`: trained minus base model. `training_loss`: mean over all steps."""
+
+    delta_P: torch.Tensor
+    num_examples: int
+    num_steps: int
+    training_loss: float
+
+
+def train(
+    task: Task, module: torch.nn.Module, split: Split, settings: TrainingSettings, *, seed: int
+) -> TrainingResult:
+    """Trains `module` in place. The same arguments give the same bits on one machine; global randomness is untouched.
+
+    Raises:
+        ConfigurationError: there are no rows, or the training diverged.
+    """
+    inputs, targets = split
+    if not len(inputs):
+        raise ConfigurationError("there are no training rows; add rows or lower the fractions held out")
+    base_P = flatten(module)
+    base = [parameter.detach().clone() for parameter in module.parameters()] if settings.proximal_mu else []
+    optimizer = _optimizer(module, settings)
+    num_steps = settings.num_steps(len(inputs))
+    total = 0.0
+    module.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for step, rows_B in enumerate(_batches(len(inputs), settings.batch_size, num_steps, seed)):
+            optimizer.zero_grad()
+            loss = task.loss(module(inputs[rows_B]), targets[rows_B])
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise ConfigurationError(f"the training loss is {value} at step {step}; lower training.learning_rate")
+            if base:
+                loss = loss + settings.proximal_mu / 2 * _distance(module, base)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += value
+    delta_P = flatten(module).sub_(base_P)
+    if not math.isfinite(l2_norm(delta_P)):
+        raise ConfigurationError("the trained model is not finite; lower training.learning_rate")
+    return TrainingResult(
+        delta_P=delta_P, num_examples=len(inputs), num_steps=num_steps, training_loss=total / num_steps
+    )
+
+
+def evaluate(task: Task, module: torch.nn.Module, split: Split) -> Evaluation:
+    """Loss and metrics on a split; an empty split gives no metrics."""
+    inputs, targets = split
+    if not len(inputs):
+        return Evaluation(metrics={}, loss_sum=0.0, correct=None, count=0)
+    module.eval()
+    with torch.no_grad():
+        outputs = torch.cat([module(piece) for piece in inputs.split(EVALUATION_ROWS)])
+        loss = float(task.loss(outputs, targets))
+    metrics = {"loss": loss, **task.metrics(outputs, targets)}
+    accuracy = metrics.get("accuracy")
+    correct = None if accuracy is None else round(accuracy * len(inputs))
+    return Evaluation(metrics=metrics, loss_sum=loss * len(inputs), correct=correct, count=len(inputs))
+
+
+def _optimizer(module: torch.nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(module.parameters(), lr=rate, momentum=settings.momentum, weight_decay=decay)
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(module.parameters(), lr=rate, weight_decay=decay)
+
+
+def _batches(num_rows: int, batch_size: int, num_steps: int, seed: int) -> Iterator[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    done = 0
+    while done < num_steps:
+        for rows_B in torch.randperm(num_rows, generator=generator).split(batch_size)[: num_steps - done]:
+            yield rows_B
+            done += 1
+
+
+def _distance(module: torch.nn.Module, base: list[torch.Tensor]) -> torch.Tensor:
+    squares = [((now - then) ** 2).sum() for now, then in zip(module.parameters(), base, strict=True)]
+    return torch.stack(squares).sum()
