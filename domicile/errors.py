@@ -22,6 +22,7 @@ Anything else that escapes is our bug: exit 70, with a traceback.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import ClassVar
 
 
@@ -49,8 +50,25 @@ class PeerError(DomicileError):
     exit_code = 4
 
 
+class SealFault(Enum):
+    """Why a sealed payload cannot be opened here."""
+
+    NOT_A_PAYLOAD = "not a payload"
+    UNKNOWN_VERSION = "unknown version"
+    TOO_LARGE = "too large"
+    WRONG_CONTEXT = "wrong context"
+    NOT_A_RECIPIENT = "not a recipient"
+    ALTERED = "altered"
+    TRUNCATED = "truncated"
+    EXTENDED = "extended"
+
+
 class SealError(PeerError):
     """A sealed payload cannot be opened here."""
+
+    def __init__(self, reason: SealFault, message: str) -> None:
+        super().__init__(f"{message}; the payload is left out, its sender must seal anew")
+        self.reason = reason
 
 
 class UpdateError(PeerError):

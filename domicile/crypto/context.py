@@ -1,0 +1,49 @@
+"""What a sealed payload is bound to."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from domicile.types import Address, JobId, ShardIndex
+
+CONTEXT_BYTES = 110
+NO_SHARD = 0xFF
+_FORMAT = struct.Struct(">32s20s32sBBHH")
+
+
+class PayloadKind(IntEnum):
+    """What a payload holds; it decides who the recipients are."""
+
+    UPDATE = 1
+    REGIONAL_MODEL = 2
+    EXPORT = 3
+    GLOBAL_MODEL = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PayloadContext:
+    """Where and when a payload belongs; `shard` is `None` for a global model, whose `regional_round` is 0."""
+
+    chain_id: int
+    contract: Address
+    job: JobId
+    shard: ShardIndex | None
+    kind: PayloadKind
+    global_round: int
+    regional_round: int
+    sender: Address
+
+    def to_bytes(self) -> bytes:
+        """Canonical encoding: big-endian, fixed length, documented in ``docs/payload-format.md``."""
+        head = _FORMAT.pack(
+            self.chain_id.to_bytes(32, "big"),
+            bytes.fromhex(self.contract.removeprefix("0x")),
+            self.job.to_bytes(32, "big"),
+            NO_SHARD if self.shard is None else self.shard,
+            self.kind,
+            self.global_round,
+            self.regional_round,
+        )
+        return head + bytes.fromhex(self.sender.removeprefix("0x"))
