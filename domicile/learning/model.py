@@ -222,4 +222,4 @@ def _read_values(source: Source, out_P: torch.Tensor, hasher: Any, *, add: bool)
 def _bytes_of(flat_P: torch.Tensor) -> memoryview:
     if flat_P.dtype != torch.float32 or not flat_P.is_contiguous():
         raise ValueError("a flat model is a contiguous float32 vector")
-    return memoryview(flat_P.detach().numpy()).cast("B") if flat_P.numel() else memoryview(b"")
+    return memoryview(flat_P.detach().numpy().data).cast("B") if flat_P.numel() else memoryview(b"")

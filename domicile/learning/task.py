@@ -114,7 +114,7 @@ def _digest(use: str, source: bytes) -> str:
 
 def _version(use: str) -> str:
     if use in BUILT_IN:
-        return importlib.import_module("domicile").__version__
+        return str(importlib.import_module("domicile").__version__)
     point = _entry_point(use)
     return point.dist.version if point.dist is not None else ""
 

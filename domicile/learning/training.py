@@ -33,7 +33,7 @@ class Evaluation:
 class TrainingResult:
     """`delta_P`: trained minus base model. `training_loss`: mean over all steps."""
 
-    delta_P: torch.Tensor
+    delta_P: torch.Tensor  # noqa: N815
     num_examples: int
     num_steps: int
     training_loss: float
@@ -84,7 +84,7 @@ def evaluate(task: Task, module: torch.nn.Module, split: Split) -> Evaluation:
         return Evaluation(metrics={}, loss_sum=0.0, correct=None, count=0)
     module.eval()
     with torch.no_grad():
-        outputs = torch.cat([module(piece) for piece in inputs.split(EVALUATION_ROWS)])
+        outputs = torch.cat([module(piece) for piece in torch.split(inputs, EVALUATION_ROWS)])
         loss = float(task.loss(outputs, targets))
     metrics = {"loss": loss, **task.metrics(outputs, targets)}
     accuracy = metrics.get("accuracy")
@@ -104,7 +104,7 @@ def _batches(num_rows: int, batch_size: int, num_steps: int, seed: int) -> Itera
     generator = torch.Generator().manual_seed(seed)
     done = 0
     while done < num_steps:
-        for rows_B in torch.randperm(num_rows, generator=generator).split(batch_size)[: num_steps - done]:
+        for rows_B in torch.split(torch.randperm(num_rows, generator=generator), batch_size)[: num_steps - done]:
             yield rows_B
             done += 1
 
