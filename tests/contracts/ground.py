@@ -337,3 +337,97 @@ def settle_places(ground: Ground, quorum: int = 1) -> None:
         ground.nodes.send(ground.governor, "setQuorum", root, quorum)
     for attester in ground.attesters:
         ground.nodes.send(ground.governor, "addAttester", attester, roots)
+
+
+@dataclass
+class Job:
+    """One job and how to act on it; every figure has a workable default."""
+
+    ground: Ground
+    id: int
+    receipt: Receipt
+
+    def send(self, sender: str, function: str, *arguments: Any) -> Receipt:
+        return self.ground.jobs.send(sender, function, self.id, *arguments)
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        return self.ground.jobs.call(function, self.id, *arguments)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.call("jobState")
+        return state
+
+    def shard(self, index: int = 0) -> dict[str, Any]:
+        state: dict[str, Any] = self.call("shardState", index)
+        return state
+
+    def commit(self, node: str, digest: bytes | None = None) -> Receipt:
+        shard = self.shard(self.call("memberOf", node)["shard"])
+        return self.send(node, "commit", self.state["globalRound"], shard["regionalRound"], digest or word(99))
+
+    def regional(self, index: int = 0, **changes: Any) -> dict[str, Any]:
+        """A proposal that holds now, unless `changes` say otherwise."""
+        return {
+            "globalRound": self.state["globalRound"],
+            "regionalRound": self.shard(index)["regionalRound"],
+            "commitments": self.call("commitmentsOf", index),
+            "model": word(1000),
+            "payload": word(1001),
+            "lossMicros": 500_000,
+            "excluded": [],
+            **changes,
+        }
+
+    def vote(self, voter: str, index: int = 0, **changes: Any) -> Receipt:
+        return self.send(voter, "voteRegional", index, self.regional(index, **changes))
+
+    def export(self, exporter: str, index: int = 0) -> Receipt:
+        return self.send(exporter, "reportExport", index, self.state["globalRound"], word(2000 + index))
+
+    def vote_global(self, voter: str, **changes: Any) -> Receipt:
+        proposal = {
+            "globalRound": self.state["globalRound"],
+            "reports": self.call("reportsOf"),
+            "model": word(3000),
+            "payload": word(3001),
+            "excluded": [],
+            **changes,
+        }
+        return self.send(voter, "voteGlobal", proposal)
+
+    def pass_deadline(self, index: int | None = None) -> None:
+        self.ground.chain.to((self.state if index is None else self.shard(index))["deadline"])
+
+
+def parameters(**changes: Any) -> dict[str, Any]:
+    return {
+        "spec": word(500),
+        "joinWindowS": 1000,
+        "collectWindowS": 100,
+        "globalRounds": 2,
+        "minRegionalRounds": 1,
+        "maxRegionalRounds": 1,
+        "patience": 1,
+        "minDeltaMicros": 1000,
+        "maxRetries": 1,
+        "minNodes": 2,
+        "minContributors": 3,
+        "minShards": 1,
+        "sensitivity": 2,
+        "maxTier": 2,
+        "safeguards": 1,
+        "denied": [],
+        **changes,
+    }
+
+
+def shard_of(place: str, members: Sequence[str], quorum: int = 1) -> dict[str, Any]:
+    return {"jurisdiction": code(place), "committee": {"members": list(members), "quorum": quorum}}
+
+
+def create_job(
+    ground: Ground, owner: str, shards: Sequence[dict[str, Any]], committee: Mapping[str, Any], **changes: Any
+) -> Job:
+    receipt = ground.jobs.send(owner, "createJob", parameters(**changes), list(shards), committee)
+    return Job(ground, receipt.event("JobCreated")["job"], receipt)

@@ -1,0 +1,113 @@
+"""Gas of every action that a participant pays for, on a fresh development chain."""
+
+from __future__ import annotations
+
+from domicile.chain.devnet import Devnet
+from tests.contracts.ground import Chain, Ground, Job, create_job, deploy, settle_places, shard_of, word
+
+LIMITS = {
+    "register + attest, 3 of 7": 200_000,
+    "join": 80_000,
+    "commit, first of round": 60_000,
+    "commit, between": 60_000,
+    "commit, last (closes the round)": 60_000,
+    "ban, 1 node": 35_000,
+    "ban, 50 nodes": 35_000,
+}
+"""What no figure may exceed; named in the project's goals."""
+
+
+def measure() -> dict[str, int]:
+    """Gas of whole transactions by action."""
+    with Devnet(num_accounts=72) as devnet:
+        chain = Chain(devnet.rpc_url)
+        ground = deploy(chain)
+        settle_places(ground, quorum=3)
+        figures = {"deploy JurisdictionRegistry + NodeRegistry + TrainingJobs": _deployment(ground)}
+        figures |= _registration(ground)
+        figures |= _rounds(ground)
+        figures |= _bans(ground)
+        chain.close()
+        return figures
+
+
+def _deployment(ground: Ground) -> int:
+    total = 0
+    for number in range(1, 5):
+        block = ground.chain.rpc("eth_getBlockByNumber", hex(number), True)
+        receipt = ground.chain.rpc("eth_getTransactionReceipt", block["transactions"][0]["hash"])
+        total += int(receipt["gasUsed"], 16) if number > 1 else 0
+    return total
+
+
+def _registration(ground: Ground) -> dict[str, int]:
+    node, signers = ground.people[0], ground.attesters[:3]
+    listed = ground.list_place("ZA")
+    register = ground.nodes.send(node, "register", word(1), 1).gas_used
+    first = ground.attest(node, "DE", signers).gas_used
+    renewal = ground.attest(node, "DE", signers).gas_used
+    arguments = (node, 2, word(2), ground.chain.now + 10_000_000)
+    return {
+        "list a jurisdiction": listed.gas_used,
+        "register": register,
+        "attest, 3 of 7, first": first,
+        "register + attest, 3 of 7": register + first,
+        "attest, 3 of 7, renewal": renewal,
+        "clear": ground.nodes.send(ground.governor, "clear", *arguments).gas_used,
+        "clear, renewal": ground.nodes.send(ground.governor, "clear", *arguments).gas_used,
+    }
+
+
+def _admit(ground: Ground, account: str, place: str) -> None:
+    ground.nodes.send(account, "register", word(1), 1)
+    ground.attest(account, place, ground.attesters[:3])
+    ground.nodes.send(ground.governor, "clear", account, 2, word(2), ground.chain.now + 10_000_000)
+
+
+def _rounds(ground: Ground) -> dict[str, int]:
+    """Two shards of four nodes, quorum 2 in the first and 1 in the second; the second regional round is measured."""
+    europe, america = ground.people[0:4], ground.people[4:8]
+    a, b, c = ground.people[8:11]
+    for account in [*europe[1:], a, b]:
+        _admit(ground, account, "DE")
+    for account in [*america, c]:
+        _admit(ground, account, "US-CA")
+    shards = [shard_of("EU", [a, b], 2), shard_of("US", [c], 1)]
+    job = create_job(
+        ground, ground.governor, shards, {"members": [a, c], "quorum": 2}, minRegionalRounds=2, maxRegionalRounds=2
+    )
+    figures = {"create a job of two shards": job.receipt.gas_used}
+    joins = [job.send(node, "join", shard).gas_used for shard, group in enumerate((europe, america)) for node in group]
+    figures["join"] = max(joins[1:])
+    figures["start"] = job.send(ground.governor, "start").gas_used
+    for round_number in range(2):
+        commits = [job.commit(node).gas_used for node in europe]
+        for node in america:
+            job.commit(node)
+        figures["commit, first of round"] = commits[0]
+        figures["commit, between"] = max(commits[1:-1])
+        figures["commit, last (closes the round)"] = commits[-1]
+        changes = {"model": word(round_number + 50)}
+        figures["voteRegional, quorum 2, first"] = job.vote(a, 0, **changes).gas_used
+        figures["voteRegional, quorum 2, accepts"] = job.vote(b, 0, **changes).gas_used
+        figures["voteRegional, quorum 1"] = job.vote(c, 1, **changes).gas_used
+    figures["reportExport"] = job.export(a, 0).gas_used
+    figures["reportExport, last of round"] = job.export(c, 1).gas_used
+    figures["voteGlobal, first"] = job.vote_global(a).gas_used
+    figures["voteGlobal, accepts (opens a round)"] = job.vote_global(c).gas_used
+    return figures | _leaving(job, europe[0])
+
+
+def _leaving(job: Job, node: str) -> dict[str, int]:
+    return {"leave": job.send(node, "leave").gas_used}
+
+
+def _bans(ground: Ground) -> dict[str, int]:
+    def ban(place: str) -> int:
+        return ground.places.send(ground.governor, "tighten", place.encode().ljust(8, b"\0"), 4, word(9)).gas_used
+
+    _admit(ground, ground.people[11], "BR")
+    one = ban("BR")
+    for account in ground.people[12:62]:
+        _admit(ground, account, "IN")
+    return {"ban, 1 node": one, "ban, 50 nodes": ban("IN")}
