@@ -10,21 +10,22 @@ import {JurisdictionCodes} from "./libraries/JurisdictionCodes.sol";
 /// @dev Guardians live outside the AccessManager, so that the brake needs no call to another contract.
 contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
     uint256 private constant MAX_INDEX = 255;
+    /// @dev Jurisdictions whose tiers share one word.
+    uint256 private constant GROUP = 85;
+    uint256 private constant GROUP_MASK = (1 << GROUP) - 1;
 
     // Slot map. Parents are listed before their children, so an ancestor's index is always the smaller one.
     //   0  AccessManaged: authority
     //   1  index of the last jurisdiction listed
-    //   2  mask: own tier is Conditional, or was before it was tightened
-    //   3  mask: own tier is HighRisk, or was before it was tightened
-    //   4  mask: own tier is Prohibited; bit 0 always, so that the first ban writes no fresh slot
-    //   5  code -> index
-    //   6  index -> code
-    //   7  index -> closure
-    //   8  account -> guardian
+    //   2  index / 85 -> tiers of 85 jurisdictions: three masks of 85 bits, Conditional, HighRisk, Prohibited from the
+    //      low end. Bits of tiers that a stricter one overrides stay set. Bit 255 is always set in each of the four
+    //      words, so that no change of a tier ever writes a fresh slot.
+    //   3  code -> index
+    //   4  index -> code
+    //   5  index -> closure
+    //   6  account -> guardian
     uint256 private _lastIndex;
-    uint256 private _conditional;
-    uint256 private _highRisk;
-    uint256 private _prohibited = 1;
+    mapping(uint256 group => uint256 masks) private _tiers;
     mapping(bytes8 code => uint256 index) private _indices;
     mapping(uint256 index => bytes8 code) private _codes;
     mapping(uint256 index => uint256 closure) private _closures;
@@ -32,6 +33,10 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
 
     constructor(address authority) AccessManaged(authority) {
         _closures[0] = 1;
+        for (uint256 group; group <= MAX_INDEX / GROUP; ++group) {
+            _tiers[group] = 1 << 255;
+        }
+        _setTier(0, Tier.Prohibited);
     }
 
     /// @inheritdoc IJurisdictionRegistry
@@ -49,13 +54,12 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
         uint256 closure = parent == 0 ? 0 : _closures[_known(parent)];
 
         index = uint8(last + 1);
-        uint256 bit = 1 << index;
-        closure |= bit;
+        closure |= 1 << index;
         _lastIndex = index;
         _indices[code] = index;
         _codes[index] = code;
         _closures[index] = closure;
-        _setBit(tier, bit);
+        if (tier != Tier.Open) _setTier(index, tier);
 
         emit JurisdictionListed(index, code, parent, tier, legalBasis, closure);
     }
@@ -63,32 +67,26 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
     /// @inheritdoc IJurisdictionRegistry
     function tighten(bytes8 code, Tier tier, bytes32 legalBasis) external override {
         if (!_guardians[msg.sender]) revert NotGuardian(msg.sender);
-        uint256 bit = 1 << _known(code);
-        if (tier <= Tier.Open) {
-            if (tier == Tier.Unlisted) revert InvalidTier(tier);
-            revert NotTighter(code, _strictest(bit), tier);
-        }
-        // Only masks at least as strict as the request are read: a ban reads one.
-        if (_prohibited & bit != 0) revert NotTighter(code, Tier.Prohibited, tier);
-        if (tier <= Tier.HighRisk && _highRisk & bit != 0) revert NotTighter(code, Tier.HighRisk, tier);
-        if (tier == Tier.Conditional && _conditional & bit != 0) revert NotTighter(code, Tier.Conditional, tier);
+        uint256 index = _known(code);
+        if (tier == Tier.Unlisted) revert InvalidTier(tier);
+        Tier current = _strictest(1 << index);
+        if (tier <= current) revert NotTighter(code, current, tier);
 
-        _setBit(tier, bit);
+        _setTier(index, tier);
 
         emit TierChanged(code, tier, legalBasis);
     }
 
     /// @inheritdoc IJurisdictionRegistry
     function loosen(bytes8 code, Tier tier, bytes32 legalBasis) external override restricted {
-        uint256 bit = 1 << _known(code);
+        uint256 index = _known(code);
         if (tier == Tier.Unlisted) revert InvalidTier(tier);
-        Tier current = _strictest(bit);
+        Tier current = _strictest(1 << index);
         if (tier >= current) revert NotLooser(code, current, tier);
 
-        _prohibited &= ~bit;
-        if (tier < Tier.HighRisk) _highRisk &= ~bit;
-        if (tier < Tier.Conditional) _conditional &= ~bit;
-        _setBit(tier, bit);
+        uint256 bit = 1 << (index % GROUP);
+        _tiers[index / GROUP] &= ~(bit | bit << GROUP | bit << (2 * GROUP));
+        if (tier != Tier.Open) _setTier(index, tier);
 
         emit TierChanged(code, tier, legalBasis);
     }
@@ -133,28 +131,26 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
     {
         uint256 closure = _closures[index];
         inside = closure & allowed != 0 && closure & denied == 0;
-        tierAllows = closure != 0 && closure & _stricterThan(maxTier) == 0;
+        tierAllows = closure != 0 && maxTier != Tier.Unlisted && _strictest(closure) <= maxTier;
     }
 
-    /// @dev Bits of all jurisdictions whose own tier is stricter than `tier`; reads no mask that it does not need.
-    function _stricterThan(Tier tier) private view returns (uint256 mask) {
-        if (tier == Tier.Unlisted) return type(uint256).max;
-        if (tier < Tier.Prohibited) mask = _prohibited;
-        if (tier < Tier.HighRisk) mask |= _highRisk;
-        if (tier < Tier.Conditional) mask |= _conditional;
+    /// @dev Strictest own tier among the jurisdictions of a mask. Reads one word for each group of 85 that it touches.
+    function _strictest(uint256 mask) private view returns (Tier) {
+        uint256 found;
+        for (uint256 group; mask != 0; ++group) {
+            uint256 bits = mask & GROUP_MASK;
+            mask >>= GROUP;
+            if (bits != 0) found |= _tiers[group] & (bits | bits << GROUP | bits << (2 * GROUP));
+        }
+        if (found >> (2 * GROUP) != 0) return Tier.Prohibited;
+        if (found >> GROUP != 0) return Tier.HighRisk;
+        return found != 0 ? Tier.Conditional : Tier.Open;
     }
 
-    function _strictest(uint256 bits) private view returns (Tier) {
-        if (_prohibited & bits != 0) return Tier.Prohibited;
-        if (_highRisk & bits != 0) return Tier.HighRisk;
-        if (_conditional & bits != 0) return Tier.Conditional;
-        return Tier.Open;
-    }
-
-    function _setBit(Tier tier, uint256 bit) private {
-        if (tier == Tier.Prohibited) _prohibited |= bit;
-        else if (tier == Tier.HighRisk) _highRisk |= bit;
-        else if (tier == Tier.Conditional) _conditional |= bit;
+    /// @dev Sets the bit of a tier above `Open`.
+    function _setTier(uint256 index, Tier tier) private {
+        uint256 shift = (uint256(tier) - uint256(Tier.Conditional)) * GROUP;
+        _tiers[index / GROUP] |= 1 << (index % GROUP + shift);
     }
 
     function _known(bytes8 code) private view returns (uint256 index) {

@@ -224,7 +224,7 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
 
     /// @inheritdoc INodeRegistry
     function refusal(address node, Requirement calldata requirement) external view override returns (Refusal) {
-        Standing memory standing = _standings[node];
+        Standing storage standing = _standings[node];
         // An attested node is registered, so that the key card's slot is read only to name the reason.
         if (standing.jurisdiction == 0 && _keyCards[node] == 0) return Refusal.NotRegistered;
         if (!_attestationCounts(standing)) return Refusal.AttestationExpired;
@@ -298,13 +298,13 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
     }
 
     /// @dev The one place that says whether an attestation holds now.
-    function _attestationCounts(Standing memory standing) private view returns (bool) {
+    function _attestationCounts(Standing storage standing) private view returns (bool) {
         return standing.jurisdiction != 0 && _isWithin(standing.attestedFrom, standing.attestedUntil)
             && Bits.count(standing.attesters & _present) >= standing.quorum;
     }
 
     /// @dev Public data asks for no clearance.
-    function _isCleared(Standing memory standing, Sensitivity class) private view returns (bool) {
+    function _isCleared(Standing storage standing, Sensitivity class) private view returns (bool) {
         return class == Sensitivity.Public || (class <= standing.clearance && _isWithin(0, standing.clearedUntil));
     }
 

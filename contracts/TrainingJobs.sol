@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IJurisdictionRegistry} from "./interfaces/IJurisdictionRegistry.sol";
+import {IJurisdictionRegistry, Tier} from "./interfaces/IJurisdictionRegistry.sol";
 import {INodeRegistry, Refusal, Requirement, Sensitivity} from "./interfaces/INodeRegistry.sol";
 import {
     Committee,
@@ -32,9 +32,45 @@ contract TrainingJobs is ITrainingJobs {
     /// @notice Where jurisdictions and their tiers are listed.
     IJurisdictionRegistry public immutable JURISDICTIONS;
 
+    /// @dev A ShardState and what a commit needs besides, so that it need not read the job.
+    /// @param globalRound that of the job
+    /// @param cancelled whether the job was
+    struct LiveShard {
+        ShardPhase phase;
+        StallReason stall;
+        uint8 jurisdiction;
+        uint8 quorum;
+        uint8 retries;
+        uint8 staleRounds;
+        uint16 regionalRound;
+        uint16 firstRound;
+        uint16 numMembers;
+        uint16 numCommitted;
+        uint16 leastContributors;
+        uint40 deadline;
+        uint64 bestLossMicros;
+        uint16 globalRound;
+        bool cancelled;
+    }
+
+    /// @dev A Member and those figures of its job that never change, copied at joining for the same reason.
+    struct Seat {
+        bool joined;
+        bool hasCommitted;
+        uint8 shard;
+        uint16 lastGlobalRound;
+        uint16 lastRegionalRound;
+        Sensitivity sensitivity;
+        Tier maxTier;
+        uint24 safeguards;
+        bool hasDenied;
+        uint16 minNodes;
+        uint32 collectWindowS;
+    }
+
     /// @param commitments running hash of the regional round; never zero once a round was opened
     struct Shard {
-        ShardState state;
+        LiveShard state;
         bytes32 commitments;
         bytes32 model;
         Committee committee;
@@ -48,7 +84,7 @@ contract TrainingJobs is ITrainingJobs {
         address owner;
         JobParameters parameters;
         Committee committee;
-        mapping(address node => Member) members;
+        mapping(address node => Seat) members;
         mapping(uint256 index => Shard) shards;
     }
 
@@ -59,7 +95,7 @@ contract TrainingJobs is ITrainingJobs {
     //        +3  last global model        +4  owner
     //        +5  spec                     +6  all other numbers of the parameters, one slot
     //        +7  denied codes             +8  members of the global committee   +9  its quorum
-    //        +10 node -> member, one slot
+    //        +10 node -> seat, one slot
     //        +11 index -> shard: +0 state, one slot, +1 running hash, +2 last model, +3 committee, +4 its quorum
     //   2  proposal id -> bitmask of its voters by position in the committee
     uint256 private _numJobs;
@@ -121,15 +157,14 @@ contract TrainingJobs is ITrainingJobs {
         Job storage job = _jobIn(id, JobPhase.Joining);
         _checkWindow(job.state.deadline);
         if (index >= job.state.numShards) revert UnknownShard(id, index);
-        Member storage member = job.members[msg.sender];
+        Seat storage member = job.members[msg.sender];
         if (member.joined) revert AlreadyMember(msg.sender);
         Shard storage shard = job.shards[index];
         uint16 numMembers = shard.state.numMembers;
         if (numMembers == MAX_MEMBERS) revert ShardFull(index);
         _checkGate(job, shard.state.jurisdiction);
 
-        member.joined = true;
-        member.shard = index;
+        job.members[msg.sender] = _seat(job.state, index);
         shard.state.numMembers = numMembers + 1;
 
         emit MemberJoined(id, index, msg.sender);
@@ -140,12 +175,12 @@ contract TrainingJobs is ITrainingJobs {
         Job storage job = _known(id);
         JobPhase phase = job.state.phase;
         if (phase != JobPhase.Joining && phase != JobPhase.Training) revert WrongJobPhase(id, phase);
-        Member storage member = job.members[msg.sender];
+        Seat storage member = job.members[msg.sender];
         if (!member.joined) revert NotMember(msg.sender);
         uint8 index = member.shard;
         Shard storage shard = job.shards[index];
         bool collecting = shard.state.phase == ShardPhase.Collecting;
-        if (collecting && _hasCommitted(job, shard, member)) revert AlreadyCommitted(msg.sender);
+        if (collecting && _hasCommitted(shard.state, member)) revert AlreadyCommitted(msg.sender);
 
         // What it committed before stays known, since a vote in progress may leave it out.
         member.joined = false;
@@ -172,31 +207,45 @@ contract TrainingJobs is ITrainingJobs {
         if (msg.sender != job.owner) revert NotOwner(msg.sender);
         if (job.state.phase > JobPhase.Merging) revert WrongJobPhase(id, job.state.phase);
 
+        uint256 numShards = job.state.numShards;
+        for (uint256 i; i < numShards; ++i) {
+            job.shards[i].state.cancelled = true;
+        }
         _setJobPhase(id, job, JobPhase.Cancelled, 0);
     }
 
     /// @inheritdoc ITrainingJobs
+    /// @dev The one action that every node repeats every round; it reads and writes three slots here.
     function commit(uint256 id, uint16 globalRound, uint16 regionalRound, bytes32 digest) external override {
-        Job storage job = _jobIn(id, JobPhase.Training);
-        Member storage member = job.members[msg.sender];
-        if (!member.joined) revert NotMember(msg.sender);
+        Job storage job = _jobs[id];
+        Seat storage member = job.members[msg.sender];
+        if (!member.joined) revert NotMember(_senderIn(id));
         uint8 index = member.shard;
         Shard storage shard = job.shards[index];
-        _checkShard(id, index, shard.state, ShardPhase.Collecting);
-        _checkRounds(job, shard.state, globalRound, regionalRound);
-        _checkWindow(shard.state.deadline);
-        if (_hasCommitted(job, shard, member)) revert AlreadyCommitted(msg.sender);
+        LiveShard storage state = shard.state;
+        if (state.phase != ShardPhase.Collecting || state.cancelled) {
+            revert WrongShardPhase(_idIn(id), index, state.phase);
+        }
+        if (globalRound != state.globalRound || regionalRound != state.regionalRound) {
+            revert WrongRound(state.globalRound, state.regionalRound);
+        }
+        _checkWindow(state.deadline);
+        if (_hasCommitted(state, member)) revert AlreadyCommitted(msg.sender);
         if (digest == 0) revert ZeroDigest();
-        _checkGate(job, shard.state.jurisdiction);
+        _admit(_requirementOf(job, member, state.jurisdiction));
 
         member.hasCommitted = true;
         member.lastGlobalRound = globalRound;
         member.lastRegionalRound = regionalRound;
         shard.commitments = keccak256(abi.encode(shard.commitments, msg.sender, digest));
-        shard.state.numCommitted += 1;
+        uint16 numCommitted = state.numCommitted + 1;
+        state.numCommitted = numCommitted;
 
         emit UpdateCommitted(id, index, msg.sender, globalRound, regionalRound, digest);
-        _closeIfComplete(id, job, index, shard);
+        if (numCommitted == state.numMembers && numCommitted >= member.minNodes) {
+            uint40 deadline = uint40(block.timestamp + member.collectWindowS);
+            _setShardPhase(id, index, state, ShardPhase.Aggregating, deadline);
+        }
     }
 
     /// @inheritdoc ITrainingJobs
@@ -241,7 +290,7 @@ contract TrainingJobs is ITrainingJobs {
             shard.model,
             payload
         );
-        _setShardPhase(id, job, index, shard, ShardPhase.Reported, 0);
+        _setShardPhase(id, index, shard.state, ShardPhase.Reported, 0);
         _settle(id, job);
     }
 
@@ -290,10 +339,10 @@ contract TrainingJobs is ITrainingJobs {
         _checkWindowOver(shard.state.deadline);
 
         if (phase == ShardPhase.Collecting && shard.state.numCommitted >= job.state.minNodes) {
-            _setShardPhase(id, job, index, shard, ShardPhase.Aggregating, _windowFromNow(job));
+            _setShardPhase(id, index, shard.state, ShardPhase.Aggregating, _windowFromNow(job));
         } else if (shard.state.retries < job.parameters.maxRetries) {
             shard.state.retries += 1;
-            _setShardPhase(id, job, index, shard, phase, _windowFromNow(job));
+            _setShardPhase(id, index, shard.state, phase, _windowFromNow(job));
         } else {
             _stall(id, job, index, shard, _reasonIn(phase));
             _settle(id, job);
@@ -322,7 +371,7 @@ contract TrainingJobs is ITrainingJobs {
 
     /// @inheritdoc ITrainingJobs
     function shardState(uint256 id, uint8 index) external view override returns (ShardState memory) {
-        return _knownShard(id, _known(id), index).state;
+        return _shardState(_knownShard(id, _known(id), index).state);
     }
 
     /// @inheritdoc ITrainingJobs
@@ -331,7 +380,7 @@ contract TrainingJobs is ITrainingJobs {
         state = job.state;
         shards = new ShardState[](state.numShards);
         for (uint256 i; i < shards.length; ++i) {
-            shards[i] = job.shards[i].state;
+            shards[i] = _shardState(job.shards[i].state);
         }
     }
 
@@ -357,7 +406,14 @@ contract TrainingJobs is ITrainingJobs {
 
     /// @inheritdoc ITrainingJobs
     function memberOf(uint256 id, address node) external view override returns (Member memory) {
-        return _known(id).members[node];
+        Seat storage seat = _known(id).members[node];
+        return Member({
+            joined: seat.joined,
+            hasCommitted: seat.hasCommitted,
+            shard: seat.shard,
+            lastGlobalRound: seat.lastGlobalRound,
+            lastRegionalRound: seat.lastRegionalRound
+        });
     }
 
     /// @inheritdoc ITrainingJobs
@@ -403,7 +459,7 @@ contract TrainingJobs is ITrainingJobs {
         for (uint256 i; i < numShards; ++i) {
             Shard storage shard = job.shards[i];
             if (shard.state.numMembers < job.state.minNodes) {
-                _resetShard(shard.state, 0);
+                _resetShard(shard.state, 0, globalRound);
                 _stall(id, job, uint8(i), shard, StallReason.TooFewMembers);
             } else {
                 _openShard(id, job, uint8(i), shard, 0);
@@ -412,7 +468,8 @@ contract TrainingJobs is ITrainingJobs {
     }
 
     /// @dev What a shard forgets when it starts anew from the global model.
-    function _resetShard(ShardState storage state, uint16 firstRound) private {
+    function _resetShard(LiveShard storage state, uint16 firstRound, uint16 globalRound) private {
+        state.globalRound = globalRound;
         state.stall = StallReason.None;
         state.retries = 0;
         state.staleRounds = 0;
@@ -424,7 +481,7 @@ contract TrainingJobs is ITrainingJobs {
     }
 
     function _openShard(uint256 id, Job storage job, uint8 index, Shard storage shard, uint16 firstRound) private {
-        _resetShard(shard.state, firstRound);
+        _resetShard(shard.state, firstRound, job.state.globalRound);
         _openRegionalRound(id, job, index, shard, firstRound);
     }
 
@@ -435,14 +492,14 @@ contract TrainingJobs is ITrainingJobs {
         shard.state.numCommitted = 0;
         shard.commitments =
             keccak256(abi.encode(block.chainid, this, id, index, job.state.globalRound, regionalRound));
-        _setShardPhase(id, job, index, shard, ShardPhase.Collecting, _windowFromNow(job));
+        _setShardPhase(id, index, shard.state, ShardPhase.Collecting, _windowFromNow(job));
     }
 
     /// @dev Fewer commitments than `minNodes` never make a merge, even when members left and these are all.
     function _closeIfComplete(uint256 id, Job storage job, uint8 index, Shard storage shard) private {
         uint16 numCommitted = shard.state.numCommitted;
         if (numCommitted == shard.state.numMembers && numCommitted >= job.state.minNodes) {
-            _setShardPhase(id, job, index, shard, ShardPhase.Aggregating, _windowFromNow(job));
+            _setShardPhase(id, index, shard.state, ShardPhase.Aggregating, _windowFromNow(job));
         }
     }
 
@@ -471,7 +528,7 @@ contract TrainingJobs is ITrainingJobs {
         if (!_isMature(shard.state, job.parameters)) {
             _openRegionalRound(id, job, index, shard, proposal.regionalRound + 1);
         } else if (shard.state.leastContributors >= job.parameters.minContributors) {
-            _setShardPhase(id, job, index, shard, ShardPhase.Mature, _windowFromNow(job));
+            _setShardPhase(id, index, shard.state, ShardPhase.Mature, _windowFromNow(job));
         } else {
             _stall(id, job, index, shard, StallReason.TooFewContributors);
             _settle(id, job);
@@ -526,7 +583,7 @@ contract TrainingJobs is ITrainingJobs {
     function _stall(uint256 id, Job storage job, uint8 index, Shard storage shard, StallReason reason) private {
         shard.state.stall = reason;
         job.state.numStalled += 1;
-        _setShardPhase(id, job, index, shard, ShardPhase.Stalled, 0);
+        _setShardPhase(id, index, shard.state, ShardPhase.Stalled, 0);
     }
 
     /// @dev The one place where a job's phase changes.
@@ -537,24 +594,19 @@ contract TrainingJobs is ITrainingJobs {
     }
 
     /// @dev The one place where a shard's phase changes.
-    function _setShardPhase(
-        uint256 id,
-        Job storage job,
-        uint8 index,
-        Shard storage shard,
-        ShardPhase phase,
-        uint40 deadline
-    ) private {
-        shard.state.phase = phase;
-        shard.state.deadline = deadline;
+    function _setShardPhase(uint256 id, uint8 index, LiveShard storage state, ShardPhase phase, uint40 deadline)
+        private
+    {
+        state.phase = phase;
+        state.deadline = deadline;
         emit ShardPhaseChanged(
             id,
             index,
             phase,
-            shard.state.stall,
-            job.state.globalRound,
-            shard.state.regionalRound,
-            shard.state.retries,
+            state.stall,
+            state.globalRound,
+            state.regionalRound,
+            state.retries,
             deadline
         );
     }
@@ -570,7 +622,7 @@ contract TrainingJobs is ITrainingJobs {
         return Bits.count(voters) >= quorum;
     }
 
-    function _noteLoss(ShardState storage state, uint64 lossMicros, uint32 minDeltaMicros) private {
+    function _noteLoss(LiveShard storage state, uint64 lossMicros, uint32 minDeltaMicros) private {
         if (lossMicros == NO_LOSS) return;
         uint64 best = state.bestLossMicros;
         if (best == NO_LOSS || uint256(lossMicros) + minDeltaMicros < best) {
@@ -581,7 +633,7 @@ contract TrainingJobs is ITrainingJobs {
         }
     }
 
-    function _isMature(ShardState storage state, JobParameters storage parameters) private view returns (bool) {
+    function _isMature(LiveShard storage state, JobParameters storage parameters) private view returns (bool) {
         uint256 done = uint256(state.regionalRound) - state.firstRound + 1;
         if (done >= parameters.maxRegionalRounds) return true;
         return done >= parameters.minRegionalRounds && state.staleRounds >= parameters.patience;
@@ -621,8 +673,8 @@ contract TrainingJobs is ITrainingJobs {
         address previous;
         for (uint256 i; i < proposal.excluded.length; ++i) {
             address node = proposal.excluded[i].node;
-            Member storage member = job.members[node];
-            bool known = node > previous && member.shard == index && _hasCommitted(job, shard, member);
+            Seat storage member = job.members[node];
+            bool known = node > previous && member.shard == index && _hasCommitted(shard.state, member);
             if (!known || proposal.excluded[i].reason == ExclusionReason.None) revert InvalidExclusion(node);
             previous = node;
         }
@@ -657,9 +709,9 @@ contract TrainingJobs is ITrainingJobs {
         revert NotCommitteeMember(msg.sender);
     }
 
-    function _hasCommitted(Job storage job, Shard storage shard, Member storage member) private view returns (bool) {
-        return member.hasCommitted && member.lastGlobalRound == job.state.globalRound
-            && member.lastRegionalRound == shard.state.regionalRound;
+    function _hasCommitted(LiveShard storage state, Seat storage member) private view returns (bool) {
+        return member.hasCommitted && member.lastGlobalRound == state.globalRound
+            && member.lastRegionalRound == state.regionalRound;
     }
 
     function _checkGate(Job storage job, uint8 jurisdiction) private view {
@@ -679,6 +731,67 @@ contract TrainingJobs is ITrainingJobs {
             sensitivity: job.state.sensitivity,
             safeguards: job.state.safeguards
         });
+    }
+
+    /// @dev The same as `_requirement`, from the seat's copy of the job's figures.
+    function _requirementOf(Job storage job, Seat storage member, uint8 jurisdiction)
+        private
+        view
+        returns (Requirement memory)
+    {
+        return Requirement({
+            allowed: 1 << jurisdiction,
+            denied: member.hasDenied ? job.denied : 0,
+            maxTier: member.maxTier,
+            sensitivity: member.sensitivity,
+            safeguards: member.safeguards
+        });
+    }
+
+    function _seat(JobState storage state, uint8 index) private view returns (Seat memory) {
+        return Seat({
+            joined: true,
+            hasCommitted: false,
+            shard: index,
+            lastGlobalRound: 0,
+            lastRegionalRound: 0,
+            sensitivity: state.sensitivity,
+            maxTier: state.maxTier,
+            safeguards: state.safeguards,
+            hasDenied: state.hasDenied,
+            minNodes: state.minNodes,
+            collectWindowS: state.collectWindowS
+        });
+    }
+
+    function _shardState(LiveShard storage state) private view returns (ShardState memory) {
+        return ShardState({
+            phase: state.phase,
+            stall: state.stall,
+            jurisdiction: state.jurisdiction,
+            quorum: state.quorum,
+            retries: state.retries,
+            staleRounds: state.staleRounds,
+            regionalRound: state.regionalRound,
+            firstRound: state.firstRound,
+            numMembers: state.numMembers,
+            numCommitted: state.numCommitted,
+            leastContributors: state.leastContributors,
+            deadline: state.deadline,
+            bestLossMicros: state.bestLossMicros
+        });
+    }
+
+    /// @dev The sender; first refuses a job that is unknown or not training, so that the reason named is the true one.
+    function _senderIn(uint256 id) private view returns (address) {
+        _jobIn(id, JobPhase.Training);
+        return msg.sender;
+    }
+
+    /// @dev The id; refuses as `_senderIn` does.
+    function _idIn(uint256 id) private view returns (uint256) {
+        _jobIn(id, JobPhase.Training);
+        return id;
     }
 
     /// @dev Any listed place: every bit but that of "none".
@@ -719,11 +832,11 @@ contract TrainingJobs is ITrainingJobs {
         return phase == ShardPhase.Aggregating ? StallReason.NoQuorum : StallReason.NotExported;
     }
 
-    function _checkShard(uint256 id, uint8 index, ShardState storage state, ShardPhase phase) private view {
+    function _checkShard(uint256 id, uint8 index, LiveShard storage state, ShardPhase phase) private view {
         if (state.phase != phase) revert WrongShardPhase(id, index, state.phase);
     }
 
-    function _checkRounds(Job storage job, ShardState storage state, uint16 globalRound, uint16 regionalRound)
+    function _checkRounds(Job storage job, LiveShard storage state, uint16 globalRound, uint16 regionalRound)
         private
         view
     {
