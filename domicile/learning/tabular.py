@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -80,7 +81,7 @@ class Tabular:
     def build_model(self) -> nn.Module:
         widths = [self.num_inputs, *(self.options.hidden if self.options.model == "mlp" else ())]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
         return nn.Sequential(*layers, nn.Linear(widths[-1], len(self.options.classes) or 1))
 

@@ -1,0 +1,194 @@
+import hashlib
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domicile.errors import ConfigurationError
+from domicile.learning.merging import Accumulator, apply_delta, new_state
+from domicile.learning.model import ModelError, ModelFile, flatten, layout_of, load_flat, model_chunks
+from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.learning.tabular import Tabular, resolve_options
+from domicile.learning.task import TaskNotApproved, find_task, require_approved, task_digest
+from domicile.learning.training import evaluate, train
+from domicile.learning.update import METADATA_BYTES, InvalidUpdate, Update, encode_update, read_update
+from domicile.protocol.round import ExclusionReason
+from domicile.settings import parse_settings
+
+DATA = Path(__file__).parents[2] / "examples/diagnosis/data"
+TRAINING = TrainingSettings(epochs=2)
+
+
+@pytest.fixture
+def task():
+    return Tabular(resolve_options({"target": "malignant"}, DATA / "de-train.csv"))
+
+
+@pytest.fixture
+def data(task):
+    return task.load(DATA / "de-train.csv", DATA / "de-test.csv", DataSettings(), 3)
+
+
+@pytest.fixture
+def encoded(task, data):
+    torch.manual_seed(0)
+    module = task.build_model()
+    layout = layout_of(module)
+    start = evaluate(task, module, data.validation)
+    return encode_update(layout, Update.of(train(task, module, data.train, TRAINING, seed=1), validation=start))
+
+
+def plain(update):
+    return b"".join(bytes(chunk) for chunk in update.chunks())
+
+
+def test_a_model_with_a_counter_is_refused_with_the_mend():
+    with pytest.raises(ConfigurationError, match=r"num_batches_tracked.*GroupNorm"):
+        layout_of(torch.nn.BatchNorm1d(2))
+
+
+def test_epochs_and_steps_together_are_refused():
+    with pytest.raises(ConfigurationError, match="both epochs and steps"):
+        parse_settings({"epochs": 1, "steps": 1}, TrainingSettings, source="job.toml")
+
+
+def test_a_missing_column_is_named(task, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("malignant\n1\n0\n")
+    with pytest.raises(ConfigurationError, match="no column 'mean_radius'"):
+        task.load(file, None, DataSettings(), 0)
+
+
+def test_a_target_with_one_class_is_refused(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("x,y\n" + "1,1\n" * 9)
+    with pytest.raises(ConfigurationError, match="fewer than two classes"):
+        Tabular({"target": "y", "features": ["x"]}).load(file, None, DataSettings(), 0)
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(ConfigurationError, match="did you mean 'model'"):
+        Tabular({"target": "y", "modell": "mlp"})
+
+
+def test_code_that_the_job_does_not_name_is_not_run(tmp_path):
+    (tmp_path / "mine.py").write_text("raise SystemExit")
+    with pytest.raises(TaskNotApproved):
+        find_task("mine.py:Mine", {}, folder=tmp_path, expected="0" * 64)
+    with pytest.raises(TaskNotApproved, match="not approved"):
+        require_approved("tabular", task_digest("tabular"), ["0" * 64])
+
+
+@pytest.mark.parametrize("position", [0, METADATA_BYTES, METADATA_BYTES + 20])
+def test_a_malformed_update_is_refused(encoded, position):
+    raw = bytearray(plain(encoded))
+    raw[position] ^= 0xFF
+    with pytest.raises(InvalidUpdate) as caught:
+        read_update(io.BytesIO(raw), encoded.layout, torch.empty_like(encoded.delta_P))
+    assert caught.value.reason is ExclusionReason.MALFORMED
+
+
+def test_a_short_or_long_update_is_refused(encoded):
+    for raw in (plain(encoded)[:-1], plain(encoded) + b"\0"):
+        with pytest.raises(InvalidUpdate):
+            read_update(io.BytesIO(raw), encoded.layout, torch.empty_like(encoded.delta_P))
+
+
+def test_an_update_that_is_not_finite_or_too_large_is_refused(encoded):
+    out_P = torch.empty_like(encoded.delta_P)
+    with pytest.raises(InvalidUpdate) as caught:
+        read_update(io.BytesIO(plain(encoded)), encoded.layout, out_P, max_norm=1e-9)
+    assert caught.value.reason is ExclusionReason.NORM_EXCEEDED
+    encoded.delta_P[0] = math.nan
+    with pytest.raises(InvalidUpdate) as caught:
+        read_update(io.BytesIO(plain(encoded)), encoded.layout, out_P)
+    assert caught.value.reason is ExclusionReason.NOT_FINITE
+
+
+def test_an_update_survives_its_way(encoded):
+    out_P = torch.empty_like(encoded.delta_P)
+    metadata = read_update(io.BytesIO(plain(encoded)), encoded.layout, out_P)
+    assert torch.equal(out_P, encoded.delta_P)
+    assert len(plain(encoded)) == encoded.num_bytes
+
+
+def test_a_model_file_is_safetensors_and_its_digest_that_of_the_file(task):
+    module = task.build_model()
+    layout, flat_P = layout_of(module), flatten(module)
+    state = new_state(MergingSettings(strategy="fedadam"), layout.num_parameters)
+    file = ModelFile(layout=layout, state=state)
+    raw = b"".join(bytes(chunk) for chunk in file.chunks(flat_P))
+    assert hashlib.sha256(raw).digest() == file.digest(flat_P)
+    assert len(raw) == file.file_bytes == layout.file_bytes_max
+    tensors = safetensors.torch.load(raw)
+    assert torch.equal(tensors["0.weight"], module.state_dict()["0.weight"])
+    out_P = flat_P.clone()
+    again = layout.read(io.BytesIO(raw), out_P, expected=file.digest(flat_P), add=True)
+    assert torch.equal(out_P, 2 * flat_P)
+    assert torch.equal(again.state["variance"], state["variance"])
+
+
+def test_a_flipped_bit_in_an_expected_model_is_found(task):
+    module = task.build_model()
+    layout, flat_P = layout_of(module), flatten(module)
+    raw = bytearray(b"".join(bytes(chunk) for chunk in model_chunks(layout, flat_P)))
+    raw[-1] ^= 1
+    with pytest.raises(ModelError, match="sha-256"):
+        layout.read(io.BytesIO(raw), flat_P.clone(), expected=ModelFile(layout=layout).digest(flat_P))
+
+
+def test_training_repeats_bit_for_bit_and_leaves_global_randomness_alone(task, data):
+    module = task.build_model()
+    start_P = flatten(module)
+    before = torch.get_rng_state()
+    first = train(task, module, data.train, TRAINING, seed=5)
+    load_flat(module, start_P)
+    assert torch.equal(train(task, module, data.train, TRAINING, seed=5).delta_P, first.delta_P)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_training_that_diverges_is_refused(task, data):
+    rate = TrainingSettings(steps=30, learning_rate=1000.0, weight_decay=1000.0)
+    with pytest.raises(ConfigurationError, match="learning_rate"):
+        train(task, task.build_model(), data.train, rate, seed=0)
+
+
+values = st.floats(-10, 10, width=32)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    strategy=st.sampled_from(["fedavg", "fedavgm", "fedadam", "fedyogi", "fedadagrad"]),
+    rounds=st.lists(st.lists(st.tuples(values, st.integers(1, 500)), min_size=1, max_size=4), min_size=1, max_size=4),
+)
+def test_merging_agrees_with_the_obvious_oracle(strategy, rounds):
+    merging = MergingSettings(strategy=strategy, server_learning_rate=0.5)
+    model_P, state = torch.zeros(1), new_state(merging, 1)
+    x, m, v = 0.0, 0.0, merging.tau**2
+    for updates in rounds:
+        total = Accumulator(1)
+        for value, weight in updates:
+            total.add(torch.tensor([value]), weight)
+        apply_delta(merging, model_P, total.mean(), state)
+        d = sum(value * weight for value, weight in updates) / sum(weight for _, weight in updates)
+        if strategy == "fedavg":
+            x += 0.5 * d
+            continue
+        if strategy == "fedavgm":
+            m = 0.9 * m + d
+            x += 0.5 * m
+            continue
+        m = 0.9 * m + 0.1 * d
+        v = {
+            "fedadagrad": v + d * d,
+            "fedyogi": v - 0.01 * d * d * float(np.sign(v - d * d)),
+            "fedadam": 0.99 * v + 0.01 * d * d,
+        }[strategy]
+        x += 0.5 * m / (math.sqrt(v) + merging.tau)
+    assert float(model_P) == pytest.approx(x, rel=1e-3, abs=1e-3)
