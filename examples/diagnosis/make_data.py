@@ -1,6 +1,6 @@
 """Deals scikit-learn's breast-cancer rows to the nodes of this example: ``python examples/diagnosis/make_data.py``.
 
-Regions see different patients (order of mean radius plus noise), and nodes different shares of malignant cases.
+Weak shift of mean radius between regions; uneven sizes and shares of malignant cases; few training rows a node.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from sklearn.datasets import load_breast_cancer
 
 NODES = ("in-1", "in-2", "in-3", "us-ca", "us-ny", "us-tx", "de", "fr", "nl", "outside")
 SEED = 7
-TEST_FRACTION = 0.3
+TEST_FRACTION = 0.6
 CLASS_MIN = 8
 
 
 def shares(generator: np.random.Generator, rows: np.ndarray) -> list[np.ndarray]:
     """`rows` of one class in order of size, cut at uneven places, each node with at least `CLASS_MIN`."""
-    weights = generator.dirichlet(np.full(len(NODES), 2.0))
+    weights = generator.dirichlet(np.full(len(NODES), 6.0))
     counts = CLASS_MIN + np.floor(weights * (len(rows) - CLASS_MIN * len(NODES))).astype(int)
     counts[-1] += len(rows) - counts.sum()
     return np.split(rows, np.cumsum(counts)[:-1])
@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
     data = load_breast_cancer()
     malignant = 1 - data.target
     generator = np.random.default_rng(SEED)
-    order = data.data[:, 0] + generator.normal(0, 2.0, len(malignant))
+    order = data.data[:, 0] + generator.normal(0, 20.0, len(malignant))
     dealt = []
     for label in (0, 1):
         rows = np.flatnonzero(malignant == label)
@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
         train: list[int] = []
         for part in parts:
             mixed = generator.permutation(part)
-            count = max(5, round(len(part) * TEST_FRACTION)) if len(part) > CLASS_MIN else 5
+            count = max(5, round(len(part) * TEST_FRACTION))
             test += mixed[: min(count, len(part) - 3)].tolist()
             train += mixed[min(count, len(part) - 3) :].tolist()
         for split, chosen in (("train", train), ("test", test)):

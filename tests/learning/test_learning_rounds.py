@@ -113,7 +113,7 @@ def test_an_update_that_is_not_finite_or_too_large_is_refused(encoded):
 
 def test_an_update_survives_its_way(encoded):
     out_P = torch.empty_like(encoded.delta_P)
-    metadata = read_update(io.BytesIO(plain(encoded)), encoded.layout, out_P)
+    read_update(io.BytesIO(plain(encoded)), encoded.layout, out_P)
     assert torch.equal(out_P, encoded.delta_P)
     assert len(plain(encoded)) == encoded.num_bytes
 
