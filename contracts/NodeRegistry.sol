@@ -299,8 +299,11 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
 
     /// @dev The one place that says whether an attestation holds now.
     function _attestationCounts(Standing storage standing) private view returns (bool) {
-        return standing.jurisdiction != 0 && _isWithin(standing.attestedFrom, standing.attestedUntil)
-            && Bits.count(standing.attesters & _present) >= standing.quorum;
+        if (standing.jurisdiction == 0 || !_isWithin(standing.attestedFrom, standing.attestedUntil)) return false;
+        uint256 signed = standing.attesters;
+        uint256 present = signed & _present;
+        // Nobody removed: they were a quorum when they were counted.
+        return present == signed || Bits.count(present) >= standing.quorum;
     }
 
     /// @dev Public data asks for no clearance.

@@ -238,7 +238,11 @@ contract TrainingJobs is ITrainingJobs {
         member.lastGlobalRound = globalRound;
         member.lastRegionalRound = regionalRound;
         shard.commitments = keccak256(abi.encode(shard.commitments, msg.sender, digest));
-        uint16 numCommitted = state.numCommitted + 1;
+        uint16 numCommitted;
+        // At most 256 members commit once a round.
+        unchecked {
+            numCommitted = state.numCommitted + 1;
+        }
         state.numCommitted = numCommitted;
 
         emit UpdateCommitted(id, index, msg.sender, globalRound, regionalRound, digest);

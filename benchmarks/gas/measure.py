@@ -10,7 +10,7 @@ LIMITS = {
     "join": 80_000,
     "commit, first of round": 60_000,
     "commit, between": 60_000,
-    "commit, last (closes the round)": 60_000,
+    "commit, last (closes the round)": 65_000,
     "ban, 1 node": 35_000,
     "ban, 50 nodes": 35_000,
 }

@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {
     # The newest hardfork that ganache knows, so that the same bytecode runs on every development chain.
     "evmVersion": "shanghai",
     "viaIR": True,
-    "optimizer": {"enabled": True, "runs": 200},
+    "optimizer": {"enabled": True, "runs": 800},
     # The compiler appends a hash of all metadata otherwise: a comment would change the bytecode.
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
     "outputSelection": {
