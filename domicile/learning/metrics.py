@@ -9,7 +9,7 @@ def classification(predicted: torch.Tensor, targets: torch.Tensor, scores: torch
     """`scores`: probability of class 1 for two classes, else of each class. AUC is one against rest, macro."""
     from sklearn.metrics import accuracy_score, roc_auc_score
 
-    recalls = [float((predicted[targets == label] == label).float().mean()) for label in torch.unique(targets)]  # type: ignore[no-untyped-call]
+    recalls = [float((predicted[targets == label] == label).float().mean()) for label in torch.unique(targets)]
     figures = {
         "accuracy": float(accuracy_score(targets.numpy(), predicted.numpy())),
         "balanced_accuracy": sum(recalls) / len(recalls),

@@ -13,12 +13,21 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+from pydantic import Field, ValidationError
 
 from domicile.errors import ConfigurationError, PeerError
+from domicile.settings import Settings, describe
 from domicile.types import Digest
 
 PIECE = 1 << 18
 """Values handled at a time (1 MiB): small enough for the cache, large enough for the loop to cost nothing."""
+METADATA_KEY = "domicile"
+METADATA_BYTES = 256
+"""Longest JSON of `ModelMetadata`, quoted once more, and room to spare."""
+
+NO_METADATA = ""
+HEADER_BYTES_MAX = 64 << 20
+ROWS_MAX = 1 << 40
 SLOT_SETS: tuple[tuple[str, ...], ...] = ((), ("momentum",), ("momentum", "variance"))
 """Server optimiser states that a model file may carry."""
 
@@ -31,6 +40,29 @@ class Source(Protocol):
     """Where bytes come from; 0 means the end."""
 
     def readinto(self, buffer: memoryview, /) -> int: ...
+
+
+class Figures(Settings):
+    """Sums over held-out rows; `correct` is `None` for a regression."""
+
+    loss_sum: float = Field(ge=0, allow_inf_nan=False)
+    correct: int | None = Field(default=None, ge=0, le=ROWS_MAX)
+    count: int = Field(ge=0, le=ROWS_MAX)
+
+
+class ModelMetadata(Settings):
+    """What a merged model says of itself, inside its file, so that the committee's vote covers it.
+
+    `num_examples`: training rows behind the model; 0 for an initial one. `test`: figures, over whole regions, of the
+    global model that the round started from.
+    """
+
+    num_examples: int = Field(default=0, ge=0, le=ROWS_MAX)
+    test: Figures | None = None
+
+    def to_text(self) -> str:
+        """Canonical JSON."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,11 +78,11 @@ class ModelLayout:
     @property
     def header(self) -> bytes:
         """Safetensors header with its length, of a file without server state."""
-        return self.header_with(())
+        return self.header_with((), NO_METADATA)
 
-    def header_with(self, slots: tuple[str, ...]) -> bytes:
+    def header_with(self, slots: tuple[str, ...], metadata: str) -> bytes:
         """Header of a file that also holds `slots`, each as tensors named ``server.<slot>.<name>``."""
-        table: dict[str, Any] = {}
+        table: dict[str, Any] = {"__metadata__": {METADATA_KEY: metadata}}
         offset = 0
         for prefix in ("", *(f"server.{slot}." for slot in slots)):
             for name, shape in self.entries:
@@ -58,11 +90,13 @@ class ModelLayout:
                 table[prefix + name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [offset, end]}
                 offset = end
         text = json.dumps(table, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
+        # Room for the longest metadata, so that a file's size follows from its layout alone.
+        size = len(text) - len(json.dumps(metadata)) + METADATA_BYTES
+        text = text.ljust(size + -size % 8)
         return len(text).to_bytes(8, "little") + text
 
     def file_bytes_with(self, slots: tuple[str, ...]) -> int:
-        return len(self.header_with(slots)) + 4 * self.num_parameters * (1 + len(slots))
+        return len(self.header_with(slots, NO_METADATA)) + 4 * self.num_parameters * (1 + len(slots))
 
     @property
     def file_bytes(self) -> int:
@@ -82,7 +116,7 @@ class ModelLayout:
             ModelError: other layout, too short, too long, or not the `expected` sha-256.
         """
         hasher = hashlib.sha256() if expected is not None else None
-        slots = self._read_header(source, hasher)
+        slots, metadata = self._read_header(source, hasher)
         _read_values(source, out_P, hasher, add=add)
         state = {slot: torch.empty(self.num_parameters) for slot in slots}
         for values_P in state.values():
@@ -91,21 +125,16 @@ class ModelLayout:
             raise ModelError("the model goes on after its last tensor; its sender must write it anew")
         if hasher is not None and hasher.digest() != expected:
             raise ModelError("the model's bytes are not the expected ones (sha-256 differs); fetch it from elsewhere")
-        return ModelFile(layout=self, state=state)
+        return ModelFile(layout=self, state=state, metadata=metadata)
 
-    def _read_header(self, source: Source, hasher: Any) -> tuple[str, ...]:
-        length = bytearray(8)
-        read_exactly(source, memoryview(length))
-        headers = {slots: self.header_with(slots) for slots in SLOT_SETS}
-        possible = {slots: header for slots, header in headers.items() if header[:8] == length}
-        if possible:
-            text = bytearray(int.from_bytes(length, "little"))
-            read_exactly(source, memoryview(text))
-            for slots, header in possible.items():
-                if header[8:] == text:
-                    if hasher is not None:
-                        hasher.update(header)
-                    return slots
+    def _read_header(self, source: Source, hasher: Any) -> tuple[tuple[str, ...], ModelMetadata]:
+        header = _header_bytes(source, max(len(self.header_with(slots, NO_METADATA)) for slots in SLOT_SETS))
+        text = _metadata_text(header)
+        for slots in SLOT_SETS:
+            if self.header_with(slots, text) == header:
+                if hasher is not None:
+                    hasher.update(header)
+                return slots, _parse_metadata(text)
         raise ModelError("the model's tensors are not those of this job's task; its sender must run the same task")
 
 
@@ -115,6 +144,7 @@ class ModelFile:
 
     layout: ModelLayout
     state: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    metadata: ModelMetadata = field(default_factory=ModelMetadata)
 
     @property
     def file_bytes(self) -> int:
@@ -122,7 +152,7 @@ class ModelFile:
 
     def chunks(self, values_P: torch.Tensor) -> Iterator[memoryview]:
         """The file's bytes; views of the tensors, not copies."""
-        yield memoryview(self.layout.header_with(tuple(self.state)))
+        yield memoryview(self.layout.header_with(tuple(self.state), self.metadata.to_text()))
         for flat_P in (values_P, *self.state.values()):
             view = _bytes_of(flat_P)
             for start in range(0, len(view), 4 * PIECE):
@@ -134,6 +164,29 @@ class ModelFile:
         for chunk in self.chunks(values_P):
             hasher.update(chunk)
         return Digest(hasher.digest())
+
+
+def read_layout(source: Source) -> ModelLayout:
+    """Layout of a plain model file, from its header alone.
+
+    Raises:
+        ModelError: it is no safetensors file of float32 tensors, as `ModelFile.chunks` writes it.
+    """
+    header = _header_bytes(source, HEADER_BYTES_MAX)
+    try:
+        table = json.loads(header[8:])
+        entries = tuple(
+            (name, tuple(int(size) for size in entry["shape"]))
+            for name, entry in table.items()
+            if name != "__metadata__" and not name.startswith("server.")
+        )
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as exc:
+        raise ModelError(f"not the header of a model file ({exc}); ask the job's owner") from exc
+    layout = ModelLayout(entries=entries)
+    text = _metadata_text(header)
+    if not any(layout.header_with(slots, text) == header for slots in SLOT_SETS):
+        raise ModelError("not the header of a float32 model file; ask the job's owner")
+    return layout
 
 
 def layout_of(module: torch.nn.Module) -> ModelLayout:
@@ -204,6 +257,36 @@ def read_exactly(source: Source, view: memoryview) -> None:
         if not count:
             raise ModelError("the model ends too early; its sender must write it anew")
         done += count
+
+
+def _header_bytes(source: Source, limit: int) -> bytes:
+    """The header with its length."""
+    length = bytearray(8)
+    read_exactly(source, memoryview(length))
+    size = int.from_bytes(length, "little")
+    if 8 + size > limit:
+        raise ModelError("the model's tensors are not those of this job's task; its sender must run the same task")
+    text = bytearray(size)
+    read_exactly(source, memoryview(text))
+    return bytes(length + text)
+
+
+def _metadata_text(header: bytes) -> str:
+    try:
+        text = json.loads(header[8:])["__metadata__"][METADATA_KEY]
+    except (KeyError, RecursionError, TypeError, ValueError) as exc:
+        raise ModelError("the model's header holds no metadata of ours; its sender must write it anew") from exc
+    if not isinstance(text, str) or len(json.dumps(text)) > METADATA_BYTES:
+        raise ModelError("the model's metadata is too long; its sender must write it anew")
+    return text
+
+
+def _parse_metadata(text: str) -> ModelMetadata:
+    try:
+        metadata = ModelMetadata.model_validate_json(text)
+    except ValidationError as exc:
+        raise ModelError(f"model metadata: {describe(exc, ModelMetadata)}") from exc
+    return metadata
 
 
 def _read_values(source: Source, out_P: torch.Tensor, hasher: Any, *, add: bool) -> None:

@@ -14,13 +14,21 @@ import torch
 from pydantic import Field, ValidationError
 
 from domicile.errors import UpdateError
-from domicile.learning.model import ModelError, ModelLayout, Source, l2_norm, model_chunks, read_exactly
+from domicile.learning.model import (
+    ROWS_MAX,
+    Figures,
+    ModelError,
+    ModelLayout,
+    Source,
+    l2_norm,
+    model_chunks,
+    read_exactly,
+)
 from domicile.learning.training import Evaluation, TrainingResult
 from domicile.protocol.round import ExclusionReason
 from domicile.settings import Settings, describe
 
 METADATA_BYTES = 4096
-ROWS_MAX = 1 << 40
 
 
 class InvalidUpdate(UpdateError):
@@ -29,14 +37,6 @@ class InvalidUpdate(UpdateError):
     def __init__(self, message: str, reason: ExclusionReason) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-class Figures(Settings):
-    """Sums over one split of one node; `correct` is `None` for a regression."""
-
-    loss_sum: float = Field(ge=0, allow_inf_nan=False)
-    correct: int | None = Field(default=None, ge=0, le=ROWS_MAX)
-    count: int = Field(ge=0, le=ROWS_MAX)
 
 
 class UpdateMetadata(Settings):
