@@ -1,0 +1,608 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from eth_abi import encode
+from eth_utils import keccak
+
+from tests.contracts.ground import Ground, Job, Reverted, code, create_job, shard_of, word
+
+NO_LOSS = 2**64 - 1
+JOINING, TRAINING, MERGING, COMPLETE, CANCELLED, FAILED = range(1, 7)
+IDLE, COLLECTING, AGGREGATING, MATURE, REPORTED, STALLED = range(6)
+TOO_FEW_MEMBERS, TOO_FEW_UPDATES, NO_QUORUM, TOO_FEW_CONTRIBUTORS, NOT_EXPORTED, ROUND_OVER = range(1, 7)
+INELIGIBLE = 1
+
+
+def refused(act: Callable[[], Any]) -> tuple[str, tuple[Any, ...]]:
+    with pytest.raises(Reverted) as refusal:
+        act()
+    return refusal.value.name, refusal.value.arguments
+
+
+@dataclass
+class Cast:
+    """EU: three nodes and a committee of two; US: three nodes and a committee of one."""
+
+    ground: Ground
+    owner: str
+    europe: list[str]
+    america: list[str]
+    eu_committee: list[str]
+    us_committee: list[str]
+    stranger: str
+
+    def job(self, **changes: Any) -> Job:
+        quorum = changes.pop("quorum", 2)
+        global_quorum = changes.pop("global_quorum", 1)
+        return create_job(
+            self.ground,
+            self.owner,
+            [shard_of("EU", self.eu_committee, quorum), shard_of("US", self.us_committee, 1)],
+            {"members": [self.eu_committee[0], self.us_committee[0]], "quorum": global_quorum},
+            **changes,
+        )
+
+    def training(self, **changes: Any) -> Job:
+        job = self.job(**changes)
+        for index, nodes in enumerate((self.europe, self.america)):
+            for node in nodes:
+                job.send(node, "join", index)
+        job.send(self.owner, "start")
+        return job
+
+    def collected(self, job: Job, index: int = 0) -> Job:
+        for node in (self.europe, self.america)[index]:
+            job.commit(node)
+        return job
+
+    def accepted(self, job: Job, index: int = 0, **changes: Any) -> Job:
+        self.collected(job, index)
+        for voter in (self.eu_committee, self.us_committee)[index]:
+            job.vote(voter, index, **changes)
+        return job
+
+    def reported(self, job: Job, index: int = 0) -> Job:
+        self.accepted(job, index)
+        job.export((self.eu_committee, self.us_committee)[index][0], index)
+        return job
+
+
+@pytest.fixture(scope="module")
+def admitted(settled_ground: Ground) -> Any:
+    chain = settled_ground.chain
+    then, snapshot = chain.now, chain.rpc("evm_snapshot")
+    people = settled_ground.people
+    cast = Cast(settled_ground, people[0], people[1:4], people[4:7], people[7:9], people[9:10], people[11])
+    for place, accounts in (("DE", people[1:4] + people[7:9]), ("US-CA", people[4:7] + people[9:10])):
+        for account in accounts:
+            settled_ground.admit(account, place)
+    settled_ground.admit(people[10], "BR")
+    yield cast
+    chain.rpc("evm_revert", snapshot)
+    chain.now = then
+
+
+@pytest.fixture
+def cast(admitted: Cast) -> Any:
+    chain = admitted.ground.chain
+    then, snapshot = chain.now, chain.rpc("evm_snapshot")
+    yield admitted
+    chain.rpc("evm_revert", snapshot)
+    chain.now = then
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("spec", b""),
+        ("joinWindowS", 0),
+        ("joinWindowS", 2**32 - 1),
+        ("collectWindowS", 0),
+        ("collectWindowS", 2**32 - 1),
+        ("globalRounds", 0),
+        ("minRegionalRounds", 0),
+        ("maxRegionalRounds", 0),
+        ("patience", 0),
+        ("minNodes", 1),
+        ("minContributors", 2),
+        ("minShards", 0),
+        ("minShards", 3),
+        ("maxTier", 0),
+        ("maxTier", 4),
+    ],
+)
+def test_a_senseless_parameter_is_refused_by_name(cast: Cast, name: str, value: Any) -> None:
+    assert refused(lambda: cast.job(**{name: value})) == ("InvalidParameter", (name.encode().ljust(32, b"\0"),))
+
+
+@pytest.mark.parametrize(
+    ("members", "quorum", "name"),
+    [
+        ([], 1, b"committee"),
+        (["0x" + "00" * 20], 1, b"committee"),
+        (["0x" + "11" * 20] * 2, 1, b"committee"),
+        ([f"0x{number:040x}" for number in range(1, 34)], 1, b"committee"),
+        (["0x" + "11" * 20], 0, b"quorum"),
+        (["0x" + "11" * 20], 2, b"quorum"),
+    ],
+)
+def test_a_committee_that_cannot_work_is_refused(cast: Cast, members: list[str], quorum: int, name: bytes) -> None:
+    whole = {"members": cast.us_committee, "quorum": 1}
+    broken = {"members": members, "quorum": quorum}
+    ok, bad = shard_of("EU", cast.us_committee), {"jurisdiction": code("EU"), "committee": broken}
+    for shards, committee in (([ok], broken), ([bad], whole)):
+        answer = refused(lambda: create_job(cast.ground, cast.owner, shards, committee))  # noqa: B023
+        assert answer == ("InvalidParameter", (name.ljust(32, b"\0"),))
+
+
+@pytest.mark.parametrize("places", [(), ("EU",) * 2, ("EU", "DE"), ("DE", "IN", "EU"), ("EU",) * 33])
+def test_no_shard_lies_in_another_one(cast: Cast, places: tuple[str, ...]) -> None:
+    shards = [shard_of(place, cast.us_committee) for place in places]
+    committee = {"members": cast.us_committee, "quorum": 1}
+    answer = refused(lambda: create_job(cast.ground, cast.owner, shards, committee))
+    assert answer == ("InvalidParameter", (b"shards".ljust(32, b"\0"),))
+
+
+def test_places_of_a_job_must_be_listed(cast: Cast) -> None:
+    committee = {"members": cast.us_committee, "quorum": 1}
+    shards = [shard_of("ZZ", cast.us_committee)]
+    assert refused(lambda: create_job(cast.ground, cast.owner, shards, committee))[0] == "UnknownJurisdiction"
+    assert refused(lambda: cast.job(denied=[code("ZZ")]))[0] == "UnknownJurisdiction"
+
+
+def test_an_unknown_job_or_shard_is_named(cast: Cast) -> None:
+    job = cast.job()
+    for function in ("jobState", "ownerOf", "parametersOf", "snapshot", "reportsOf", "globalModelOf"):
+        assert refused(lambda: cast.ground.jobs.call(function, 77)) == ("UnknownJob", (77,))  # noqa: B023
+    for function in ("shardState", "commitmentsOf", "regionalModelOf", "requirementOf", "committeeOf"):
+        assert refused(lambda: job.call(function, 2)) == ("UnknownShard", (job.id, 2))  # noqa: B023
+    for function, arguments in (("advance", ()), ("start", ()), ("leave", ()), ("commit", (0, 0, word(1)))):
+        act = lambda: cast.ground.jobs.send(cast.owner, function, 77, *arguments)  # noqa: B023, E731
+        assert refused(act) == ("UnknownJob", (77,))
+
+
+def test_creating_tells_everything(cast: Cast) -> None:
+    job = cast.job(denied=[code("FR"), code("BR")])
+    assert job.receipt.names() == ["JobCreated", "ShardCreated", "ShardCreated", "JobPhaseChanged"]
+    made = job.receipt.event("JobCreated")
+    assert made["parameters"] == job.call("parametersOf")
+    assert made["owner"] == job.call("ownerOf") == cast.owner
+    assert made["globalCommittee"] == job.call("globalCommitteeOf")
+    assert job.call("committeeOf", 0) == {"members": cast.eu_committee, "quorum": 2}
+    index = lambda place: cast.ground.places.call("indexOf", code(place))  # noqa: E731
+    denied = 1 << index("FR") | 1 << index("BR")
+    assert job.call("requirementOf", 0) == {
+        "allowed": 1 << index("EU"), "denied": denied, "maxTier": 2, "sensitivity": 2, "safeguards": 1,
+    }  # fmt: skip
+    assert job.call("globalRequirementOf") == {
+        "allowed": 2**256 - 2, "denied": denied, "maxTier": 2, "sensitivity": 0, "safeguards": 0,
+    }  # fmt: skip
+    assert job.state["deadline"] == cast.ground.chain.now + 1000
+    assert cast.ground.jobs.call("numJobs") == job.id
+
+
+def test_joining_is_refused_by_the_gate_with_the_reason(cast: Cast) -> None:
+    job = cast.job(denied=[code("FR")])
+    outsider, unregistered = cast.ground.people[10], cast.stranger
+    assert refused(lambda: job.send(outsider, "join", 0)) == ("NotEligible", (outsider, 3))
+    assert refused(lambda: job.send(unregistered, "join", 0)) == ("NotEligible", (unregistered, 1))
+    assert refused(lambda: job.send(cast.europe[0], "join", 1)) == ("NotEligible", (cast.europe[0], 3))
+
+
+def test_joining_has_an_end_and_happens_once(cast: Cast) -> None:
+    job = cast.job()
+    node = cast.europe[0]
+    assert refused(lambda: job.send(node, "join", 2)) == ("UnknownShard", (job.id, 2))
+    assert job.send(node, "join", 0).event("MemberJoined") == {"job": job.id, "shard": 0, "node": node}
+    assert job.call("memberOf", node)["joined"]
+    assert refused(lambda: job.send(node, "join", 0)) == ("AlreadyMember", (node,))
+    deadline = job.state["deadline"]
+    cast.ground.chain.to(deadline - 1)
+    job.send(cast.europe[1], "join", 0)
+    cast.ground.chain.to(deadline)
+    assert refused(lambda: job.send(cast.europe[2], "join", 0)) == ("WindowClosed", (deadline, deadline))
+    assert refused(lambda: job.send(cast.owner, "start")) == ("WindowClosed", (deadline, deadline))
+
+
+def test_a_shard_holds_256_members(cast: Cast) -> None:
+    job = cast.job()
+    base = int.from_bytes(keccak(encode(["uint256", "uint256"], [job.id, 1])), "big") + 11
+    slot = "0x" + keccak(encode(["uint256", "uint256"], [0, base])).hex()
+    chain = cast.ground.chain
+    word_now = int(chain.rpc("eth_getStorageAt", cast.ground.jobs.address, slot, "latest"), 16)
+    full = word_now | 256 << 80
+    chain.rpc("anvil_setStorageAt", cast.ground.jobs.address, slot, "0x" + full.to_bytes(32, "big").hex())
+    assert job.shard()["numMembers"] == 256
+    assert refused(lambda: job.send(cast.europe[0], "join", 0)) == ("ShardFull", (0,))
+
+
+def test_who_left_while_joining_may_join_another_shard(cast: Cast) -> None:
+    job = cast.job()
+    node = cast.europe[0]
+    assert refused(lambda: job.send(node, "leave")) == ("NotMember", (node,))
+    job.send(node, "join", 0)
+    assert job.send(node, "leave").event("MemberLeft") == {"job": job.id, "shard": 0, "node": node}
+    assert job.shard()["numMembers"] == 0
+    job.send(node, "join", 0)
+    assert job.shard()["numMembers"] == 1
+
+
+def test_a_job_with_too_few_members_does_not_start_and_fails_at_the_deadline(cast: Cast) -> None:
+    job = cast.job()
+    job.send(cast.europe[0], "join", 0)
+    assert refused(lambda: job.send(cast.stranger, "start")) == ("NotOwner", (cast.stranger,))
+    assert refused(lambda: job.send(cast.owner, "start")) == ("TooFewShards", (1, 0))
+    assert refused(lambda: job.send(cast.stranger, "advance"))[0] == "WindowStillOpen"
+    job.pass_deadline()
+    assert job.send(cast.stranger, "advance").event("JobPhaseChanged")["phase"] == FAILED
+    assert refused(lambda: job.send(cast.stranger, "advance")) == ("NothingToAdvance", (job.id,))
+    assert job.state["deadline"] == 0
+
+
+def test_a_shard_without_enough_members_sits_the_round_out(cast: Cast) -> None:
+    job = cast.job()
+    for node in cast.europe:
+        job.send(node, "join", 0)
+    receipt = job.send(cast.owner, "start")
+    assert receipt.names() == ["JobPhaseChanged", "ShardPhaseChanged", "ShardPhaseChanged"]
+    assert (job.shard(0)["phase"], job.shard(1)["phase"]) == (COLLECTING, STALLED)
+    assert job.shard(1)["stall"] == TOO_FEW_MEMBERS
+    assert job.state["deadline"] == cast.ground.chain.now + 100 * (2 * 1 + 1 + 1)
+    assert refused(lambda: job.send(cast.owner, "start")) == ("WrongJobPhase", (job.id, TRAINING))
+
+
+def test_the_running_hash_is_that_of_every_commit(cast: Cast) -> None:
+    job = cast.training(maxRetries=0)
+    chain, jobs = cast.ground.chain, cast.ground.jobs
+    expected = keccak(
+        encode(
+            ["uint256", "address", "uint256", "uint8", "uint16", "uint16"], [chain.chain_id, jobs.address, job.id, 0, 0, 0]
+        )
+    )
+    assert job.call("commitmentsOf", 0) == expected
+    for number, node in enumerate(cast.europe):
+        receipt = job.commit(node, word(number))
+        assert receipt.event("UpdateCommitted") == {
+            "job": job.id, "shard": 0, "node": node, "globalRound": 0, "regionalRound": 0, "digest": word(number),
+        }  # fmt: skip
+        expected = keccak(encode(["bytes32", "address", "bytes32"], [expected, node, word(number)]))
+        assert job.call("commitmentsOf", 0) == expected
+    assert job.shard()["phase"] == AGGREGATING
+    assert job.shard()["deadline"] == chain.now + 100
+
+
+def test_a_commit_is_refused_out_of_place_round_and_time(cast: Cast) -> None:
+    waiting = cast.job()
+    waiting.send(cast.europe[0], "join", 0)
+    late = lambda j, *arguments: refused(lambda: j.send(cast.europe[0], "commit", *arguments))  # noqa: E731
+    assert late(waiting, 0, 0, word(1)) == ("WrongJobPhase", (waiting.id, JOINING))
+    job = cast.training()
+    assert refused(lambda: job.send(cast.stranger, "commit", 0, 0, word(1))) == ("NotMember", (cast.stranger,))
+    assert late(job, 1, 0, word(1)) == ("WrongRound", (0, 0))
+    assert late(job, 0, 1, word(1)) == ("WrongRound", (0, 0))
+    assert late(job, 0, 0, b"") == ("ZeroDigest", ())
+    job.commit(cast.europe[0])
+    assert late(job, 0, 0, word(1)) == ("AlreadyCommitted", (cast.europe[0],))
+    assert refused(lambda: job.send(cast.europe[0], "leave")) == ("AlreadyCommitted", (cast.europe[0],))
+    deadline = job.shard()["deadline"]
+    cast.ground.chain.to(deadline)
+    answer = refused(lambda: job.commit(cast.europe[1]))
+    assert answer == ("WindowClosed", (deadline, deadline))
+    job.send(cast.stranger, "advanceShard", 0)
+    job.commit(cast.europe[1])
+    job.send(cast.stranger, "advance") if job.state["deadline"] <= cast.ground.chain.now else None
+    job.commit(cast.europe[2])
+    assert late(job, 0, 0, word(1)) == ("WrongShardPhase", (job.id, 0, AGGREGATING))
+    job.send(cast.owner, "cancel")
+    assert late(job, 0, 0, word(1)) == ("WrongJobPhase", (job.id, CANCELLED))
+
+
+@pytest.mark.parametrize(
+    ("withdraw", "reason"),
+    [
+        (lambda g, n: g.places.send(g.governor, "tighten", code("EU"), 4, word(1)), 4),
+        (lambda g, n: g.nodes.send(g.attesters[1], "revokeAttestation", n, word(1)), 2),
+        (lambda g, n: g.nodes.send(g.governor, "removeAttester", g.attesters[0]), 2),
+        (lambda g, n: g.nodes.send(g.governor, "withdrawClearance", n, word(1)), 5),
+        (lambda g, n: g.nodes.send(g.governor, "suspend", n, word(1)), 6),
+        (lambda g, n: g.nodes.send(n, "updateKeyCard", word(1), 0), 7),
+        (lambda g, n: g.nodes.send(n, "retire"), 1),
+        (lambda g, n: g.attest(n, "US-CA"), 3),
+    ],
+)
+def test_whatever_the_gate_refuses_now_counts_at_join_commit_and_vote(
+    cast: Cast, withdraw: Callable[[Ground, str], Any], reason: int
+) -> None:
+    ground, node, voter = cast.ground, cast.europe[2], cast.eu_committee[0]
+    joining, job, voting = cast.job(), cast.training(), cast.collected(cast.training())
+    proposal = voting.regional()
+    withdraw(ground, node)
+    if reason not in (4, 2) or ground.nodes.call("standingOf", voter)["jurisdiction"]:
+        withdraw(ground, voter) if reason != 4 and not _dismissed(ground) else None
+    assert refused(lambda: joining.send(node, "join", 0)) == ("NotEligible", (node, reason))
+    assert refused(lambda: job.commit(node)) == ("NotEligible", (node, reason))
+    assert refused(lambda: voting.send(voter, "voteRegional", 0, proposal)) == ("NotEligible", (voter, reason))
+
+
+def _dismissed(ground: Ground) -> bool:
+    try:
+        ground.nodes.call("attesterOf", ground.attesters[0])
+    except Reverted:
+        return True
+    return False
+
+
+def test_leaving_closes_the_round_when_all_who_stay_have_committed(cast: Cast) -> None:
+    job = cast.training()
+    for node in cast.europe[:2]:
+        job.commit(node)
+    assert job.send(cast.europe[2], "leave").names() == ["MemberLeft", "ShardPhaseChanged"]
+    assert job.shard()["phase"] == AGGREGATING
+    other = cast.training()
+    other.commit(cast.europe[0])
+    for node in cast.europe[1:]:
+        assert other.send(node, "leave").names() == ["MemberLeft"]
+    assert other.shard()["phase"] == COLLECTING
+
+
+def test_who_left_after_committing_can_still_be_left_out(cast: Cast) -> None:
+    job = cast.collected(cast.training(quorum=1))
+    node = cast.europe[2]
+    job.send(node, "leave")
+    receipt = job.vote(cast.eu_committee[0], lossMicros=NO_LOSS, excluded=[{"node": node, "reason": INELIGIBLE}])
+    assert receipt.event("RegionalModelAccepted")["contributors"] == 2
+    merging = cast.reported(cast.reported(cast.training(), 0), 1)
+    assert refused(lambda: merging.send(node, "leave")) == ("WrongJobPhase", (merging.id, MERGING))
+
+
+def test_a_vote_must_fit_the_round_to_the_letter(cast: Cast) -> None:
+    job = cast.training(minContributors=3, minNodes=2)
+    voter = cast.eu_committee[0]
+    vote = lambda **changes: refused(lambda: job.vote(voter, 0, **changes))  # noqa: E731
+    assert vote() == ("WrongShardPhase", (job.id, 0, COLLECTING))
+    cast.collected(job)
+    held = job.call("commitmentsOf", 0)
+    a, b = sorted(cast.europe, key=lambda account: int(account, 16))[:2]
+    out = lambda *nodes: [{"node": node, "reason": INELIGIBLE} for node in nodes]  # noqa: E731
+    assert vote(globalRound=1) == ("WrongRound", (0, 0))
+    assert vote(regionalRound=1) == ("WrongRound", (0, 0))
+    assert refused(lambda: job.vote(cast.stranger)) == ("NotCommitteeMember", (cast.stranger,))
+    assert vote(commitments=word(1)) == ("WrongCommitments", (held, word(1)))
+    assert vote(model=b"") == vote(payload=b"") == ("ZeroDigest", ())
+    assert vote(excluded=out(b, a)) == ("InvalidExclusion", (a,))
+    assert vote(excluded=out(a, a)) == ("InvalidExclusion", (a,))
+    assert vote(excluded=out(cast.america[0])) == ("InvalidExclusion", (cast.america[0],))
+    assert vote(excluded=out(cast.stranger)) == ("InvalidExclusion", (cast.stranger,))
+    assert vote(excluded=[{"node": a, "reason": 0}]) == ("InvalidExclusion", (a,))
+    assert vote(excluded=out(a, b)) == ("TooFewContributors", (2, 1))
+    assert vote(excluded=out(a)) == ("LossNotPublishable", (500_000, 2))
+    assert vote(lossMicros=NO_LOSS) == ("LossNotPublishable", (NO_LOSS, 3))
+    deadline = job.shard()["deadline"]
+    cast.ground.chain.to(deadline)
+    assert vote() == ("WindowClosed", (deadline, deadline))
+
+
+def test_only_equal_proposals_of_distinct_voters_add_up(cast: Cast) -> None:
+    job = cast.collected(cast.training())
+    first, second = cast.eu_committee
+    told = job.vote(first).event("RegionalVote")
+    assert told["voter"] == first
+    assert told["proposal"] == job.regional()
+    identity = told["proposalId"]
+    assert cast.ground.jobs.call("proposalVotes", identity) == 1
+    assert refused(lambda: job.vote(first)) == ("AlreadyVoted", (first, identity))
+    assert job.vote(second, model=word(666)).names() == ["RegionalVote"]
+    receipt = job.vote(second)
+    assert receipt.names() == ["RegionalVote", "RegionalModelAccepted", "ShardPhaseChanged"]
+    assert receipt.event("RegionalModelAccepted") == {
+        "job": job.id, "shard": 0, "globalRound": 0, "regionalRound": 0, "model": word(1000), "payload": word(1001),
+        "contributors": 3, "lossMicros": 500_000,
+    }  # fmt: skip
+    assert job.call("regionalModelOf", 0) == word(1000)
+    assert job.shard()["phase"] == MATURE
+
+
+def test_a_quorum_of_one_stores_no_vote(cast: Cast) -> None:
+    job = cast.collected(cast.training(quorum=1))
+    told = job.vote(cast.eu_committee[1])
+    assert "RegionalModelAccepted" in told.names()
+    assert cast.ground.jobs.call("proposalVotes", told.event("RegionalVote")["proposalId"]) == 0
+
+
+def test_a_model_matures_on_a_plateau_after_the_least_rounds(cast: Cast) -> None:
+    job = cast.training(minRegionalRounds=2, maxRegionalRounds=9, patience=2, minDeltaMicros=10, quorum=1)
+    steps = [(100, 100, 0), (91, 100, 1), (89, 89, 0), (89, 89, 1)]
+    for number, (loss, best, stale) in enumerate(steps):
+        cast.collected(job)
+        job.vote(cast.eu_committee[0], lossMicros=loss)
+        state = job.shard()
+        assert (state["bestLossMicros"], state["staleRounds"]) == (best, stale)
+        assert (state["phase"], state["regionalRound"], state["numCommitted"]) == (COLLECTING, number + 1, 0)
+    cast.collected(job)
+    job.vote(cast.eu_committee[0], lossMicros=NO_LOSS - 1)
+    assert job.shard()["phase"] == MATURE
+
+
+def test_too_few_contributors_in_any_round_bar_the_export(cast: Cast) -> None:
+    job = cast.training(minRegionalRounds=2, maxRegionalRounds=2, quorum=1)
+    cast.collected(job)
+    job.vote(cast.eu_committee[0], lossMicros=NO_LOSS, excluded=[{"node": cast.europe[0], "reason": 3}])
+    assert job.shard()["leastContributors"] == 2
+    cast.collected(job)
+    job.vote(cast.eu_committee[0])
+    assert (job.shard()["phase"], job.shard()["stall"]) == (STALLED, TOO_FEW_CONTRIBUTORS)
+
+
+def test_the_ways_of_a_shard_past_its_deadlines(cast: Cast) -> None:
+    job = cast.training(maxRetries=1, collectWindowS=100, maxRegionalRounds=9)
+    advance = lambda: job.send(cast.stranger, "advanceShard", 0)  # noqa: E731
+    assert refused(advance)[0] == "WindowStillOpen"
+    job.commit(cast.europe[0])
+    job.pass_deadline(0)
+    held = job.call("commitmentsOf", 0)
+    assert advance().event("ShardPhaseChanged")["retries"] == 1
+    assert (job.shard()["phase"], job.shard()["numCommitted"], job.call("commitmentsOf", 0)) == (COLLECTING, 1, held)
+    job.commit(cast.europe[1])
+    job.pass_deadline(0)
+    advance()
+    assert job.shard()["phase"] == AGGREGATING
+    job.pass_deadline(0)
+    advance()
+    assert (job.shard()["phase"], job.shard()["stall"], job.shard()["deadline"]) == (STALLED, NO_QUORUM, 0)
+    assert refused(advance) == ("WrongShardPhase", (job.id, 0, STALLED))
+
+
+@pytest.mark.parametrize(
+    ("reach", "reason"), [(lambda c, j: None, TOO_FEW_UPDATES), (lambda c, j: c.accepted(j), NOT_EXPORTED)]
+)
+def test_a_shard_stalls_when_its_retries_are_spent(cast: Cast, reach: Callable[..., Any], reason: int) -> None:
+    job = cast.training(maxRetries=1)
+    reach(cast, job)
+    for _ in range(2):
+        job.pass_deadline(0)
+        job.send(cast.stranger, "advanceShard", 0)
+    assert (job.shard()["phase"], job.shard()["stall"]) == (STALLED, reason)
+
+
+def test_only_the_committee_exports_a_mature_model(cast: Cast) -> None:
+    job = cast.training()
+    exporter = cast.eu_committee[0]
+    export = lambda who, *arguments: refused(lambda: job.send(who, "reportExport", 0, *arguments))  # noqa: E731
+    assert export(exporter, 0, word(1)) == ("WrongShardPhase", (job.id, 0, COLLECTING))
+    cast.accepted(job)
+    assert export(exporter, 1, word(1)) == ("WrongRound", (0, 0))
+    assert export(cast.stranger, 0, word(1)) == ("NotCommitteeMember", (cast.stranger,))
+    assert export(exporter, 0, b"") == ("ZeroDigest", ())
+    cast.ground.nodes.send(cast.ground.governor, "suspend", exporter, word(1))
+    assert export(exporter, 0, word(1)) == ("NotEligible", (exporter, 6))
+    seed = job.call("reportsOf")
+    told = job.send(cast.eu_committee[1], "reportExport", 0, 0, word(2000))
+    assert told.event("ModelExported") == {
+        "job": job.id, "shard": 0, "exporter": cast.eu_committee[1], "globalRound": 0, "jurisdiction": code("EU"),
+        "contributors": 3, "model": word(1000), "payload": word(2000),
+    }  # fmt: skip
+    chained = keccak(encode(["bytes32", "uint8", "bytes32", "bytes32"], [seed, 0, word(1000), word(2000)]))
+    assert job.call("reportsOf") == chained
+    assert (job.shard()["phase"], job.state["numReported"]) == (REPORTED, 1)
+    other = cast.accepted(cast.training(), 1)
+    deadline = other.shard(1)["deadline"]
+    cast.ground.chain.to(deadline)
+    assert refused(lambda: other.export(cast.us_committee[0], 1)) == ("WindowClosed", (deadline, deadline))
+
+
+def test_a_global_vote_must_fit_the_round_to_the_letter(cast: Cast) -> None:
+    job = cast.reported(cast.training(minShards=2), 0)
+    voter = cast.us_committee[0]
+    vote = lambda who=voter, **changes: refused(lambda: job.vote_global(who, **changes))  # noqa: E731
+    assert vote() == ("WrongJobPhase", (job.id, TRAINING))
+    cast.reported(job, 1)
+    out = lambda *shards: [{"shard": shard, "reason": 2} for shard in shards]  # noqa: E731
+    assert vote(globalRound=1) == ("WrongRound", (0, 0))
+    assert vote(cast.stranger) == ("NotCommitteeMember", (cast.stranger,))
+    assert vote(reports=word(1)) == ("WrongReports", (job.call("reportsOf"), word(1)))
+    assert vote(model=b"") == vote(payload=b"") == ("ZeroDigest", ())
+    assert vote(excluded=out(1, 0)) == ("InvalidShardExclusion", (0,))
+    assert vote(excluded=out(0, 0)) == ("InvalidShardExclusion", (0,))
+    assert vote(excluded=out(2)) == ("InvalidShardExclusion", (2,))
+    assert vote(excluded=[{"shard": 0, "reason": 0}]) == ("InvalidShardExclusion", (0,))
+    assert vote(excluded=out(0)) == ("TooFewShards", (2, 1))
+    cast.ground.nodes.send(cast.ground.governor, "suspend", voter, word(1))
+    assert vote() == ("NotEligible", (voter, 6))
+    deadline = job.state["deadline"]
+    cast.ground.chain.to(deadline)
+    assert vote(cast.eu_committee[0]) == ("WindowClosed", (deadline, deadline))
+
+
+def test_a_whole_job_runs_to_its_end(cast: Cast) -> None:
+    job = cast.training(globalRounds=2, global_quorum=2, minShards=2)
+    chain = cast.ground.chain
+    for global_round in range(2):
+        seed = encode(["uint256", "address", "uint256", "uint16"], [chain.chain_id, cast.ground.jobs.address, job.id, global_round])
+        assert job.call("reportsOf") == keccak(seed)
+        cast.reported(cast.reported(job, 0), 1)
+        assert job.state["phase"] == MERGING
+        first = job.vote_global(cast.eu_committee[0])
+        assert first.names() == ["GlobalVote"]
+        identity = first.event("GlobalVote")["proposalId"]
+        assert refused(lambda: job.vote_global(cast.eu_committee[0])) == (
+            "AlreadyVoted", (cast.eu_committee[0], identity))  # fmt: skip  # noqa: B023
+        reports = job.call("reportsOf")
+        receipt = job.vote_global(cast.us_committee[0])
+        assert receipt.event("GlobalModelAccepted") == {
+            "job": job.id, "globalRound": global_round, "model": word(3000), "payload": word(3001), "shards": 2,
+            "reports": reports,
+        }  # fmt: skip
+    assert (job.state["phase"], job.state["deadline"]) == (COMPLETE, 0)
+    assert job.call("globalModelOf") == word(3000)
+    assert refused(lambda: job.send(cast.owner, "cancel")) == ("WrongJobPhase", (job.id, COMPLETE))
+
+
+def test_stalled_shards_open_again_with_rounds_that_never_were(cast: Cast) -> None:
+    job = cast.training(minShards=2, maxRetries=1, maxRegionalRounds=2, minRegionalRounds=2)
+    cast.collected(job, 0)
+    deadline = job.state["deadline"]
+    assert refused(lambda: job.send(cast.stranger, "advance"))[0] == "WindowStillOpen"
+    cast.ground.chain.to(deadline)
+    receipt = job.send(cast.stranger, "advance")
+    assert [event.values.get("stall") for event in receipt.events] == [ROUND_OVER, ROUND_OVER, None, 0, 0]
+    assert (job.state["phase"], job.state["retries"], job.state["numStalled"]) == (TRAINING, 1, 0)
+    state = job.shard(0)
+    assert (state["phase"], state["regionalRound"], state["firstRound"], state["numCommitted"]) == (COLLECTING, 1, 1, 0)
+    for _ in range(2):
+        cast.accepted(job, 0)
+    assert (job.shard(0)["phase"], job.shard(0)["regionalRound"]) == (MATURE, 2)
+    job.export(cast.eu_committee[0])
+    cast.ground.chain.to(job.state["deadline"])
+    job.send(cast.stranger, "advance")
+    assert (job.state["phase"], job.shard(1)["stall"], job.shard(0)["phase"]) == (FAILED, ROUND_OVER, REPORTED)
+
+
+def test_a_job_fails_at_once_when_too_few_shards_could_still_report(cast: Cast) -> None:
+    job = cast.training(minShards=2, maxRetries=9)
+    for node in cast.america[:2]:
+        job.send(node, "leave")
+    cast.ground.chain.to(job.state["deadline"])
+    job.send(cast.stranger, "advance")
+    assert job.state["phase"] == FAILED
+
+
+def test_a_round_goes_on_without_the_stalled_shard_and_takes_it_back_in_the_next(cast: Cast) -> None:
+    job = cast.reported(cast.training(minShards=1, maxRetries=0), 0)
+    job.pass_deadline(1)
+    assert job.send(cast.stranger, "advanceShard", 1).names() == ["ShardPhaseChanged", "JobPhaseChanged"]
+    assert job.state["phase"] == MERGING
+    job.vote_global(cast.eu_committee[0])
+    assert (job.state["globalRound"], job.state["numStalled"]) == (1, 0)
+    assert [shard["phase"] for shard in job.call("snapshot")[1]] == [COLLECTING, COLLECTING]
+    job.commit(cast.europe[0])
+
+
+def test_a_merge_that_nobody_finishes_fails_after_its_retries(cast: Cast) -> None:
+    job = cast.reported(cast.reported(cast.training(maxRetries=1), 0), 1)
+    job.pass_deadline()
+    assert job.send(cast.stranger, "advance").event("JobPhaseChanged")["retries"] == 1
+    job.pass_deadline()
+    assert job.send(cast.stranger, "advance").event("JobPhaseChanged")["phase"] == FAILED
+
+
+def test_a_later_round_without_enough_members_fails_the_job(cast: Cast) -> None:
+    job = cast.training(minShards=2)
+    for index in (0, 1):
+        cast.reported(job, index) if index == 0 else cast.accepted(job, 1)
+    for node in cast.america[:2]:
+        job.send(node, "leave")
+    job.export(cast.us_committee[0], 1)
+    job.vote_global(cast.eu_committee[0])
+    assert job.state["phase"] == FAILED
+
+
+def test_only_the_owner_cancels_and_nothing_moves_afterwards(cast: Cast) -> None:
+    job = cast.training()
+    assert refused(lambda: job.send(cast.stranger, "cancel")) == ("NotOwner", (cast.stranger,))
+    assert job.send(cast.owner, "cancel").event("JobPhaseChanged")["phase"] == CANCELLED
+    for function, arguments in (("advanceShard", (0,)), ("leave", ()), ("reportExport", (0, 0, word(1)))):
+        answer = refused(lambda: job.send(cast.europe[0], function, *arguments))  # noqa: B023
+        assert answer == ("WrongJobPhase", (job.id, CANCELLED))
+    assert refused(lambda: job.send(cast.owner, "advance")) == ("NothingToAdvance", (job.id,))
