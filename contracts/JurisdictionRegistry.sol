@@ -40,12 +40,12 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
     }
 
     /// @inheritdoc IJurisdictionRegistry
-    function list(bytes8 code, bytes8 parent, Tier tier, bytes32 legalBasis)
-        external
-        override
-        restricted
-        returns (uint8 index)
-    {
+    function list(
+        bytes8 code,
+        bytes8 parent,
+        Tier tier,
+        bytes32 legalBasis
+    ) external override restricted returns (uint8 index) {
         if (!JurisdictionCodes.isValid(code)) revert InvalidJurisdictionCode(code);
         if (_indices[code] != 0) revert JurisdictionAlreadyListed(code);
         if (tier == Tier.Unlisted) revert InvalidTier(tier);
@@ -85,7 +85,7 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
         if (tier >= current) revert NotLooser(code, current, tier);
 
         uint256 bit = 1 << (index % GROUP);
-        _tiers[index / GROUP] &= ~(bit | bit << GROUP | bit << (2 * GROUP));
+        _tiers[index / GROUP] &= ~(bit | (bit << GROUP) | (bit << (2 * GROUP)));
         if (tier != Tier.Open) _setTier(index, tier);
 
         emit TierChanged(code, tier, legalBasis);
@@ -123,12 +123,12 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
     }
 
     /// @inheritdoc IJurisdictionRegistry
-    function gate(uint8 index, uint256 allowed, uint256 denied, Tier maxTier)
-        external
-        view
-        override
-        returns (bool inside, bool tierAllows)
-    {
+    function gate(
+        uint8 index,
+        uint256 allowed,
+        uint256 denied,
+        Tier maxTier
+    ) external view override returns (bool inside, bool tierAllows) {
         uint256 closure = _closures[index];
         inside = closure & allowed != 0 && closure & denied == 0;
         tierAllows = closure != 0 && maxTier != Tier.Unlisted && _strictest(closure) <= maxTier;
@@ -140,7 +140,7 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
         for (uint256 group; mask != 0; ++group) {
             uint256 bits = mask & GROUP_MASK;
             mask >>= GROUP;
-            if (bits != 0) found |= _tiers[group] & (bits | bits << GROUP | bits << (2 * GROUP));
+            if (bits != 0) found |= _tiers[group] & (bits | (bits << GROUP) | (bits << (2 * GROUP)));
         }
         if (found >> (2 * GROUP) != 0) return Tier.Prohibited;
         if (found >> GROUP != 0) return Tier.HighRisk;
@@ -150,7 +150,7 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
     /// @dev Sets the bit of a tier above `Open`.
     function _setTier(uint256 index, Tier tier) private {
         uint256 shift = (uint256(tier) - uint256(Tier.Conditional)) * GROUP;
-        _tiers[index / GROUP] |= 1 << (index % GROUP + shift);
+        _tiers[index / GROUP] |= 1 << ((index % GROUP) + shift);
     }
 
     function _known(bytes8 code) private view returns (uint256 index) {

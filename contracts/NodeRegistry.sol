@@ -44,10 +44,10 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
     uint64 private _present;
     uint8 private _numEverAdded;
 
-    constructor(address authority, IJurisdictionRegistry jurisdictions)
-        AccessManaged(authority)
-        TypedData("Domicile NodeRegistry", "1")
-    {
+    constructor(
+        address authority,
+        IJurisdictionRegistry jurisdictions
+    ) AccessManaged(authority) TypedData("Domicile NodeRegistry", "1") {
         JURISDICTIONS = jurisdictions;
     }
 
@@ -229,7 +229,10 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
         if (standing.jurisdiction == 0 && _keyCards[node] == 0) return Refusal.NotRegistered;
         if (!_attestationCounts(standing)) return Refusal.AttestationExpired;
         (bool inside, bool tierAllows) = JURISDICTIONS.gate(
-            standing.jurisdiction, requirement.allowed, requirement.denied, requirement.maxTier
+            standing.jurisdiction,
+            requirement.allowed,
+            requirement.denied,
+            requirement.maxTier
         );
         if (!inside) return Refusal.OutsideShard;
         if (!tierAllows) return Refusal.TierForbids;
@@ -267,11 +270,11 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
     }
 
     /// @dev Bitmask of the signers, each of them a present attester whose scope covers the place.
-    function _recoverAttesters(Attestation calldata attestation, bytes[] calldata signatures, uint256 closure)
-        private
-        view
-        returns (uint64 attesters)
-    {
+    function _recoverAttesters(
+        Attestation calldata attestation,
+        bytes[] calldata signatures,
+        uint256 closure
+    ) private view returns (uint64 attesters) {
         bytes32 digest = _hashAttestation(attestation);
         address previous;
         for (uint256 i; i < signatures.length; ++i) {

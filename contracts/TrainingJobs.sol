@@ -411,13 +411,14 @@ contract TrainingJobs is ITrainingJobs {
     /// @inheritdoc ITrainingJobs
     function memberOf(uint256 id, address node) external view override returns (Member memory) {
         Seat storage seat = _known(id).members[node];
-        return Member({
-            joined: seat.joined,
-            hasCommitted: seat.hasCommitted,
-            shard: seat.shard,
-            lastGlobalRound: seat.lastGlobalRound,
-            lastRegionalRound: seat.lastRegionalRound
-        });
+        return
+            Member({
+                joined: seat.joined,
+                hasCommitted: seat.hasCommitted,
+                shard: seat.shard,
+                lastGlobalRound: seat.lastGlobalRound,
+                lastRegionalRound: seat.lastRegionalRound
+            });
     }
 
     /// @inheritdoc ITrainingJobs
@@ -489,13 +490,16 @@ contract TrainingJobs is ITrainingJobs {
         _openRegionalRound(id, job, index, shard, firstRound);
     }
 
-    function _openRegionalRound(uint256 id, Job storage job, uint8 index, Shard storage shard, uint16 regionalRound)
-        private
-    {
+    function _openRegionalRound(
+        uint256 id,
+        Job storage job,
+        uint8 index,
+        Shard storage shard,
+        uint16 regionalRound
+    ) private {
         shard.state.regionalRound = regionalRound;
         shard.state.numCommitted = 0;
-        shard.commitments =
-            keccak256(abi.encode(block.chainid, this, id, index, job.state.globalRound, regionalRound));
+        shard.commitments = keccak256(abi.encode(block.chainid, this, id, index, job.state.globalRound, regionalRound));
         _setShardPhase(id, index, shard.state, ShardPhase.Collecting, _windowFromNow(job));
     }
 
@@ -542,9 +546,7 @@ contract TrainingJobs is ITrainingJobs {
     function _acceptGlobal(uint256 id, Job storage job, GlobalProposal calldata proposal, uint8 merged) private {
         job.model = proposal.model;
 
-        emit GlobalModelAccepted(
-            id, proposal.globalRound, proposal.model, proposal.payload, merged, proposal.reports
-        );
+        emit GlobalModelAccepted(id, proposal.globalRound, proposal.model, proposal.payload, merged, proposal.reports);
         uint16 next = proposal.globalRound + 1;
         if (next >= job.parameters.globalRounds) _setJobPhase(id, job, JobPhase.Complete, 0);
         else _openGlobalRound(id, job, next);
@@ -598,9 +600,13 @@ contract TrainingJobs is ITrainingJobs {
     }
 
     /// @dev The one place where a shard's phase changes.
-    function _setShardPhase(uint256 id, uint8 index, LiveShard storage state, ShardPhase phase, uint40 deadline)
-        private
-    {
+    function _setShardPhase(
+        uint256 id,
+        uint8 index,
+        LiveShard storage state,
+        ShardPhase phase,
+        uint40 deadline
+    ) private {
         state.phase = phase;
         state.deadline = deadline;
         emit ShardPhaseChanged(
@@ -665,11 +671,12 @@ contract TrainingJobs is ITrainingJobs {
         }
     }
 
-    function _checkRegional(Job storage job, Shard storage shard, uint8 index, RegionalProposal calldata proposal)
-        private
-        view
-        returns (uint16 contributors)
-    {
+    function _checkRegional(
+        Job storage job,
+        Shard storage shard,
+        uint8 index,
+        RegionalProposal calldata proposal
+    ) private view returns (uint16 contributors) {
         if (proposal.model == 0 || proposal.payload == 0) revert ZeroDigest();
         if (proposal.commitments != shard.commitments) {
             revert WrongCommitments(shard.commitments, proposal.commitments);
@@ -714,8 +721,10 @@ contract TrainingJobs is ITrainingJobs {
     }
 
     function _hasCommitted(LiveShard storage state, Seat storage member) private view returns (bool) {
-        return member.hasCommitted && member.lastGlobalRound == state.globalRound
-            && member.lastRegionalRound == state.regionalRound;
+        return
+            member.hasCommitted &&
+            member.lastGlobalRound == state.globalRound &&
+            member.lastRegionalRound == state.regionalRound;
     }
 
     function _checkGate(Job storage job, uint8 jurisdiction) private view {
@@ -728,62 +737,66 @@ contract TrainingJobs is ITrainingJobs {
     }
 
     function _requirement(Job storage job, uint8 jurisdiction) private view returns (Requirement memory) {
-        return Requirement({
-            allowed: 1 << jurisdiction,
-            denied: job.state.hasDenied ? job.denied : 0,
-            maxTier: job.state.maxTier,
-            sensitivity: job.state.sensitivity,
-            safeguards: job.state.safeguards
-        });
+        return
+            Requirement({
+                allowed: 1 << jurisdiction,
+                denied: job.state.hasDenied ? job.denied : 0,
+                maxTier: job.state.maxTier,
+                sensitivity: job.state.sensitivity,
+                safeguards: job.state.safeguards
+            });
     }
 
     /// @dev The same as `_requirement`, from the seat's copy of the job's figures.
-    function _requirementOf(Job storage job, Seat storage member, uint8 jurisdiction)
-        private
-        view
-        returns (Requirement memory)
-    {
-        return Requirement({
-            allowed: 1 << jurisdiction,
-            denied: member.hasDenied ? job.denied : 0,
-            maxTier: member.maxTier,
-            sensitivity: member.sensitivity,
-            safeguards: member.safeguards
-        });
+    function _requirementOf(
+        Job storage job,
+        Seat storage member,
+        uint8 jurisdiction
+    ) private view returns (Requirement memory) {
+        return
+            Requirement({
+                allowed: 1 << jurisdiction,
+                denied: member.hasDenied ? job.denied : 0,
+                maxTier: member.maxTier,
+                sensitivity: member.sensitivity,
+                safeguards: member.safeguards
+            });
     }
 
     function _seat(JobState storage state, uint8 index) private view returns (Seat memory) {
-        return Seat({
-            joined: true,
-            hasCommitted: false,
-            shard: index,
-            lastGlobalRound: 0,
-            lastRegionalRound: 0,
-            sensitivity: state.sensitivity,
-            maxTier: state.maxTier,
-            safeguards: state.safeguards,
-            hasDenied: state.hasDenied,
-            minNodes: state.minNodes,
-            collectWindowS: state.collectWindowS
-        });
+        return
+            Seat({
+                joined: true,
+                hasCommitted: false,
+                shard: index,
+                lastGlobalRound: 0,
+                lastRegionalRound: 0,
+                sensitivity: state.sensitivity,
+                maxTier: state.maxTier,
+                safeguards: state.safeguards,
+                hasDenied: state.hasDenied,
+                minNodes: state.minNodes,
+                collectWindowS: state.collectWindowS
+            });
     }
 
     function _shardState(LiveShard storage state) private view returns (ShardState memory) {
-        return ShardState({
-            phase: state.phase,
-            stall: state.stall,
-            jurisdiction: state.jurisdiction,
-            quorum: state.quorum,
-            retries: state.retries,
-            staleRounds: state.staleRounds,
-            regionalRound: state.regionalRound,
-            firstRound: state.firstRound,
-            numMembers: state.numMembers,
-            numCommitted: state.numCommitted,
-            leastContributors: state.leastContributors,
-            deadline: state.deadline,
-            bestLossMicros: state.bestLossMicros
-        });
+        return
+            ShardState({
+                phase: state.phase,
+                stall: state.stall,
+                jurisdiction: state.jurisdiction,
+                quorum: state.quorum,
+                retries: state.retries,
+                staleRounds: state.staleRounds,
+                regionalRound: state.regionalRound,
+                firstRound: state.firstRound,
+                numMembers: state.numMembers,
+                numCommitted: state.numCommitted,
+                leastContributors: state.leastContributors,
+                deadline: state.deadline,
+                bestLossMicros: state.bestLossMicros
+            });
     }
 
     /// @dev The sender; first refuses a job that is unknown or not training, so that the reason named is the true one.
@@ -800,13 +813,14 @@ contract TrainingJobs is ITrainingJobs {
 
     /// @dev Any listed place: every bit but that of "none".
     function _globalRequirement(Job storage job) private view returns (Requirement memory) {
-        return Requirement({
-            allowed: ~uint256(1),
-            denied: job.denied,
-            maxTier: job.state.maxTier,
-            sensitivity: Sensitivity.Public,
-            safeguards: 0
-        });
+        return
+            Requirement({
+                allowed: ~uint256(1),
+                denied: job.denied,
+                maxTier: job.state.maxTier,
+                sensitivity: Sensitivity.Public,
+                safeguards: 0
+            });
     }
 
     /// @dev Shards that have enough members to train; with `Stalled`, only those that sit the round out.
@@ -840,10 +854,12 @@ contract TrainingJobs is ITrainingJobs {
         if (state.phase != phase) revert WrongShardPhase(id, index, state.phase);
     }
 
-    function _checkRounds(Job storage job, LiveShard storage state, uint16 globalRound, uint16 regionalRound)
-        private
-        view
-    {
+    function _checkRounds(
+        Job storage job,
+        LiveShard storage state,
+        uint16 globalRound,
+        uint16 regionalRound
+    ) private view {
         if (globalRound != job.state.globalRound || regionalRound != state.regionalRound) {
             revert WrongRound(job.state.globalRound, state.regionalRound);
         }

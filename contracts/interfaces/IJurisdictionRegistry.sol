@@ -21,7 +21,12 @@ enum Tier {
 interface IJurisdictionRegistry {
     /// @notice A jurisdiction was listed; `closure` has its own bit and its ancestors'.
     event JurisdictionListed(
-        uint8 indexed index, bytes8 indexed code, bytes8 parent, Tier tier, bytes32 legalBasis, uint256 closure
+        uint8 indexed index,
+        bytes8 indexed code,
+        bytes8 parent,
+        Tier tier,
+        bytes32 legalBasis,
+        uint256 closure
     );
     /// @notice The own tier of a jurisdiction changed, judged by the document with digest `legalBasis`.
     event TierChanged(bytes8 indexed code, Tier tier, bytes32 legalBasis);
@@ -66,8 +71,10 @@ interface IJurisdictionRegistry {
 
     /// @notice Whether a place with index `index` is inside `allowed` and outside `denied`, and whether no
     /// tier on its path is stricter than `maxTier`.
-    function gate(uint8 index, uint256 allowed, uint256 denied, Tier maxTier)
-        external
-        view
-        returns (bool inside, bool tierAllows);
+    function gate(
+        uint8 index,
+        uint256 allowed,
+        uint256 denied,
+        Tier maxTier
+    ) external view returns (bool inside, bool tierAllows);
 }

@@ -214,7 +214,11 @@ interface ITrainingJobs {
     );
     /// @notice A vote; the whole proposal travels with each, so that any vote can be replayed alone.
     event RegionalVote(
-        uint256 indexed job, uint8 indexed shard, address indexed voter, bytes32 proposalId, RegionalProposal proposal
+        uint256 indexed job,
+        uint8 indexed shard,
+        address indexed voter,
+        bytes32 proposalId,
+        RegionalProposal proposal
     );
     event RegionalModelAccepted(
         uint256 indexed job,
@@ -239,7 +243,12 @@ interface ITrainingJobs {
     );
     event GlobalVote(uint256 indexed job, address indexed voter, bytes32 proposalId, GlobalProposal proposal);
     event GlobalModelAccepted(
-        uint256 indexed job, uint16 globalRound, bytes32 model, bytes32 payload, uint8 shards, bytes32 reports
+        uint256 indexed job,
+        uint16 globalRound,
+        bytes32 model,
+        bytes32 payload,
+        uint8 shards,
+        bytes32 reports
     );
 
     /// @notice A parameter of a new job makes no sense; `parameter` is its name.

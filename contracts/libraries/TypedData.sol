@@ -4,8 +4,9 @@ pragma solidity 0.8.37;
 /// @title Domain of EIP-712 typed data
 /// @dev OpenZeppelin's EIP712 draws in code that does not compile for the `shanghai` EVM (`mcopy`).
 abstract contract TypedData {
-    bytes32 private constant DOMAIN_TYPEHASH =
-        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+    bytes32 private constant DOMAIN_TYPEHASH = keccak256(
+        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+    );
 
     bytes32 private immutable NAME_HASH;
     bytes32 private immutable VERSION_HASH;

@@ -24,4 +24,7 @@ def test_a_ban_costs_the_same_however_many_nodes_there_are(figures: dict[str, in
 def test_a_figure_that_moved_or_vanished_is_told() -> None:
     assert differences({"join": 102, "commit": 100}, {"join": 100, "commit": 100}) == []
     assert len(differences({"join": 103, "vote": 1}, {"join": 100, "commit": 100})) == 3
-    assert over_limit({"join": 81}, {"join": 80, "commit": 60}) == ["join: 81 gas, limit 80", "commit: None gas, limit 60"]
+    assert over_limit({"join": 81}, {"join": 80, "commit": 60}) == [
+        "join: 81 gas, limit 80",
+        "commit: None gas, limit 60",
+    ]

@@ -14,11 +14,11 @@ def tier(ground: Ground, place: str) -> int:
     return int(ground.places.call("tierOf", code(place)))
 
 
-def tighten(ground: Ground, place: str, to: int):  # noqa: ANN201
+def tighten(ground: Ground, place: str, to: int):
     return ground.places.send(ground.governor, "tighten", code(place), to, word(5))
 
 
-def loosen(ground: Ground, place: str, to: int):  # noqa: ANN201
+def loosen(ground: Ground, place: str, to: int):
     return ground.places.send(ground.governor, "loosen", code(place), to, word(6))
 
 
@@ -43,7 +43,11 @@ def test_a_parent_must_be_listed_before(ground: Ground) -> None:
 
 
 def test_unlisted_is_no_tier_to_give(ground: Ground) -> None:
-    for act in (lambda: ground.list_place("CN", "", 0), lambda: tighten(ground, "DE", 0), lambda: loosen(ground, "DE", 0)):
+    for act in (
+        lambda: ground.list_place("CN", "", 0),
+        lambda: tighten(ground, "DE", 0),
+        lambda: loosen(ground, "DE", 0),
+    ):
         with pytest.raises(Reverted) as refusal:
             act()
         assert refusal.value.name == "InvalidTier"

@@ -106,7 +106,10 @@ def test_the_nearest_quorum_counts(ground: Ground) -> None:
         assert refused(lambda: govern(ground, "setQuorum", code("DE"), quorum)) == ("InvalidQuorum", (quorum,))  # noqa: B023
     ground.list_place("DE-BE", "DE")
     ground.list_place("ZA")
-    assert govern(ground, "setQuorum", code("DE"), 3).event("QuorumChanged") == {"jurisdiction": code("DE"), "quorum": 3}
+    assert govern(ground, "setQuorum", code("DE"), 3).event("QuorumChanged") == {
+        "jurisdiction": code("DE"),
+        "quorum": 3,
+    }
     quorums = [ground.nodes.call("quorumOf", code(place)) for place in ("EU", "DE", "DE-BE", "FR")]
     assert quorums == [1, 3, 3, 1]
     assert refused(lambda: ground.nodes.call("quorumOf", code("ZA"))) == ("QuorumNotSet", (code("ZA"),))
@@ -217,7 +220,11 @@ def test_clearance_is_withdrawn_at_once(ground: Ground, node: str) -> None:
         "node": node, "policy": word(2)}  # fmt: skip
     assert reason(ground, node) == NOT_CLEARED
     stranger = ground.people[1]
-    for function, arguments in (("clear", (1, word(1), 2**40 - 1)), ("withdrawClearance", (word(1),)), ("suspend", (word(1),))):
+    for function, arguments in (
+        ("clear", (1, word(1), 2**40 - 1)),
+        ("withdrawClearance", (word(1),)),
+        ("suspend", (word(1),)),
+    ):
         answer = refused(lambda: govern(ground, function, stranger, *arguments))  # noqa: B023
         assert answer == ("UnknownNode", (stranger,))
 

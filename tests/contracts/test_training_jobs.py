@@ -258,7 +258,8 @@ def test_the_running_hash_is_that_of_every_commit(cast: Cast) -> None:
     chain, jobs = cast.ground.chain, cast.ground.jobs
     expected = keccak(
         encode(
-            ["uint256", "address", "uint256", "uint8", "uint16", "uint16"], [chain.chain_id, jobs.address, job.id, 0, 0, 0]
+            ["uint256", "address", "uint256", "uint8", "uint16", "uint16"],
+            [chain.chain_id, jobs.address, job.id, 0, 0, 0],
         )
     )
     assert job.call("commitmentsOf", 0) == expected
@@ -519,7 +520,10 @@ def test_a_whole_job_runs_to_its_end(cast: Cast) -> None:
     job = cast.training(globalRounds=2, global_quorum=2, minShards=2)
     chain = cast.ground.chain
     for global_round in range(2):
-        seed = encode(["uint256", "address", "uint256", "uint16"], [chain.chain_id, cast.ground.jobs.address, job.id, global_round])
+        seed = encode(
+            ["uint256", "address", "uint256", "uint16"],
+            [chain.chain_id, cast.ground.jobs.address, job.id, global_round],
+        )
         assert job.call("reportsOf") == keccak(seed)
         cast.reported(cast.reported(job, 0), 1)
         assert job.state["phase"] == MERGING
@@ -527,7 +531,7 @@ def test_a_whole_job_runs_to_its_end(cast: Cast) -> None:
         assert first.names() == ["GlobalVote"]
         identity = first.event("GlobalVote")["proposalId"]
         assert refused(lambda: job.vote_global(cast.eu_committee[0])) == (
-            "AlreadyVoted", (cast.eu_committee[0], identity))  # fmt: skip  # noqa: B023
+            "AlreadyVoted", (cast.eu_committee[0], identity))  # fmt: skip
         reports = job.call("reportsOf")
         receipt = job.vote_global(cast.us_committee[0])
         assert receipt.event("GlobalModelAccepted") == {
