@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IJurisdictionRegistry, Tier} from "./interfaces/IJurisdictionRegistry.sol";
-import {INodeRegistry, Refusal, Requirement, Sensitivity} from "./interfaces/INodeRegistry.sol";
+import {IJurisdictionRegistry} from "./interfaces/IJurisdictionRegistry.sol";
+import {INodeRegistry, Refusal, Requirement} from "./interfaces/INodeRegistry.sol";
 import {
     Committee,
     ExclusionReason,
@@ -11,101 +11,22 @@ import {
     JobParameters,
     JobPhase,
     JobState,
-    Member,
     RegionalProposal,
     ShardParameters,
     ShardPhase,
-    ShardState,
     StallReason
 } from "./interfaces/ITrainingJobs.sol";
+import {JobRounds} from "./jobs/JobRounds.sol";
+import {JobLedger} from "./jobs/JobLedger.sol";
 import {Bits} from "./libraries/Bits.sol";
 import {JobRules} from "./libraries/JobRules.sol";
 
 /// @title TrainingJobs
-contract TrainingJobs is ITrainingJobs {
-    uint64 private constant NO_LOSS = type(uint64).max;
-    uint16 private constant NO_CONTRIBUTORS_YET = type(uint16).max;
+/// @notice What anyone may do, and what is checked before.
+contract TrainingJobs is JobRounds {
     uint256 private constant MAX_MEMBERS = 256;
 
-    /// @notice Where participants, their attestations and clearance are kept: the gate.
-    INodeRegistry public immutable NODES;
-    /// @notice Where jurisdictions and their tiers are listed.
-    IJurisdictionRegistry public immutable JURISDICTIONS;
-
-    /// @dev A ShardState and what a commit needs besides, so that it need not read the job.
-    /// @param globalRound that of the job
-    /// @param cancelled whether the job was
-    struct LiveShard {
-        ShardPhase phase;
-        StallReason stall;
-        uint8 jurisdiction;
-        uint8 quorum;
-        uint8 retries;
-        uint8 staleRounds;
-        uint16 regionalRound;
-        uint16 firstRound;
-        uint16 numMembers;
-        uint16 numCommitted;
-        uint16 leastContributors;
-        uint40 deadline;
-        uint64 bestLossMicros;
-        uint16 globalRound;
-        bool cancelled;
-    }
-
-    /// @dev A Member and those figures of its job that never change, copied at joining for the same reason.
-    struct Seat {
-        bool joined;
-        bool hasCommitted;
-        uint8 shard;
-        uint16 lastGlobalRound;
-        uint16 lastRegionalRound;
-        Sensitivity sensitivity;
-        Tier maxTier;
-        uint24 safeguards;
-        bool hasDenied;
-        uint16 minNodes;
-        uint32 collectWindowS;
-    }
-
-    /// @param commitments running hash of the regional round; never zero once a round was opened
-    struct Shard {
-        LiveShard state;
-        bytes32 commitments;
-        bytes32 model;
-        Committee committee;
-    }
-
-    struct Job {
-        JobState state;
-        bytes32 reports;
-        uint256 denied;
-        bytes32 model;
-        address owner;
-        JobParameters parameters;
-        Committee committee;
-        mapping(address node => Seat) members;
-        mapping(uint256 index => Shard) shards;
-    }
-
-    // Slot map.
-    //   0  number of jobs; ids count from 1
-    //   1  id -> job:
-    //        +0  state, one slot          +1  running hash of reports   +2  mask of denied jurisdictions
-    //        +3  last global model        +4  owner
-    //        +5  spec                     +6  all other numbers of the parameters, one slot
-    //        +7  denied codes             +8  members of the global committee   +9  its quorum
-    //        +10 node -> seat, one slot
-    //        +11 index -> shard: +0 state, one slot, +1 running hash, +2 last model, +3 committee, +4 its quorum
-    //   2  proposal id -> bitmask of its voters by position in the committee
-    uint256 private _numJobs;
-    mapping(uint256 id => Job) private _jobs;
-    mapping(bytes32 proposalId => uint32 voters) private _votes;
-
-    constructor(INodeRegistry nodes, IJurisdictionRegistry jurisdictions) {
-        NODES = nodes;
-        JURISDICTIONS = jurisdictions;
-    }
+    constructor(INodeRegistry nodes, IJurisdictionRegistry jurisdictions) JobLedger(nodes, jurisdictions) {}
 
     /// @inheritdoc ITrainingJobs
     function createJob(
@@ -353,274 +274,6 @@ contract TrainingJobs is ITrainingJobs {
         }
     }
 
-    /// @inheritdoc ITrainingJobs
-    function numJobs() external view override returns (uint256) {
-        return _numJobs;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function ownerOf(uint256 id) external view override returns (address) {
-        return _known(id).owner;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function jobState(uint256 id) external view override returns (JobState memory) {
-        return _known(id).state;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function parametersOf(uint256 id) external view override returns (JobParameters memory) {
-        return _known(id).parameters;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function shardState(uint256 id, uint8 index) external view override returns (ShardState memory) {
-        return _shardState(_knownShard(id, _known(id), index).state);
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function snapshot(uint256 id) external view override returns (JobState memory state, ShardState[] memory shards) {
-        Job storage job = _known(id);
-        state = job.state;
-        shards = new ShardState[](state.numShards);
-        for (uint256 i; i < shards.length; ++i) {
-            shards[i] = _shardState(job.shards[i].state);
-        }
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function commitmentsOf(uint256 id, uint8 index) external view override returns (bytes32) {
-        return _knownShard(id, _known(id), index).commitments;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function reportsOf(uint256 id) external view override returns (bytes32) {
-        return _known(id).reports;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function regionalModelOf(uint256 id, uint8 index) external view override returns (bytes32) {
-        return _knownShard(id, _known(id), index).model;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function globalModelOf(uint256 id) external view override returns (bytes32) {
-        return _known(id).model;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function memberOf(uint256 id, address node) external view override returns (Member memory) {
-        Seat storage seat = _known(id).members[node];
-        return
-            Member({
-                joined: seat.joined,
-                hasCommitted: seat.hasCommitted,
-                shard: seat.shard,
-                lastGlobalRound: seat.lastGlobalRound,
-                lastRegionalRound: seat.lastRegionalRound
-            });
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function requirementOf(uint256 id, uint8 index) external view override returns (Requirement memory) {
-        Job storage job = _known(id);
-        return _requirement(job, _knownShard(id, job, index).state.jurisdiction);
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function globalRequirementOf(uint256 id) external view override returns (Requirement memory) {
-        return _globalRequirement(_known(id));
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function committeeOf(uint256 id, uint8 index) external view override returns (Committee memory) {
-        return _knownShard(id, _known(id), index).committee;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function globalCommitteeOf(uint256 id) external view override returns (Committee memory) {
-        return _known(id).committee;
-    }
-
-    /// @inheritdoc ITrainingJobs
-    function proposalVotes(bytes32 proposalId) external view override returns (uint32 voters) {
-        return _votes[proposalId];
-    }
-
-    /// @dev Opens a global round, or fails the job where fewer than `minShards` shards could report in it.
-    function _openGlobalRound(uint256 id, Job storage job, uint16 globalRound) private {
-        if (_numReady(job, ShardPhase.Idle) < job.parameters.minShards) {
-            _setJobPhase(id, job, JobPhase.Failed, 0);
-            return;
-        }
-        job.state.globalRound = globalRound;
-        job.state.retries = 0;
-        job.state.numReported = 0;
-        job.state.numStalled = 0;
-        job.reports = keccak256(abi.encode(block.chainid, this, id, globalRound));
-        _setJobPhase(id, job, JobPhase.Training, _globalDeadline(job));
-
-        uint256 numShards = job.state.numShards;
-        for (uint256 i; i < numShards; ++i) {
-            Shard storage shard = job.shards[i];
-            if (shard.state.numMembers < job.state.minNodes) {
-                _resetShard(shard.state, 0, globalRound);
-                _stall(id, job, uint8(i), shard, StallReason.TooFewMembers);
-            } else {
-                _openShard(id, job, uint8(i), shard, 0);
-            }
-        }
-    }
-
-    /// @dev What a shard forgets when it starts anew from the global model.
-    function _resetShard(LiveShard storage state, uint16 firstRound, uint16 globalRound) private {
-        state.globalRound = globalRound;
-        state.stall = StallReason.None;
-        state.retries = 0;
-        state.staleRounds = 0;
-        state.regionalRound = firstRound;
-        state.firstRound = firstRound;
-        state.numCommitted = 0;
-        state.leastContributors = NO_CONTRIBUTORS_YET;
-        state.bestLossMicros = NO_LOSS;
-    }
-
-    function _openShard(uint256 id, Job storage job, uint8 index, Shard storage shard, uint16 firstRound) private {
-        _resetShard(shard.state, firstRound, job.state.globalRound);
-        _openRegionalRound(id, job, index, shard, firstRound);
-    }
-
-    function _openRegionalRound(
-        uint256 id,
-        Job storage job,
-        uint8 index,
-        Shard storage shard,
-        uint16 regionalRound
-    ) private {
-        shard.state.regionalRound = regionalRound;
-        shard.state.numCommitted = 0;
-        shard.commitments = keccak256(abi.encode(block.chainid, this, id, index, job.state.globalRound, regionalRound));
-        _setShardPhase(id, index, shard.state, ShardPhase.Collecting, _windowFromNow(job));
-    }
-
-    /// @dev Fewer commitments than `minNodes` never make a merge, even when members left and these are all.
-    function _closeIfComplete(uint256 id, Job storage job, uint8 index, Shard storage shard) private {
-        uint16 numCommitted = shard.state.numCommitted;
-        if (numCommitted == shard.state.numMembers && numCommitted >= job.state.minNodes) {
-            _setShardPhase(id, index, shard.state, ShardPhase.Aggregating, _windowFromNow(job));
-        }
-    }
-
-    function _acceptRegional(
-        uint256 id,
-        Job storage job,
-        uint8 index,
-        Shard storage shard,
-        RegionalProposal calldata proposal,
-        uint16 contributors
-    ) private {
-        shard.model = proposal.model;
-        if (contributors < shard.state.leastContributors) shard.state.leastContributors = contributors;
-        _noteLoss(shard.state, proposal.lossMicros, job.parameters.minDeltaMicros);
-
-        emit RegionalModelAccepted(
-            id,
-            index,
-            proposal.globalRound,
-            proposal.regionalRound,
-            proposal.model,
-            proposal.payload,
-            contributors,
-            proposal.lossMicros
-        );
-        if (!_isMature(shard.state, job.parameters)) {
-            _openRegionalRound(id, job, index, shard, proposal.regionalRound + 1);
-        } else if (shard.state.leastContributors >= job.parameters.minContributors) {
-            _setShardPhase(id, index, shard.state, ShardPhase.Mature, _windowFromNow(job));
-        } else {
-            _stall(id, job, index, shard, StallReason.TooFewContributors);
-            _settle(id, job);
-        }
-    }
-
-    function _acceptGlobal(uint256 id, Job storage job, GlobalProposal calldata proposal, uint8 merged) private {
-        job.model = proposal.model;
-
-        emit GlobalModelAccepted(id, proposal.globalRound, proposal.model, proposal.payload, merged, proposal.reports);
-        uint16 next = proposal.globalRound + 1;
-        if (next >= job.parameters.globalRounds) _setJobPhase(id, job, JobPhase.Complete, 0);
-        else _openGlobalRound(id, job, next);
-    }
-
-    /// @dev Once every shard has reported or stalled: merge, try the stalled ones again, or fail. A stalled shard can
-    /// be tried again while it has enough members, and only if `minShards` reports could come of it.
-    function _settle(uint256 id, Job storage job) private {
-        uint256 numReported = job.state.numReported;
-        if (numReported + job.state.numStalled < job.state.numShards) return;
-        if (numReported >= job.parameters.minShards) {
-            _setJobPhase(id, job, JobPhase.Merging, _windowFromNow(job));
-            return;
-        }
-        uint256 reachable = numReported + _numReady(job, ShardPhase.Stalled);
-        if (job.state.retries == job.parameters.maxRetries || reachable < job.parameters.minShards) {
-            _setJobPhase(id, job, JobPhase.Failed, 0);
-            return;
-        }
-        job.state.retries += 1;
-        _setJobPhase(id, job, JobPhase.Training, _globalDeadline(job));
-        uint256 numShards = job.state.numShards;
-        for (uint256 i; i < numShards; ++i) {
-            Shard storage shard = job.shards[i];
-            if (_isReady(job, shard, ShardPhase.Stalled)) {
-                job.state.numStalled -= 1;
-                _openShard(id, job, uint8(i), shard, shard.state.regionalRound + 1);
-            }
-        }
-    }
-
-    function _stallUnreported(uint256 id, Job storage job) private {
-        uint256 numShards = job.state.numShards;
-        for (uint256 i; i < numShards; ++i) {
-            Shard storage shard = job.shards[i];
-            if (shard.state.phase < ShardPhase.Reported) _stall(id, job, uint8(i), shard, StallReason.RoundOver);
-        }
-    }
-
-    function _stall(uint256 id, Job storage job, uint8 index, Shard storage shard, StallReason reason) private {
-        shard.state.stall = reason;
-        job.state.numStalled += 1;
-        _setShardPhase(id, index, shard.state, ShardPhase.Stalled, 0);
-    }
-
-    /// @dev The one place where a job's phase changes.
-    function _setJobPhase(uint256 id, Job storage job, JobPhase phase, uint40 deadline) private {
-        job.state.phase = phase;
-        job.state.deadline = deadline;
-        emit JobPhaseChanged(id, phase, job.state.globalRound, job.state.retries, deadline);
-    }
-
-    /// @dev The one place where a shard's phase changes.
-    function _setShardPhase(
-        uint256 id,
-        uint8 index,
-        LiveShard storage state,
-        ShardPhase phase,
-        uint40 deadline
-    ) private {
-        state.phase = phase;
-        state.deadline = deadline;
-        emit ShardPhaseChanged(
-            id,
-            index,
-            phase,
-            state.stall,
-            state.globalRound,
-            state.regionalRound,
-            state.retries,
-            deadline
-        );
-    }
-
     /// @dev A quorum of one writes nothing: the vote is the acceptance.
     function _countVote(bytes32 proposalId, uint256 voter, uint8 quorum) private returns (bool accepted) {
         uint32 voters = _votes[proposalId];
@@ -630,23 +283,6 @@ contract TrainingJobs is ITrainingJobs {
         voters |= bit;
         _votes[proposalId] = voters;
         return Bits.count(voters) >= quorum;
-    }
-
-    function _noteLoss(LiveShard storage state, uint64 lossMicros, uint32 minDeltaMicros) private {
-        if (lossMicros == NO_LOSS) return;
-        uint64 best = state.bestLossMicros;
-        if (best == NO_LOSS || uint256(lossMicros) + minDeltaMicros < best) {
-            state.bestLossMicros = lossMicros;
-            state.staleRounds = 0;
-        } else {
-            state.staleRounds += 1;
-        }
-    }
-
-    function _isMature(LiveShard storage state, JobParameters storage parameters) private view returns (bool) {
-        uint256 done = uint256(state.regionalRound) - state.firstRound + 1;
-        if (done >= parameters.maxRegionalRounds) return true;
-        return done >= parameters.minRegionalRounds && state.staleRounds >= parameters.patience;
     }
 
     function _checkShards(ShardParameters[] calldata shards) private view returns (uint8[] memory jurisdictions) {
@@ -736,33 +372,6 @@ contract TrainingJobs is ITrainingJobs {
         if (reason != Refusal.None) revert NotEligible(msg.sender, reason);
     }
 
-    function _requirement(Job storage job, uint8 jurisdiction) private view returns (Requirement memory) {
-        return
-            Requirement({
-                allowed: 1 << jurisdiction,
-                denied: job.state.hasDenied ? job.denied : 0,
-                maxTier: job.state.maxTier,
-                sensitivity: job.state.sensitivity,
-                safeguards: job.state.safeguards
-            });
-    }
-
-    /// @dev The same as `_requirement`, from the seat's copy of the job's figures.
-    function _requirementOf(
-        Job storage job,
-        Seat storage member,
-        uint8 jurisdiction
-    ) private view returns (Requirement memory) {
-        return
-            Requirement({
-                allowed: 1 << jurisdiction,
-                denied: member.hasDenied ? job.denied : 0,
-                maxTier: member.maxTier,
-                sensitivity: member.sensitivity,
-                safeguards: member.safeguards
-            });
-    }
-
     function _seat(JobState storage state, uint8 index) private view returns (Seat memory) {
         return
             Seat({
@@ -778,71 +387,6 @@ contract TrainingJobs is ITrainingJobs {
                 minNodes: state.minNodes,
                 collectWindowS: state.collectWindowS
             });
-    }
-
-    function _shardState(LiveShard storage state) private view returns (ShardState memory) {
-        return
-            ShardState({
-                phase: state.phase,
-                stall: state.stall,
-                jurisdiction: state.jurisdiction,
-                quorum: state.quorum,
-                retries: state.retries,
-                staleRounds: state.staleRounds,
-                regionalRound: state.regionalRound,
-                firstRound: state.firstRound,
-                numMembers: state.numMembers,
-                numCommitted: state.numCommitted,
-                leastContributors: state.leastContributors,
-                deadline: state.deadline,
-                bestLossMicros: state.bestLossMicros
-            });
-    }
-
-    /// @dev The sender; first refuses a job that is unknown or not training, so that the reason named is the true one.
-    function _senderIn(uint256 id) private view returns (address) {
-        _jobIn(id, JobPhase.Training);
-        return msg.sender;
-    }
-
-    /// @dev The id; refuses as `_senderIn` does.
-    function _idIn(uint256 id) private view returns (uint256) {
-        _jobIn(id, JobPhase.Training);
-        return id;
-    }
-
-    /// @dev Any listed place: every bit but that of "none".
-    function _globalRequirement(Job storage job) private view returns (Requirement memory) {
-        return
-            Requirement({
-                allowed: ~uint256(1),
-                denied: job.denied,
-                maxTier: job.state.maxTier,
-                sensitivity: Sensitivity.Public,
-                safeguards: 0
-            });
-    }
-
-    /// @dev Shards that have enough members to train; with `Stalled`, only those that sit the round out.
-    function _numReady(Job storage job, ShardPhase atLeast) private view returns (uint256 number) {
-        uint256 numShards = job.state.numShards;
-        for (uint256 i; i < numShards; ++i) {
-            if (_isReady(job, job.shards[i], atLeast)) ++number;
-        }
-    }
-
-    function _isReady(Job storage job, Shard storage shard, ShardPhase atLeast) private view returns (bool) {
-        return shard.state.phase >= atLeast && shard.state.numMembers >= job.state.minNodes;
-    }
-
-    /// @dev Long enough for every regional round at its slowest, an export and all retries of one shard.
-    function _globalDeadline(Job storage job) private view returns (uint40) {
-        uint256 windows = 2 * uint256(job.parameters.maxRegionalRounds) + job.parameters.maxRetries + 1;
-        return uint40(block.timestamp + windows * job.state.collectWindowS);
-    }
-
-    function _windowFromNow(Job storage job) private view returns (uint40) {
-        return uint40(block.timestamp + job.state.collectWindowS);
     }
 
     function _reasonIn(ShardPhase phase) private pure returns (StallReason) {
@@ -871,20 +415,5 @@ contract TrainingJobs is ITrainingJobs {
 
     function _checkWindowOver(uint40 deadline) private view {
         if (block.timestamp < deadline) revert WindowStillOpen(deadline, block.timestamp);
-    }
-
-    function _jobIn(uint256 id, JobPhase phase) private view returns (Job storage job) {
-        job = _known(id);
-        if (job.state.phase != phase) revert WrongJobPhase(id, job.state.phase);
-    }
-
-    function _known(uint256 id) private view returns (Job storage job) {
-        job = _jobs[id];
-        if (job.state.phase == JobPhase.None) revert UnknownJob(id);
-    }
-
-    function _knownShard(uint256 id, Job storage job, uint8 index) private view returns (Shard storage) {
-        if (index >= job.state.numShards) revert UnknownShard(id, index);
-        return job.shards[index];
     }
 }
