@@ -29,7 +29,6 @@ class Duty:
     refused: bool
     merged: bool = False
     stale: bool = False
-    proposed: bool = False
     voted: bool = False
     acceptable: bytes | None = None
     impossible: str | None = None
@@ -103,9 +102,19 @@ def _decide_merge(duty: Duty) -> Act:
         return Merge()
     if duty.acceptable is not None:
         return Confirm(duty.acceptable)
-    if duty.proposed or duty.voted:
+    if duty.voted:
         return Wait("other members are still to vote")
     return Propose() if _in_turn(duty) else Wait("another member is to propose first")
+
+
+def outsider(now_s: int, deadline_s: int) -> Duty:
+    """The duty of somebody who is in no global committee, but may end a phase like anyone."""
+    return Duty(now_s=now_s, window_s=0, deadline_s=deadline_s, rank=0, size=0, refused=False)
+
+
+def rank(position: int, size: int, turn: int) -> int:
+    """A member's place in the turn, which moves on by one each round."""
+    return (position - turn) % size
 
 
 def _in_turn(duty: Duty) -> bool:

@@ -15,6 +15,8 @@ class ApprovedTask(Settings):
 
     use: str
     digest: str = Field(pattern="^[0-9a-f]{64}$")
+    folder: Path = Path()
+    """Where ``file.py`` of a ``file.py:Name`` lies at this node."""
 
 
 class NodeData(Settings):

@@ -21,21 +21,23 @@ class JurisdictionEntry(Settings):
     tier: Literal["open", "conditional", "high_risk", "prohibited"] = "open"
 
 
-class NodeEntry(Settings):
-    """A data holder. Paths are relative to this file; without `test`, a part of `train` is held out."""
+class Participant(Settings):
+    """Anybody with an account, attested inside a jurisdiction."""
 
     name: str = Field(pattern=NAME_PATTERN)
     jurisdiction: str
+
+
+class NodeEntry(Participant):
+    """A data holder. Paths are relative to this file; without `test`, a part of `train` is held out."""
+
     train: Path
     test: Path | None = None
     clearance: Literal["public", "personal", "special", "restricted"] = "special"
 
 
-class AggregatorEntry(Settings):
-    """A committee member, attested inside its jurisdiction like any participant."""
-
-    name: str = Field(pattern=NAME_PATTERN)
-    jurisdiction: str
+class AggregatorEntry(Participant):
+    """A committee member, attested like any participant."""
 
 
 class CommitteeEntry(Settings):
@@ -91,7 +93,11 @@ class NetworkFile(Settings):
                 raise ValueError(
                     f"jurisdictions.{index}.parent: {entry.parent!r} is not listed above {entry.code!r}; list it there"
                 )
-        for kind, entries in (("nodes", self.nodes), ("aggregators", self.aggregators)):
+        groups: tuple[tuple[str, tuple[Participant, ...]], ...] = (
+            ("nodes", self.nodes),
+            ("aggregators", self.aggregators),
+        )
+        for kind, entries in groups:
             for index, participant in enumerate(entries):
                 if participant.jurisdiction not in codes:
                     raise ValueError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+
+from domicile.protocol.jurisdiction import Tier
 
 
 class Sensitivity(IntEnum):
@@ -34,3 +37,30 @@ class Refusal(IntEnum):
     NOT_CLEARED = 5
     SUSPENDED = 6
     MISSING_SAFEGUARD = 7
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requirement:
+    """What a piece of work demands; `allowed` and `denied` are masks over jurisdiction indices."""
+
+    allowed: int
+    denied: int
+    max_tier: Tier
+    sensitivity: Sensitivity
+    safeguards: Safeguard
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """All that the gate reads of a participant. Bounds are half-open: valid at t when ``from <= t < until``."""
+
+    jurisdiction: int
+    quorum: int
+    clearance: Sensitivity
+    suspended: bool
+    safeguards: Safeguard
+    attested_from_s: int
+    attested_until_s: int
+    cleared_until_s: int
+    nonce: int
+    attesters: int

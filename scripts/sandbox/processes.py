@@ -80,10 +80,12 @@ def _run_daemon(role: str, config: Path, log: Path) -> None:
     os.dup2(stream.fileno(), sys.stdout.fileno())
     os.dup2(stream.fileno(), sys.stderr.fileno())
     if role == "node":
-        from node.daemon import main
-    else:
-        from aggregator.daemon import main
-    sys.exit(main(config))
+        from node.daemon import main as run_node
+
+        sys.exit(run_node(config))
+    from aggregator.daemon import main as run_aggregator
+
+    sys.exit(run_aggregator(config))
 
 
 def _leave_with_parent() -> None:

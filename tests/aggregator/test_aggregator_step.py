@@ -42,7 +42,7 @@ def test_confirms_only_what_equals_its_own_merge() -> None:
 
 
 def test_merges_again_when_the_gate_turned_against_a_contributor() -> None:
-    seen = replace(FIRST, merged=True, stale=True, proposed=True)
+    seen = replace(FIRST, merged=True, stale=True, voted=True)
     assert decide_shard(ShardPhase.AGGREGATING, seen) == Merge()
 
 

@@ -1,0 +1,146 @@
+"""The aggregator daemon: serves every committee that lists its account."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from aggregator import step
+from aggregator.config import AggregatorConfig
+from aggregator.journal import AggregatorJournal
+from aggregator.regional import RegionalWork
+from aggregator.retention import drop_finished_rounds
+from aggregator.worldwide import GlobalWork
+from domicile.daemon import guarded, run
+from domicile.errors import PeerError, Refused
+from domicile.exchange import fetch_spec
+from domicile.history import Histories, JobHistory
+from domicile.log import configure_logging, log_event
+from domicile.models import open_job_models
+from domicile.party import Party, open_party
+from domicile.protocol.round import FINAL_PHASES, JobPhase, JobState, ShardState
+from domicile.registration import ensure_registered
+from domicile.settings import load_settings
+from domicile.types import Address, JobId, ShardIndex
+
+log = logging.getLogger(__name__)
+
+
+class AggregatorDaemon:
+    """One step looks at every job and does at most one act in each of its committees."""
+
+    def __init__(self, config: AggregatorConfig, party: Party, journal: AggregatorJournal) -> None:
+        self._config = config
+        self._party = party
+        self._journal = journal
+        self._histories = Histories(party.chain, party.deployment)
+        self._jobs: dict[JobId, CommitteeWork] = {}
+        self._registered = False
+
+    def step(self) -> bool:
+        """Looks and acts; `True` if it did something."""
+        if not self._registered:
+            ensure_registered(self._party)
+            self._registered = True
+        self._histories.update()
+        acted = False
+        for job, history in list(self._histories.jobs.items()):
+            if job not in self._jobs and _serves(self._party.sender.address, history):
+                self._jobs[job] = CommitteeWork(self._party, self._journal, job, history)
+            work = self._jobs.get(job)
+            if work is None or work.finished:
+                continue
+            state, shards = self._party.jobs.snapshot(job)
+            # Read after the snapshot: a set that the snapshot calls complete is then complete in the history too.
+            self._histories.update()
+            if work.step(state, shards):
+                acted = True
+                kept = self._config.jobs.kept_rounds
+                drop_finished_rounds(self._party, self._journal, job, work.global_round, kept)
+        return acted
+
+
+class CommitteeWork:
+    """One member in all committees of one job that list it."""
+
+    def __init__(self, party: Party, journal: AggregatorJournal, job: JobId, history: JobHistory) -> None:
+        self._party = party
+        self._journal = journal
+        self._job = job
+        self._history = history
+        self._regional: list[tuple[ShardIndex, RegionalWork]] = []
+        self._global: GlobalWork | None = None
+        self._opened = False
+        self.global_round = 0
+        self.finished = False
+
+    def step(self, state: JobState, shards: Sequence[ShardState]) -> bool:
+        """Does at most one act for each committee; the history MUST be at least as new as the states."""
+        self.global_round = state.global_round
+        if state.phase in FINAL_PHASES:
+            self.finished = True
+            log_event(log, "job_ended", job=self._job, phase=state.phase.name)
+            return False
+        self._open_committees()
+        now_s = self._party.chain.timestamp()
+        acted = self._attempt("job", lambda: self._step_job(state, now_s))
+        if state.phase is JobPhase.TRAINING:
+            for index, work in self._regional:
+                acted |= self._attempt(f"shard {index}", partial(work.advance, state, shards[index], now_s))
+        return acted
+
+    def _step_job(self, state: JobState, now_s: int) -> bool:
+        if self._global is not None:
+            return self._global.advance(state, now_s)
+        if not isinstance(step.decide_job(state.phase, step.outsider(now_s, state.deadline_s)), step.Advance):
+            return False
+        self._party.sender.act(self._party.jobs.advance(self._job))
+        return True
+
+    def _attempt(self, subject: str, act: Callable[[], bool]) -> bool:
+        try:
+            return act()
+        except Refused as exc:
+            # Another member was faster, or a window closed in between: the next look at the chain tells.
+            log_event(log, "refused", job=self._job, subject=subject, reason=str(exc))
+        except PeerError as exc:
+            log_event(log, "peer_error", level=logging.WARNING, job=self._job, subject=subject, cause=str(exc))
+        return False
+
+    def _open_committees(self) -> None:
+        own = self._party.sender.address
+        if self._opened:
+            return
+        spec = fetch_spec(self._party.border, self._history.created.parameters.spec)
+        models = open_job_models(self._party, self._job, self._history, spec)
+        for shard in self._history.shards:
+            if own in shard.parameters.committee.members:
+                self._regional.append((shard.shard, RegionalWork(self._party, self._journal, models, shard.shard)))
+        if own in self._history.created.global_committee.members:
+            self._global = GlobalWork(self._party, self._journal, models)
+        self._opened = True
+
+
+def _serves(address: Address, history: JobHistory) -> bool:
+    regional = any(address in shard.parameters.committee.members for shard in history.shards)
+    return regional or address in history.created.global_committee.members
+
+
+def main(path: Path) -> int:
+    """Runs an aggregator by its configuration file; returns the exit code."""
+
+    def serve() -> int:
+        config = load_settings(path, AggregatorConfig)
+        configure_logging(config.name)
+        party = open_party(config)
+        journal = AggregatorJournal(config.journal)
+        daemon = AggregatorDaemon(config, party, journal)
+        log_event(log, "started", address=party.sender.address)
+        try:
+            return run(daemon.step, poll_s=party.poll_s)
+        finally:
+            journal.close()
+
+    return guarded(serve)

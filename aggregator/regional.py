@@ -1,0 +1,219 @@
+"""A member's work in one shard: derive what was committed, agree on it, export it when it is mature.
+
+Shapes: P flat parameters.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import torch
+
+from aggregator import step
+from aggregator.derivation import Derivation, RegionalMerge
+from aggregator.export import ExportDoor
+from aggregator.journal import AggregatorJournal, StoredPayload
+from aggregator.journal import LeftOut as JournaledExclusion
+from aggregator.merging import LeftOut
+from domicile.crypto.context import PayloadKind
+from domicile.errors import ConfigurationError
+from domicile.exchange import StoredModel, put_model, verify_model
+from domicile.history import RegionalKey, RegionalTally
+from domicile.log import log_event
+from domicile.models import JobModels
+from domicile.party import Party
+from domicile.protocol.eligibility import Refusal, Requirement
+from domicile.protocol.proposal import RegionalProposal
+from domicile.protocol.round import JobState, ShardPhase, ShardState
+from domicile.storage.store import Store
+from domicile.types import Address, Digest, ShardIndex
+
+log = logging.getLogger(__name__)
+
+
+class RegionalWork:
+    """One committee member in one shard of one job."""
+
+    def __init__(self, party: Party, journal: AggregatorJournal, models: JobModels, shard: ShardIndex) -> None:
+        """Opens the export door.
+
+        Raises:
+            ConfigurationError: no region store is configured.
+        """
+        if party.region is None:
+            raise ConfigurationError("stores.region: missing; a regional committee needs the store of its region")
+        self._party = party
+        self._journal = journal
+        self._models = models
+        self._shard = shard
+        self._region: Store = party.region
+        self._door = ExportDoor(jobs=party.jobs, region=party.region, border=party.border)
+        self._committee = models.history.shards[shard].parameters.committee.members
+        self._merged: RegionalMerge | None = None
+
+    def advance(self, state: JobState, shard: ShardState, now_s: int) -> bool:
+        """Looks, decides and acts; `True` if it did something."""
+        key = (self._shard, state.global_round, shard.regional_round)
+        requirement = self._party.jobs.requirement_of(self._models.job, self._shard)
+        act = step.decide_shard(shard.phase, self._observe(key, state, shard, now_s, requirement))
+        if isinstance(act, step.Wait):
+            return False
+        if isinstance(act, step.Advance):
+            self._party.sender.act(self._party.jobs.advance_shard(self._models.job, self._shard))
+        elif isinstance(act, step.Merge):
+            self._derive(key, state, shard, requirement)
+        elif isinstance(act, step.Propose):
+            self._propose(key)
+        elif isinstance(act, step.Confirm):
+            self._confirm(key, act.proposal_id)
+        else:
+            self._export(key)
+        return True
+
+    def _observe(
+        self, key: RegionalKey, state: JobState, shard: ShardState, now_s: int, requirement: Requirement
+    ) -> step.Duty:
+        own = self._party.sender.address
+        duty = step.Duty(
+            now_s=now_s,
+            window_s=state.collect_window_s,
+            deadline_s=shard.deadline_s,
+            rank=step.rank(self._committee.index(own), len(self._committee), key[1] + key[2]),
+            size=len(self._committee),
+            refused=self._party.nodes.refusal(own, requirement) is not Refusal.NONE,
+        )
+        merged = self._merged
+        if shard.phase is not ShardPhase.AGGREGATING or merged is None or merged.key != key:
+            return duty
+        agreed = self._agreed(key)
+        voted = agreed is not None and own in agreed[1].voters
+        return replace(
+            duty,
+            merged=True,
+            stale=self._is_stale(key, merged, requirement),
+            voted=voted,
+            acceptable=agreed[0] if agreed is not None and not voted else None,
+            impossible=None if merged.model else f"{merged.contributors} usable updates, {state.min_nodes} are needed",
+        )
+
+    def _is_stale(self, key: RegionalKey, merged: RegionalMerge, requirement: Requirement) -> bool:
+        if self._ineligible(key, requirement) != merged.ineligible:
+            return True
+        num_rivals = len(self._models.history.regional_tallies.get(key, {}))
+        return merged.misses_payloads and num_rivals > merged.num_rivals
+
+    def _ineligible(self, key: RegionalKey, requirement: Requirement) -> frozenset[Address]:
+        nodes = (event.node for event in self._models.history.commits_of(key))
+        return frozenset(node for node in nodes if self._party.nodes.refusal(node, requirement) is not Refusal.NONE)
+
+    def _derive(self, key: RegionalKey, state: JobState, shard: ShardState, requirement: Requirement) -> None:
+        self._merged = None  # Its memory is needed.
+        derivation = Derivation(
+            models=self._models,
+            region=self._region,
+            key=key,
+            first_round=shard.first_round,
+            ineligible=self._ineligible(key, requirement),
+            min_nodes=state.min_nodes,
+            num_rivals=len(self._models.history.regional_tallies.get(key, {})),
+        )
+        self._merged = derivation.run(lambda one: self._note_left_out(key, one))
+        log_event(log, "merged", **self._where(key), contributors=self._merged.contributors)
+
+    def _agreed(self, key: RegionalKey) -> tuple[bytes, RegionalTally] | None:
+        """A proposal that says exactly what this member derived, with its id."""
+        for proposal_id, tally in self._models.history.regional_tallies.get(key, {}).items():
+            if tally.proposal == self._proposal(key, tally.proposal.payload):
+                return proposal_id, tally
+        return None
+
+    def _proposal(self, key: RegionalKey, payload: Digest) -> RegionalProposal | None:
+        if self._merged is None or self._merged.model is None:
+            return None
+        return RegionalProposal(
+            global_round=key[1],
+            regional_round=key[2],
+            commitments=self._models.history.running_hash(key, self._models.party.deployment),
+            model=self._merged.model.digest,
+            payload=payload,
+            loss_micros=self._merged.loss_micros,
+            excluded=self._merged.exclusions,
+        )
+
+    def _propose(self, key: RegionalKey) -> None:
+        """Seals the own derivation to the shard, stores it and votes for it."""
+        assert self._merged is not None  # noqa: S101 - decide_shard() proposes only what is merged
+        assert self._merged.model is not None  # noqa: S101
+        model = self._merged.model
+        members = self._models.history.members_of(self._shard)
+        stored = put_model(
+            self._region,
+            model.file,
+            model.values_P,
+            recipients=self._models.cards.cards([*members, *self._committee]),
+            context=self._models.context(PayloadKind.REGIONAL_MODEL, *key, self._party.sender.address),
+        )
+        self._note_stored(key, "regional", model.digest, stored)
+        self._vote(key, self._proposal(key, stored.digest))
+
+    def _confirm(self, key: RegionalKey, proposal_id: bytes) -> None:
+        """Votes for another member's proposal once its payload has opened to the own derivation."""
+        tally = self._models.history.regional_tallies[key][proposal_id]
+        verify_model(
+            self._region,
+            tally.proposal.payload,
+            key=self._party.hpke,
+            context=self._models.context(PayloadKind.REGIONAL_MODEL, *key, tally.voters[0]),
+            layout=self._models.layout,
+            expected=tally.proposal.model,
+        )
+        self._vote(key, tally.proposal)
+
+    def _export(self, key: RegionalKey) -> None:
+        """Moves the accepted model through the export door and enters it into the ledger."""
+        values_P = torch.empty(self._models.layout.num_parameters)
+        file = self._models.regional_model(self._region, key, values_P)
+        stored = self._door.export(
+            self._models.job,
+            self._shard,
+            file=file,
+            values_P=values_P,
+            recipients=self._models.cards.cards(self._models.history.created.global_committee.members),
+            context=self._models.context(PayloadKind.EXPORT, *key, self._party.sender.address),
+        )
+        self._note_stored(key, "export", self._models.history.regional_models[key].model, stored)
+        self._party.sender.act(self._party.jobs.report_export(self._models.job, self._shard, key[1], stored.digest))
+        log_event(log, "exported", **self._where(key), digest=stored.digest)
+
+    def _vote(self, key: RegionalKey, proposal: RegionalProposal | None) -> None:
+        assert proposal is not None  # noqa: S101 - only a derived model is voted for
+        self._party.sender.act(self._party.jobs.vote_regional(self._models.job, self._shard, proposal))
+        log_event(log, "voted", **self._where(key), model=proposal.model)
+
+    def _note_stored(self, key: RegionalKey, kind: str, model: Digest, stored: StoredModel) -> None:
+        payload = StoredPayload(
+            shard=self._shard,
+            global_round=key[1],
+            regional_round=key[2],
+            kind=kind,
+            model=model,
+            digest=stored.digest,
+            sealed_bytes=stored.sealed_bytes,
+        )
+        self._journal.record_payload(self._models.job, payload)
+
+    def _note_left_out(self, key: RegionalKey, one: LeftOut) -> None:
+        left_out = JournaledExclusion(
+            shard=self._shard,
+            global_round=key[1],
+            regional_round=key[2],
+            subject=one.subject,
+            reason=one.reason.name,
+            detail=one.detail,
+        )
+        self._journal.record_left_out(self._models.job, left_out)
+        log_event(log, "left_out", **self._where(key), node=one.subject, reason=one.reason.name, detail=one.detail)
+
+    def _where(self, key: RegionalKey) -> dict[str, int]:
+        return {"job": self._models.job, "shard": key[0], "global_round": key[1], "regional_round": key[2]}

@@ -1,0 +1,226 @@
+"""A member's work in the global committee: merge the exported regional models and agree on the global one.
+
+Shapes: P flat parameters.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import torch
+
+from aggregator import step
+from aggregator.derivation import sum_figures
+from aggregator.journal import GLOBAL, AggregatorJournal, StoredPayload
+from aggregator.journal import LeftOut as JournaledExclusion
+from aggregator.merging import LeftOut, MergedModel, merge_into
+from domicile.crypto.context import PayloadKind
+from domicile.errors import BlockCorrupt, BlockMissing, PeerError, SealError
+from domicile.exchange import get_model, put_model, verify_model
+from domicile.history import GlobalTally
+from domicile.learning.merging import Accumulator, weight_of
+from domicile.learning.model import ModelMetadata
+from domicile.log import log_event
+from domicile.models import JobModels
+from domicile.party import Party
+from domicile.protocol.eligibility import Refusal
+from domicile.protocol.proposal import GlobalProposal, ShardExclusion
+from domicile.protocol.round import ExclusionReason, JobState
+from domicile.types import Digest, ShardIndex
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalMerge:
+    """This member's own derivation of one global round. `model` is `None` where too few exports are usable."""
+
+    global_round: int
+    reports: Digest
+    excluded: tuple[LeftOut, ...]
+    model: MergedModel | None
+
+    @property
+    def exclusions(self) -> tuple[ShardExclusion, ...]:
+        return tuple(ShardExclusion(shard=ShardIndex(int(one.subject)), reason=one.reason) for one in self.excluded)
+
+
+class GlobalWork:
+    """One committee member in the global committee of one job."""
+
+    def __init__(self, party: Party, journal: AggregatorJournal, models: JobModels) -> None:
+        self._party = party
+        self._journal = journal
+        self._models = models
+        self._history = models.history
+        self._committee = models.history.created.global_committee.members
+        self._merged: GlobalMerge | None = None
+
+    def advance(self, state: JobState, now_s: int) -> bool:
+        """Looks, decides and acts; `True` if it did something."""
+        act = step.decide_job(state.phase, self._observe(state, now_s))
+        if isinstance(act, step.Merge):
+            self._derive(state.global_round)
+        elif isinstance(act, step.Propose):
+            self._propose(state.global_round)
+        elif isinstance(act, step.Confirm):
+            self._confirm(self._history.global_tallies[state.global_round][act.proposal_id])
+        elif isinstance(act, step.Advance):
+            self._party.sender.act(self._party.jobs.advance(self._models.job))
+        return not isinstance(act, step.Wait)
+
+    def _observe(self, state: JobState, now_s: int) -> step.Duty:
+        own = self._party.sender.address
+        requirement = self._party.jobs.global_requirement_of(self._models.job)
+        duty = step.Duty(
+            now_s=now_s,
+            window_s=state.collect_window_s,
+            deadline_s=state.deadline_s,
+            rank=step.rank(self._committee.index(own), len(self._committee), state.global_round),
+            size=len(self._committee),
+            refused=self._party.nodes.refusal(own, requirement) is not Refusal.NONE,
+        )
+        merged = self._merged
+        if merged is None or merged.global_round != state.global_round:
+            return duty
+        agreed = self._agreed(state.global_round)
+        voted = agreed is not None and own in agreed[1].voters
+        return replace(
+            duty,
+            merged=True,
+            stale=merged.reports != self._history.reports_hash(state.global_round, self._party.deployment),
+            voted=voted,
+            acceptable=agreed[0] if agreed is not None and not voted else None,
+            impossible=None if merged.model else "too few usable exports",
+        )
+
+    def _derive(self, global_round: int) -> None:
+        """Derives the global model from every usable export."""
+        self._merged = None  # The old derivation's memory is needed.
+        layout = self._models.layout
+        base_P, export_P = torch.empty(layout.num_parameters), torch.empty(layout.num_parameters)
+        base = self._models.global_model(global_round - 1, base_P)
+        mean = Accumulator(layout.num_parameters)
+        usable: list[ModelMetadata] = []
+        excluded: list[LeftOut] = []
+        for shard in sorted(self._history.exports.get(global_round, {})):
+            found = self._open_export(shard, global_round, export_P)
+            if isinstance(found, LeftOut):
+                excluded.append(found)
+                self._note_left_out(global_round, found)
+                continue
+            mean.add(export_P.sub_(base_P), weight_of(self._models.spec.global_merging, found.num_examples))
+            usable.append(found)
+        del export_P
+        model = None
+        if len(usable) >= self._history.created.parameters.min_shards:
+            test = sum_figures([one.test for one in usable])
+            metadata = ModelMetadata(num_examples=sum(one.num_examples for one in usable), test=test)
+            model = merge_into(self._models.spec.global_merging, base, base_P, mean, metadata, keep_state=True)
+        reports = self._history.reports_hash(global_round, self._party.deployment)
+        self._merged = GlobalMerge(global_round=global_round, reports=reports, excluded=tuple(excluded), model=model)
+        log_event(log, "merged", job=self._models.job, global_round=global_round, shards=len(usable))
+
+    def _agreed(self, global_round: int) -> tuple[bytes, GlobalTally] | None:
+        """A proposal that says exactly what this member derived, with its id."""
+        for proposal_id, tally in self._history.global_tallies.get(global_round, {}).items():
+            if tally.proposal == self._proposal(global_round, tally.proposal.payload):
+                return proposal_id, tally
+        return None
+
+    def _propose(self, global_round: int) -> None:
+        """Seals the own derivation to everybody in the job, stores it and votes for it."""
+        assert self._merged is not None  # noqa: S101 - decide() proposes only what is merged
+        assert self._merged.model is not None  # noqa: S101
+        model = self._merged.model
+        regional = [address for shard in self._history.shards for address in shard.parameters.committee.members]
+        everybody = [*self._history.members, *regional, *self._committee, self._history.created.owner]
+        stored = put_model(
+            self._party.border,
+            model.file,
+            model.values_P,
+            recipients=self._models.cards.cards(everybody),
+            context=self._models.context(PayloadKind.GLOBAL_MODEL, None, global_round, 0, self._party.sender.address),
+        )
+        payload = StoredPayload(
+            shard=GLOBAL,
+            global_round=global_round,
+            regional_round=0,
+            kind="global",
+            model=model.digest,
+            digest=stored.digest,
+            sealed_bytes=stored.sealed_bytes,
+        )
+        self._journal.record_payload(self._models.job, payload)
+        self._vote(self._proposal(global_round, stored.digest))
+
+    def _confirm(self, tally: GlobalTally) -> None:
+        """Votes for another member's proposal once its payload has opened to the own derivation.
+
+        Raises:
+            PeerError: the payload is not what the proposal says.
+        """
+        verify_model(
+            self._party.border,
+            tally.proposal.payload,
+            key=self._party.hpke,
+            context=self._models.context(
+                PayloadKind.GLOBAL_MODEL, None, tally.proposal.global_round, 0, tally.voters[0]
+            ),
+            layout=self._models.layout,
+            expected=tally.proposal.model,
+        )
+        self._vote(tally.proposal)
+
+    def _open_export(self, shard: ShardIndex, global_round: int, out_P: torch.Tensor) -> ModelMetadata | LeftOut:
+        event = self._history.exports[global_round][shard]
+        last = max(r for s, g, r in self._history.regional_models if (s, g) == (shard, global_round))
+        try:
+            file = get_model(
+                self._party.border,
+                event.payload,
+                key=self._party.hpke,
+                context=self._models.context(PayloadKind.EXPORT, shard, global_round, last, event.exporter),
+                layout=self._models.layout,
+                out_P=out_P,
+                expected=event.model,
+            )
+        except (BlockMissing, BlockCorrupt) as exc:
+            return LeftOut(subject=str(shard), reason=ExclusionReason.UNAVAILABLE, detail=str(exc))
+        except SealError as exc:
+            return LeftOut(subject=str(shard), reason=ExclusionReason.UNOPENABLE, detail=str(exc))
+        except PeerError as exc:
+            return LeftOut(subject=str(shard), reason=ExclusionReason.MALFORMED, detail=str(exc))
+        return file.metadata
+
+    def _proposal(self, global_round: int, payload: Digest) -> GlobalProposal | None:
+        merged = self._merged
+        if merged is None or merged.model is None or merged.global_round != global_round:
+            return None
+        return GlobalProposal(
+            global_round=global_round,
+            reports=merged.reports,
+            model=merged.model.digest,
+            payload=payload,
+            excluded=merged.exclusions,
+        )
+
+    def _vote(self, proposal: GlobalProposal | None) -> None:
+        assert proposal is not None  # noqa: S101 - only a derived model is voted for
+        self._party.sender.act(self._party.jobs.vote_global(self._models.job, proposal))
+        log_event(log, "voted", job=self._models.job, global_round=proposal.global_round, model=proposal.model)
+
+    def _note_left_out(self, global_round: int, one: LeftOut) -> None:
+        left_out = JournaledExclusion(
+            shard=GLOBAL,
+            global_round=global_round,
+            regional_round=0,
+            subject=one.subject,
+            reason=one.reason.name,
+            detail=one.detail,
+        )
+        self._journal.record_left_out(self._models.job, left_out)
+        log_event(
+            log, "left_out", job=self._models.job, global_round=global_round, shard=one.subject, reason=one.reason.name
+        )

@@ -1,0 +1,198 @@
+"""The contracts, typed: views give values of ours, actions give calls for a `Sender`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domicile.chain.artifacts import load_artifacts
+from domicile.chain.client import Chain
+from domicile.chain.codec import Component, decode_values, encode_values, selector
+from domicile.chain.deployment import Deployment
+from domicile.chain.sender import Call
+from domicile.protocol.attestation import Attestation
+from domicile.protocol.eligibility import Refusal, Requirement, Safeguard, Sensitivity, Standing
+from domicile.protocol.jurisdiction import Tier
+from domicile.protocol.proposal import GlobalProposal, RegionalProposal
+from domicile.protocol.round import Committee, JobParameters, JobState, Member, ShardParameters, ShardState
+from domicile.types import Address, Digest, JobId, JurisdictionCode, ShardIndex
+
+
+class _Contract:
+    """One contract at one address, its functions prepared once."""
+
+    def __init__(self, chain: Chain, name: str, address: Address) -> None:
+        self._chain = chain
+        self.address = address
+        functions = [entry for entry in load_artifacts()[name].abi if entry["type"] == "function"]
+        self._functions: Mapping[str, tuple[bytes, Component]] = {
+            entry["name"]: (selector(entry), entry) for entry in functions
+        }
+
+    def _view(self, function: str, *arguments: object) -> Any:
+        prefix, entry = self._functions[function]
+        answer = self._chain.call(self.address, prefix + encode_values(entry["inputs"], arguments))
+        values = decode_values(entry["outputs"], answer)
+        return values[0] if len(values) == 1 else values
+
+    def _action(self, function: str, *arguments: object) -> Call:
+        prefix, entry = self._functions[function]
+        return Call(action=function, target=self.address, data=prefix + encode_values(entry["inputs"], arguments))
+
+
+class Jurisdictions(_Contract):
+    """JurisdictionRegistry."""
+
+    def __init__(self, chain: Chain, deployment: Deployment) -> None:
+        super().__init__(chain, "JurisdictionRegistry", deployment.jurisdiction_registry)
+
+    def list(self, code: JurisdictionCode, parent: JurisdictionCode | None, tier: Tier, legal_basis: Digest) -> Call:
+        return self._action("list", code, parent or "", tier, legal_basis)
+
+    def tighten(self, code: JurisdictionCode, tier: Tier, legal_basis: Digest) -> Call:
+        return self._action("tighten", code, tier, legal_basis)
+
+    def loosen(self, code: JurisdictionCode, tier: Tier, legal_basis: Digest) -> Call:
+        return self._action("loosen", code, tier, legal_basis)
+
+    def set_guardian(self, account: Address, enabled: bool) -> Call:
+        return self._action("setGuardian", account, enabled)
+
+    def index_of(self, code: JurisdictionCode) -> int:
+        return int(self._view("indexOf", code))
+
+    def code_at(self, index: int) -> JurisdictionCode:
+        return JurisdictionCode(self._view("codeAt", index))
+
+    def closure_of(self, index: int) -> int:
+        return int(self._view("closureOf", index))
+
+    def tier_of(self, code: JurisdictionCode) -> Tier:
+        return Tier(self._view("tierOf", code))
+
+
+class Nodes(_Contract):
+    """NodeRegistry."""
+
+    def __init__(self, chain: Chain, deployment: Deployment) -> None:
+        super().__init__(chain, "NodeRegistry", deployment.node_registry)
+        self._chain_id = deployment.chain_id
+
+    def register(self, key_card: Digest, safeguards: Safeguard) -> Call:
+        return self._action("register", key_card, safeguards)
+
+    def update_key_card(self, key_card: Digest, safeguards: Safeguard) -> Call:
+        return self._action("updateKeyCard", key_card, safeguards)
+
+    def add_attester(self, attester: Address, jurisdictions: Sequence[JurisdictionCode]) -> Call:
+        return self._action("addAttester", attester, jurisdictions)
+
+    def remove_attester(self, attester: Address) -> Call:
+        return self._action("removeAttester", attester)
+
+    def set_quorum(self, jurisdiction: JurisdictionCode, quorum: int) -> Call:
+        return self._action("setQuorum", jurisdiction, quorum)
+
+    def attest(self, attestation: Attestation, signatures: Sequence[bytes]) -> Call:
+        """`signatures` in ascending order of the signers' addresses."""
+        return self._action("attest", attestation, signatures)
+
+    def revoke_attestation(self, node: Address, reason: Digest) -> Call:
+        return self._action("revokeAttestation", node, reason)
+
+    def clear(self, node: Address, sensitivity: Sensitivity, policy: Digest, valid_until_s: int) -> Call:
+        return self._action("clear", node, sensitivity, policy, valid_until_s)
+
+    def suspend(self, node: Address, reason: Digest) -> Call:
+        return self._action("suspend", node, reason)
+
+    def refusal(self, node: Address, requirement: Requirement) -> Refusal:
+        return Refusal(self._view("refusal", node, requirement))
+
+    def standing_of(self, node: Address) -> Standing:
+        standing: Standing = self._view("standingOf", node)
+        return standing
+
+    def key_card_of(self, node: Address) -> Digest:
+        return Digest(self._view("keyCardOf", node))
+
+    def typed_data(self, attestation: Attestation) -> dict[str, Any]:
+        """What an attester signs, as an EIP-712 document."""
+        return attestation.typed_data(self._chain_id, self.address)
+
+
+class Jobs(_Contract):
+    """TrainingJobs."""
+
+    def __init__(self, chain: Chain, deployment: Deployment) -> None:
+        super().__init__(chain, "TrainingJobs", deployment.training_jobs)
+
+    def create_job(
+        self, parameters: JobParameters, shards: Sequence[ShardParameters], global_committee: Committee
+    ) -> Call:
+        return self._action("createJob", parameters, shards, global_committee)
+
+    def join(self, job: JobId, shard: ShardIndex) -> Call:
+        return self._action("join", job, shard)
+
+    def leave(self, job: JobId) -> Call:
+        return self._action("leave", job)
+
+    def start(self, job: JobId) -> Call:
+        return self._action("start", job)
+
+    def cancel(self, job: JobId) -> Call:
+        return self._action("cancel", job)
+
+    def commit(self, job: JobId, global_round: int, regional_round: int, digest: Digest) -> Call:
+        return self._action("commit", job, global_round, regional_round, digest)
+
+    def vote_regional(self, job: JobId, shard: ShardIndex, proposal: RegionalProposal) -> Call:
+        return self._action("voteRegional", job, shard, proposal)
+
+    def report_export(self, job: JobId, shard: ShardIndex, global_round: int, payload: Digest) -> Call:
+        return self._action("reportExport", job, shard, global_round, payload)
+
+    def vote_global(self, job: JobId, proposal: GlobalProposal) -> Call:
+        return self._action("voteGlobal", job, proposal)
+
+    def advance(self, job: JobId) -> Call:
+        return self._action("advance", job)
+
+    def advance_shard(self, job: JobId, shard: ShardIndex) -> Call:
+        return self._action("advanceShard", job, shard)
+
+    def num_jobs(self) -> int:
+        return int(self._view("numJobs"))
+
+    def snapshot(self, job: JobId) -> tuple[JobState, tuple[ShardState, ...]]:
+        state, shards = self._view("snapshot", job)
+        return state, tuple(shards)
+
+    def shard_state(self, job: JobId, shard: ShardIndex) -> ShardState:
+        state: ShardState = self._view("shardState", job, shard)
+        return state
+
+    def member_of(self, job: JobId, node: Address) -> Member:
+        member: Member = self._view("memberOf", job, node)
+        return member
+
+    def requirement_of(self, job: JobId, shard: ShardIndex) -> Requirement:
+        requirement: Requirement = self._view("requirementOf", job, shard)
+        return requirement
+
+    def global_requirement_of(self, job: JobId) -> Requirement:
+        requirement: Requirement = self._view("globalRequirementOf", job)
+        return requirement
+
+    def commitments_of(self, job: JobId, shard: ShardIndex) -> Digest:
+        return Digest(self._view("commitmentsOf", job, shard))
+
+    def reports_of(self, job: JobId) -> Digest:
+        return Digest(self._view("reportsOf", job))
+
+    def regional_model_of(self, job: JobId, shard: ShardIndex) -> Digest:
+        return Digest(self._view("regionalModelOf", job, shard))
+
+    def global_model_of(self, job: JobId) -> Digest:
+        return Digest(self._view("globalModelOf", job))

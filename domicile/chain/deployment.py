@@ -1,0 +1,206 @@
+"""Deploying the contracts, and the file that says where they are.
+
+The file is checked against the chain before anything is sent: chain id, the code at each address, and that the
+interface is the one this software was built with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from eth_abi.abi import encode
+from eth_utils.address import is_checksum_address, to_checksum_address
+
+from domicile.chain.artifacts import Artifact, load_artifacts
+from domicile.chain.client import Chain
+from domicile.chain.codec import encode_values, selector
+from domicile.chain.sender import Call, Sender
+from domicile.errors import ChainFault, ConfigurationError
+from domicile.types import Address
+
+FORMAT_VERSION = 1
+AUDITOR_ROLE = 1
+"""AccessManager role that clears, suspends and reinstates, without delay."""
+
+GOVERNOR_ROLE = 2
+"""AccessManager role that lists jurisdictions and appoints attesters and guardians."""
+
+LOOSENER_ROLE = 3
+"""AccessManager role that makes tiers less strict; each such act is scheduled and waits."""
+
+_AUDITOR_FUNCTIONS = ("clear", "withdrawClearance", "suspend", "reinstate")
+_GOVERNOR_FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    "JurisdictionRegistry": ("list", "setGuardian"),
+    "NodeRegistry": ("addAttester", "removeAttester", "setQuorum"),
+}
+_FIELDS = {
+    "AccessManager": "access_manager",
+    "JurisdictionRegistry": "jurisdiction_registry",
+    "NodeRegistry": "node_registry",
+    "TrainingJobs": "training_jobs",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployment:
+    """Where the contracts are. `abis` and `codes` hold sha-256 in hexadecimal, by contract."""
+
+    chain_id: int
+    first_block: int
+    access_manager: Address
+    jurisdiction_registry: Address
+    node_registry: Address
+    training_jobs: Address
+    abis: Mapping[str, str]
+    codes: Mapping[str, str]
+
+    def event_sources(self) -> dict[str, Address]:
+        """Contracts whose events tell the record."""
+        return {name: getattr(self, field) for name, field in _FIELDS.items() if name != "AccessManager"}
+
+    def save(self, path: Path) -> None:
+        """Writes the file, whole or not at all."""
+        text = json.dumps({"version": FORMAT_VERSION, **asdict(self)}, indent=2, sort_keys=True) + "\n"
+        temporary = path.with_name(path.name + ".new")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads a deployment file.
+
+        Raises:
+            ConfigurationError: it is missing, or not such a file; names what is wrong.
+        """
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as exc:
+            raise ConfigurationError(f"{path}: cannot be read ({exc.strerror}); name the deployment file") from exc
+        except ValueError as exc:
+            raise ConfigurationError(f"{path}: is no JSON ({exc}); get the deployment file anew") from exc
+        if not isinstance(document, dict) or document.pop("version", None) != FORMAT_VERSION:
+            raise ConfigurationError(f"{path}: is no deployment file of version {FORMAT_VERSION}; get it anew")
+        return cls(**_checked(path, document))
+
+    def check(self, chain: Chain) -> None:
+        """Compares the file with the chain and with this software; sends nothing.
+
+        Raises:
+            ConfigurationError: other chain, other code, or another version of the contracts.
+            ChainFault: the endpoint cannot be reached.
+        """
+        found = chain.chain_id()
+        if found != self.chain_id:
+            raise ConfigurationError(
+                f"the endpoint is chain {found}, the deployment file is for chain {self.chain_id}; correct "
+                "chain.rpc_url or chain.deployment"
+            )
+        for name, field in _FIELDS.items():
+            if self.abis[name] != _abi_digest(load_artifacts()[name]):
+                raise ConfigurationError(
+                    f"{name} was deployed with another interface than this software has; use the version of Domicile "
+                    "that deployed it, or deploy anew"
+                )
+            code = chain.code(getattr(self, field))
+            if hashlib.sha256(code).hexdigest() != self.codes[name]:
+                state = "no code" if not code else "other code"
+                raise ConfigurationError(
+                    f"{name}: there is {state} at {getattr(self, field)} on this chain; was the chain started anew? "
+                    "Deploy again, or name the right deployment file"
+                )
+
+
+def deploy(chain: Chain, sender: Sender, *, loosening_delay_s: int) -> Deployment:
+    """Deploys everything; the sender becomes administrator, governor, loosener and auditor.
+
+    Tightening a tier is a guardian's act and immediate; loosening one waits `loosening_delay_s`.
+
+    Raises:
+        ChainFault: the endpoint failed; what was deployed before stays unused.
+    """
+    artifacts = load_artifacts()
+    first_block = chain.block_number()
+    manager = _create(sender, artifacts["AccessManager"], encode(["address"], [sender.address]))
+    jurisdictions = _create(sender, artifacts["JurisdictionRegistry"], encode(["address"], [manager]))
+    nodes = _create(sender, artifacts["NodeRegistry"], encode(["address", "address"], [manager, jurisdictions]))
+    jobs = _create(sender, artifacts["TrainingJobs"], encode(["address", "address"], [nodes, jurisdictions]))
+    addresses = {
+        "AccessManager": manager,
+        "JurisdictionRegistry": jurisdictions,
+        "NodeRegistry": nodes,
+        "TrainingJobs": jobs,
+    }
+    roles = AccessRoles(manager)
+    for call in (
+        *(roles.assign(name, addresses[name], of, GOVERNOR_ROLE) for name, of in _GOVERNOR_FUNCTIONS.items()),
+        roles.assign("NodeRegistry", nodes, _AUDITOR_FUNCTIONS, AUDITOR_ROLE),
+        roles.assign("JurisdictionRegistry", jurisdictions, ("loosen",), LOOSENER_ROLE),
+        roles.grant(LOOSENER_ROLE, sender.address, delay_s=loosening_delay_s),
+        roles.grant(GOVERNOR_ROLE, sender.address, delay_s=0),
+        roles.grant(AUDITOR_ROLE, sender.address, delay_s=0),
+    ):
+        sender.act(call)
+    return Deployment(
+        chain_id=chain.chain_id(),
+        first_block=first_block,
+        **{field: addresses[name] for name, field in _FIELDS.items()},
+        abis={name: _abi_digest(artifacts[name]) for name in _FIELDS},
+        codes={name: hashlib.sha256(chain.code(address)).hexdigest() for name, address in addresses.items()},
+    )
+
+
+class AccessRoles:
+    """Calls on OpenZeppelin's AccessManager."""
+
+    def __init__(self, manager: Address) -> None:
+        self._manager = manager
+        self._functions = {e["name"]: e for e in load_artifacts()["AccessManager"].abi if e["type"] == "function"}
+
+    def assign(self, contract: str, target: Address, functions: tuple[str, ...], role: int) -> Call:
+        """Lets holders of a role call functions of a contract."""
+        entries = {e["name"]: e for e in load_artifacts()[contract].abi if e["type"] == "function"}
+        return self._call("setTargetFunctionRole", target, [selector(entries[name]) for name in functions], role)
+
+    def grant(self, role: int, account: Address, *, delay_s: int) -> Call:
+        """Gives a role; with a delay, each of the account's acts must be scheduled and waits as long."""
+        return self._call("grantRole", role, account, delay_s)
+
+    def _call(self, function: str, *arguments: object) -> Call:
+        entry = self._functions[function]
+        data = selector(entry) + encode_values(entry["inputs"], arguments)
+        return Call(action=function, target=self._manager, data=data)
+
+
+def _create(sender: Sender, artifact: Artifact, arguments: bytes) -> Address:
+    receipt = sender.wait(sender.deploy(artifact.name, artifact.bytecode + arguments))
+    if receipt.contract is None:
+        raise ChainFault(f"{artifact.name}: the endpoint names no address of the new contract; is it an EVM chain?")
+    return Address(to_checksum_address(receipt.contract))
+
+
+def _abi_digest(artifact: Artifact) -> str:
+    text = json.dumps([dict(entry) for entry in artifact.abi], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _checked(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    expected = set(Deployment.__dataclass_fields__)
+    if set(document) != expected:
+        wrong = sorted(set(document) ^ expected)[0]
+        raise ConfigurationError(f"{path}: {wrong}: missing or unknown key; get the deployment file anew")
+    for field in _FIELDS.values():
+        if not (isinstance(document[field], str) and is_checksum_address(document[field])):
+            raise ConfigurationError(f"{path}: {field}: not a checksummed address; get the deployment file anew")
+    for key in ("abis", "codes"):
+        if not (isinstance(document[key], dict) and set(document[key]) == set(_FIELDS)):
+            raise ConfigurationError(f"{path}: {key}: not one digest a contract; get the deployment file anew")
+    for key in ("chain_id", "first_block"):
+        if not isinstance(document[key], int):
+            raise ConfigurationError(f"{path}: {key}: not a whole number; get the deployment file anew")
+    return document

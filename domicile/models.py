@@ -1,0 +1,113 @@
+"""The models of one job, wherever they lie: public, in a region store or in the border store.
+
+Shapes: P flat parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from domicile.crypto.context import PayloadContext, PayloadKind
+from domicile.exchange import CardDirectory, fetch_initial_model, fetch_layout, get_model
+from domicile.history import JobHistory, RegionalKey
+from domicile.learning.model import ModelFile, ModelLayout
+from domicile.party import Party
+from domicile.spec import JobSpec
+from domicile.storage.store import Store
+from domicile.types import Address, JobId, ShardIndex
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobModels:
+    """Finds, opens and checks the models of one job for one party."""
+
+    party: Party
+    job: JobId
+    history: JobHistory
+    spec: JobSpec
+    layout: ModelLayout
+    cards: CardDirectory
+
+    @property
+    def min_contributors(self) -> int:
+        return self.history.created.parameters.min_contributors
+
+    def context(
+        self,
+        kind: PayloadKind,
+        shard: ShardIndex | None,
+        global_round: int,
+        regional_round: int,
+        sender: Address,
+    ) -> PayloadContext:
+        """What a payload of this job is bound to."""
+        return PayloadContext(
+            chain_id=self.party.deployment.chain_id,
+            contract=self.party.deployment.training_jobs,
+            job=self.job,
+            shard=shard,
+            kind=kind,
+            global_round=global_round,
+            regional_round=regional_round,
+            sender=sender,
+        )
+
+    def start_of(self, region: Store, key: RegionalKey, first_round: int, out_P: torch.Tensor) -> ModelFile:
+        """The model from which a regional round starts.
+
+        Raises:
+            PeerError: it does not hold; StoreFault: it cannot be fetched.
+        """
+        shard, global_round, regional_round = key
+        if regional_round == first_round:
+            return self.global_model(global_round - 1, out_P)
+        return self.regional_model(region, (shard, global_round, regional_round - 1), out_P)
+
+    def regional_model(self, region: Store, key: RegionalKey, out_P: torch.Tensor) -> ModelFile:
+        """The accepted model of a regional round."""
+        accepted = self.history.regional_models[key]
+        sealer = self.history.regional_tally(key, accepted.payload).voters[0]
+        return get_model(
+            region,
+            accepted.payload,
+            key=self.party.hpke,
+            context=self.context(PayloadKind.REGIONAL_MODEL, *key, sealer),
+            layout=self.layout,
+            out_P=out_P,
+            expected=accepted.model,
+        )
+
+    def global_model(self, global_round: int, out_P: torch.Tensor) -> ModelFile:
+        """The accepted model of a global round; the initial model for -1."""
+        if global_round < 0:
+            return fetch_initial_model(self.party.border, self.spec, self.layout, out_P)
+        accepted = self.history.global_models[global_round]
+        sealer = self.history.global_tally(global_round).voters[0]
+        return get_model(
+            self.party.border,
+            accepted.payload,
+            key=self.party.hpke,
+            context=self.context(PayloadKind.GLOBAL_MODEL, None, global_round, 0, sealer),
+            layout=self.layout,
+            out_P=out_P,
+            expected=accepted.model,
+        )
+
+
+def open_job_models(
+    party: Party, job: JobId, history: JobHistory, spec: JobSpec, layout: ModelLayout | None = None
+) -> JobModels:
+    """Gives a party access to a job's models.
+
+    A committee runs none of the task's code: without `layout`, the initial model's header tells it.
+    """
+    return JobModels(
+        party=party,
+        job=job,
+        history=history,
+        spec=spec,
+        layout=layout or fetch_layout(party.border, spec),
+        cards=CardDirectory(party.nodes, party.border),
+    )

@@ -1,0 +1,32 @@
+"""Becoming known: the key card in the border store, its digest on chain."""
+
+from __future__ import annotations
+
+import logging
+
+from domicile import __version__
+from domicile.crypto.keys import KeyCard
+from domicile.log import log_event
+from domicile.party import Party
+from domicile.protocol.eligibility import Safeguard
+
+log = logging.getLogger(__name__)
+
+
+def ensure_registered(party: Party) -> None:
+    """Publishes the party's key card and registers its digest, unless that is done already.
+
+    Raises:
+        Refused: the contract refuses; ChainFault, StoreFault: a door is shut for now.
+    """
+    address = party.sender.address
+    card = KeyCard(address=address, hpke_public=party.hpke.public_bytes, software=f"domicile/{__version__}")
+    digest = party.border.put_bytes(card.to_bytes())
+    known = party.nodes.key_card_of(address)
+    if known == digest:
+        return
+    if any(known):
+        party.sender.act(party.nodes.update_key_card(digest, Safeguard.NONE))
+    else:
+        party.sender.act(party.nodes.register(digest, Safeguard.NONE))
+    log_event(log, "registered", address=address, key_card=digest)

@@ -1,0 +1,214 @@
+"""The node daemon: takes part in jobs with the data that lies here."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from domicile.daemon import guarded, run
+from domicile.errors import ConfigurationError, PeerError, Refused
+from domicile.history import Histories, JobHistory
+from domicile.log import configure_logging, log_event
+from domicile.party import Party, open_party
+from domicile.protocol.eligibility import Refusal, Requirement
+from domicile.protocol.refusals import NotEligible
+from domicile.protocol.round import JobState, ShardState
+from domicile.registration import ensure_registered
+from domicile.settings import load_settings
+from domicile.types import JobId, ShardIndex
+from node import step
+from node.config import NodeConfig
+from node.journal import NodeJournal
+from node.training import LocalTrainer, Trainer
+from node.work import JobWork
+
+log = logging.getLogger(__name__)
+
+
+class NodeDaemon:
+    """One step looks at every job and does at most one act in each."""
+
+    def __init__(self, config: NodeConfig, party: Party, journal: NodeJournal, trainer: Trainer) -> None:
+        self._config = config
+        self._party = party
+        self._journal = journal
+        self._trainer = trainer
+        self._histories = Histories(party.chain, party.deployment)
+        self._jobs: dict[JobId, NodeJob] = {}
+        self._registered = False
+
+    def step(self) -> bool:
+        """Looks and acts; `True` if it did something."""
+        if not self._registered:
+            ensure_registered(self._party)
+            self._registered = True
+        self._histories.update()
+        acted = False
+        for job, history in list(self._histories.jobs.items()):
+            if self._config.jobs.join != "all" and job not in self._config.jobs.join:
+                continue
+            if job not in self._jobs:
+                self._jobs[job] = NodeJob(self._config, self._party, self._journal, job, history, self._trainer)
+            if self._jobs[job].finished:
+                continue
+            state, shards = self._party.jobs.snapshot(job)
+            # Read after the snapshot: what the snapshot builds on is then in the history too.
+            self._histories.update()
+            acted |= self._jobs[job].advance(state, shards)
+        return acted
+
+
+class NodeJob:
+    """A node in one job, from asking for membership to the last evaluation."""
+
+    def __init__(
+        self, config: NodeConfig, party: Party, journal: NodeJournal, job: JobId, history: JobHistory, trainer: Trainer
+    ) -> None:
+        self._config = config
+        self._party = party
+        self._journal = journal
+        self._job = job
+        self._history = history
+        self._trainer = trainer
+        self._work: JobWork | None = None
+        self.finished = False
+
+    def advance(self, state: JobState, shards: tuple[ShardState, ...]) -> bool:
+        """Looks, decides and acts; the history MUST be at least as new as the states."""
+        act = step.decide(self._observe(state, shards))
+        if isinstance(act, step.Finished):
+            self.finished = True
+            log_event(log, "job_ended", job=self._job, reason=act.reason)
+            return False
+        if isinstance(act, step.Wait):
+            return False
+        try:
+            return self._perform(act, shards)
+        except Refused as exc:
+            self._note_refusal(type(act).__name__.lower(), exc)
+        except PeerError as exc:
+            log_event(log, "peer_error", level=logging.WARNING, job=self._job, cause=str(exc))
+        return False
+
+    def _observe(self, state: JobState, shards: tuple[ShardState, ...]) -> step.Observation:
+        own = self._party.sender.address
+        shard = self._history.members.get(own)
+        now_s = self._party.chain.timestamp()
+        declined = self._journal.declined(self._job) is not None
+        if shard is None:
+            return step.Observation(
+                now_s=now_s,
+                job_phase=state.phase,
+                job_deadline_s=state.deadline_s,
+                collect_window_s=state.collect_window_s,
+                declined=declined,
+            )
+        present = shards[shard]
+        key = (shard, state.global_round, present.regional_round)
+        sealed = self._journal.update(self._job, state.global_round, present.regional_round)
+        evaluations = self._journal.evaluations(self._job)
+        return step.Observation(
+            now_s=now_s,
+            job_phase=state.phase,
+            job_deadline_s=state.deadline_s,
+            collect_window_s=state.collect_window_s,
+            declined=declined,
+            shard_phase=present.phase,
+            shard_deadline_s=present.deadline_s,
+            global_round=state.global_round,
+            regional_round=present.regional_round,
+            committed=any(event.node == own for event in self._history.commits_of(key)),
+            refused=self._is_refused(shard),
+            sealed=sealed.digest if sealed else None,
+            newest_global_round=self._history.newest_global_round,
+            evaluated_global_round=evaluations[-1].global_round if evaluations else None,
+        )
+
+    def _perform(self, act: step.Act, shards: tuple[ShardState, ...]) -> bool:
+        if isinstance(act, step.Join):
+            return self._join(len(shards))
+        if isinstance(act, step.AdvanceJob):
+            self._party.sender.act(self._party.jobs.advance(self._job))
+            return True
+        shard = self._history.members[self._party.sender.address]
+        if isinstance(act, step.AdvanceShard):
+            self._party.sender.act(self._party.jobs.advance_shard(self._job, shard))
+        elif isinstance(act, step.Evaluate):
+            self._opened().evaluate(shard, act.global_round)
+        elif isinstance(act, step.Train):
+            self._drop_finished_rounds(act.global_round)
+            self._opened().train((shard, act.global_round, act.regional_round), shards[shard].first_round)
+        elif isinstance(act, step.Commit):
+            call = self._party.jobs.commit(self._job, act.global_round, act.regional_round, act.digest)
+            self._party.sender.act(call)
+            log_event(log, "committed", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
+        return True
+
+    def _join(self, num_shards: int) -> bool:
+        """Asks for the first shard that takes this node; where none does, keeps the refusal that came closest."""
+        try:
+            self._opened()
+        except ConfigurationError as exc:
+            self._journal.record_declined(self._job, f"{type(exc).__name__}: {exc}")
+            log_event(log, "declined", level=logging.WARNING, job=self._job, cause=str(exc))
+            return True
+        closest: NotEligible | None = None
+        for shard in range(num_shards):
+            try:
+                self._party.sender.act(self._party.jobs.join(self._job, ShardIndex(shard)))
+            except NotEligible as exc:
+                closest = exc if closest is None or exc.reason > closest.reason else closest
+                continue
+            log_event(log, "joined", job=self._job, shard=shard)
+            return True
+        if closest is not None:
+            self._note_refusal("join", closest)
+        return False
+
+    def _is_refused(self, shard: ShardIndex) -> bool:
+        requirement: Requirement = self._party.jobs.requirement_of(self._job, shard)
+        own = self._party.sender.address
+        reason = self._party.nodes.refusal(own, requirement)
+        if reason is not Refusal.NONE:
+            self._note_refusal("commit", NotEligible(account=own, reason=reason))
+        return reason is not Refusal.NONE
+
+    def _note_refusal(self, action: str, refusal: Refused) -> None:
+        name = refusal.reason.name if isinstance(refusal, NotEligible) else type(refusal).__name__
+        if self._journal.record_refusal(self._job, action, name):
+            log_event(log, "refused", level=logging.WARNING, job=self._job, action=action, reason=name)
+
+    def _opened(self) -> JobWork:
+        if self._work is None:
+            self._work = JobWork(self._config, self._party, self._journal, self._job, self._history, self._trainer)
+        return self._work
+
+    def _drop_finished_rounds(self, global_round: int) -> None:
+        """Lets go of updates that lie more than the kept rounds back."""
+        region = self._party.region
+        for update in self._journal.pinned_updates(self._job):
+            if region is not None and update.global_round + self._config.jobs.kept_rounds <= global_round:
+                region.unpin(update.digest)
+                self._journal.record_unpinned(self._job, update)
+
+
+def main(path: Path, trainer: Trainer | None = None) -> int:
+    """Runs a node by its configuration file; returns the exit code."""
+
+    def serve() -> int:
+        config = load_settings(path, NodeConfig)
+        configure_logging(config.name)
+        # One thread a node: sums then come out the same in every run, and neighbours on one machine do not starve.
+        torch.set_num_threads(1)
+        party = open_party(config)
+        journal = NodeJournal(config.journal)
+        daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())
+        log_event(log, "started", address=party.sender.address)
+        try:
+            return run(daemon.step, poll_s=party.poll_s)
+        finally:
+            journal.close()
+
+    return guarded(serve)

@@ -1,0 +1,122 @@
+"""A node's work in one job: its data, the model at hand, and what it makes of it.
+
+Shapes: P flat parameters.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from domicile.crypto.context import PayloadKind
+from domicile.crypto.sealing import SealingWriter, sealed_size
+from domicile.errors import ConfigurationError
+from domicile.exchange import fetch_spec
+from domicile.history import JobHistory, RegionalKey
+from domicile.learning.model import layout_of, load_flat
+from domicile.learning.task import Split, find_task, require_approved
+from domicile.learning.training import Evaluation, evaluate
+from domicile.learning.update import EncodedUpdate, Update, encode_update
+from domicile.log import log_event
+from domicile.models import JobModels, open_job_models
+from domicile.party import Party
+from domicile.types import JobId, ShardIndex
+from node.config import NodeConfig
+from node.journal import NodeJournal, SealedUpdate
+from node.training import LocalJob, Trainer, split_seed, training_seed
+
+log = logging.getLogger(__name__)
+
+GLOBAL = -1
+"""Stands for *the global merge* where a regional round is named."""
+
+
+class JobWork:
+    """One node in one job. Holds one model at a time."""
+
+    def __init__(
+        self, config: NodeConfig, party: Party, journal: NodeJournal, job: JobId, history: JobHistory, trainer: Trainer
+    ) -> None:
+        """Prepares task and data.
+
+        Raises:
+            ConfigurationError: the task is not approved, or the data does not fit it.
+            PeerError: the job's documents do not hold.
+        """
+        if party.region is None:
+            raise ConfigurationError("stores.region: missing; a node needs the store of its region")
+        self._party = party
+        self._region = party.region
+        self._journal = journal
+        self._job = job
+        self._trainer = trainer
+        self._local, self._models = _prepare(config, party, job, history)
+        self._model_P = torch.empty(self._local.layout.num_parameters)
+        self._loaded: RegionalKey | None = None
+
+    def evaluate(self, shard: ShardIndex, global_round: int) -> None:
+        """Measures a global model on the node's held-out part and journals the figures."""
+        self._load_global(shard, global_round)
+        result = self._evaluate(self._local.data.test)
+        self._journal.record_evaluation(self._job, global_round, result.metrics, result.count)
+        log_event(log, "evaluated", job=self._job, global_round=global_round)
+
+    def train(self, key: RegionalKey, first_round: int) -> None:
+        """Trains one round, seals the update to the shard's committee and keeps it in the region store."""
+        shard, global_round, regional_round = key
+        starts_global = regional_round == first_round
+        if starts_global:
+            self._load_global(shard, global_round - 1)
+        else:
+            self._models.regional_model(self._region, (shard, global_round, regional_round - 1), self._model_P)
+            self._loaded = (shard, global_round, regional_round - 1)
+        validation = self._evaluate(self._local.data.validation)
+        test = self._evaluate(self._local.data.test) if starts_global else None
+        seed = training_seed(self._local.spec, self._party.sender.address, global_round, regional_round)
+        result = self._trainer.train(self._local, self._model_P, seed)
+        update = Update.of(result, validation=validation, test=test)
+        sealed = self._seal(encode_update(self._local.layout, update), key, update.num_steps)
+        self._journal.record_update(self._job, sealed)
+        log_event(log, "sealed", job=self._job, shard=shard, global_round=global_round, regional_round=regional_round)
+
+    def _load_global(self, shard: ShardIndex, global_round: int) -> None:
+        key = (shard, global_round, GLOBAL)
+        if self._loaded != key:
+            self._loaded = None
+            self._models.global_model(global_round, self._model_P)
+            self._loaded = key
+
+    def _evaluate(self, split: Split) -> Evaluation:
+        load_flat(self._local.module, self._model_P)
+        return evaluate(self._local.task, self._local.module, split)
+
+    def _seal(self, encoded: EncodedUpdate, key: RegionalKey, num_steps: int) -> SealedUpdate:
+        committee = self._models.history.shards[key[0]].parameters.committee.members
+        recipients = self._models.cards.cards(committee)
+        context = self._models.context(PayloadKind.UPDATE, *key, self._party.sender.address)
+        with self._region.writer() as writer:
+            sealing = SealingWriter(writer, recipients, context, encoded.num_bytes)
+            for chunk in encoded.chunks():
+                sealing.write(chunk)
+            sealing.close()
+            digest = writer.commit()
+        return SealedUpdate(
+            global_round=key[1],
+            regional_round=key[2],
+            digest=digest,
+            num_steps=num_steps,
+            sealed_bytes=sealed_size(encoded.num_bytes, len(recipients)),
+        )
+
+
+def _prepare(config: NodeConfig, party: Party, job: JobId, history: JobHistory) -> tuple[LocalJob, JobModels]:
+    spec = fetch_spec(party.border, history.created.parameters.spec)
+    require_approved(spec.task.use, spec.task.digest, [task.digest for task in config.tasks])
+    folders = {task.use: task.folder for task in config.tasks}
+    task = find_task(spec.task.use, spec.task.options, folder=folders[spec.task.use], expected=spec.task.digest)
+    data = task.load(config.data.train, config.data.test, spec.data, split_seed(spec.seed, config.name))
+    module = task.build_model()
+    layout = layout_of(module)
+    models = open_job_models(party, job, history, spec, layout)
+    return LocalJob(spec=spec, task=task, layout=layout, data=data, module=module), models
