@@ -29,6 +29,12 @@ class Signer:
         return cls(Account.from_key(key))
 
     @classmethod
+    def from_mnemonic(cls, mnemonic: str) -> Self:
+        """The first account of a mnemonic, as development chains fund it."""
+        Account.enable_unaudited_hdwallet_features()
+        return cls(Account.from_mnemonic(mnemonic))
+
+    @classmethod
     def load(cls, path: Path, password: str) -> Self:
         """Reads a keystore v3 file.
 

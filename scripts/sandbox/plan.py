@@ -1,0 +1,156 @@
+"""What a sandbox will run: both files, checked against each other and against the data before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from domicile.errors import ConfigurationError
+from domicile.learning.task import NodeData, Task, find_task, task_digest
+from domicile.types import JurisdictionCode
+from node.training import split_seed
+from scripts.job_file import JobFile, load_job_file
+from scripts.network_file import NetworkFile, NodeEntry, load_network_file
+
+NETWORK_FILE = "network.toml"
+JOB_FILE = "job.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One sandbox. `home` maps each participant to the shard that contains it, or to its own place."""
+
+    folder: Path
+    network: NetworkFile
+    job: JobFile
+    options: dict[str, object]
+    task: Task
+    task_digest: str
+    data: dict[str, NodeData]
+    home: dict[str, JurisdictionCode]
+
+    def data_path(self, path: Path) -> Path:
+        """A path of ``network.toml`` is relative to its folder."""
+        return self.folder / path
+
+
+def load_plan(folder: Path) -> Plan:
+    """Reads and checks everything; starts nothing.
+
+    Raises:
+        ConfigurationError: one line that names file, key, cause and mend.
+    """
+    network = load_network_file(folder / NETWORK_FILE)
+    job = load_job_file(folder / JOB_FILE)
+    _check_shards(folder, network, job)
+    options = _resolved_options(folder, network, job)
+    task = _task(folder, job, options)
+    data = {node.name: _load(folder, job, task, node) for node in network.nodes}
+    home = {one.name: _home(network, job, one.jurisdiction) for one in (*network.nodes, *network.aggregators)}
+    _check_members(folder, network, job, home)
+    return Plan(
+        folder=folder,
+        network=network,
+        job=job,
+        options=options,
+        task=task,
+        task_digest=task_digest(job.task.use, folder=folder),
+        data=data,
+        home=home,
+    )
+
+
+def _check_shards(folder: Path, network: NetworkFile, job: JobFile) -> None:
+    codes = {entry.code for entry in network.jurisdictions}
+    for key, wanted in (("shards", job.shards), ("denied", job.denied)):
+        for code in wanted:
+            if code not in codes:
+                raise ConfigurationError(
+                    f"{folder / JOB_FILE}: {key}: {code!r} is not among the jurisdictions of {NETWORK_FILE}; list it "
+                    "there or correct it"
+                )
+    for code in job.shards:
+        if code not in network.committees:
+            raise ConfigurationError(
+                f"{folder / NETWORK_FILE}: committees.{code}: missing; shard {code!r} of {JOB_FILE} needs a committee"
+            )
+        above = _ancestors(network, code)[1:]
+        for other in job.shards:
+            if other in above:
+                raise ConfigurationError(
+                    f"{folder / JOB_FILE}: shards: {code!r} lies inside {other!r}; no shard may lie inside another"
+                )
+
+
+def _check_members(folder: Path, network: NetworkFile, job: JobFile, home: dict[str, JurisdictionCode]) -> None:
+    for code in job.shards:
+        for member in network.committees[code].members:
+            if home[member] != code:
+                raise ConfigurationError(
+                    f"{folder / NETWORK_FILE}: committees.{code}.members: {member!r} is in "
+                    f"{_jurisdiction(network, member)!r}, outside the shard; name members inside it"
+                )
+        num_nodes = sum(home[node.name] == code for node in network.nodes)
+        if num_nodes < job.participation.min_nodes:
+            raise ConfigurationError(
+                f"{folder / JOB_FILE}: participation.min_nodes: shard {code!r} has {num_nodes} node(s), "
+                f"{job.participation.min_nodes} are needed for a round; add nodes or lower it"
+            )
+        if num_nodes < job.participation.min_contributors:
+            raise ConfigurationError(
+                f"{folder / JOB_FILE}: participation.min_contributors: shard {code!r} has {num_nodes} node(s), so that "
+                f"nothing of it could ever be exported; add nodes (at least {job.participation.min_contributors})"
+            )
+
+
+def _jurisdiction(network: NetworkFile, name: str) -> str:
+    return next(one.jurisdiction for one in (*network.nodes, *network.aggregators) if one.name == name)
+
+
+def _ancestors(network: NetworkFile, code: str) -> list[str]:
+    """A place and everything above it."""
+    parents = {entry.code: entry.parent for entry in network.jurisdictions}
+    path = [code]
+    while (parent := parents[path[-1]]) is not None:
+        path.append(parent)
+    return path
+
+
+def _home(network: NetworkFile, job: JobFile, code: str) -> JurisdictionCode:
+    inside = [place for place in _ancestors(network, code) if place in job.shards]
+    return JurisdictionCode(inside[0] if inside else code)
+
+
+def _resolved_options(folder: Path, network: NetworkFile, job: JobFile) -> dict[str, object]:
+    if job.task.use != "tabular":
+        return dict(job.task.options)
+    from domicile.learning.tabular import resolve_options
+
+    try:
+        return dict(resolve_options(job.task.options, folder / network.nodes[0].train))
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{folder / JOB_FILE}: task.options: {exc}") from exc
+
+
+def _task(folder: Path, job: JobFile, options: dict[str, object]) -> Task:
+    try:
+        return find_task(job.task.use, options, folder=folder)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{folder / JOB_FILE}: task: {exc}") from exc
+
+
+def _load(folder: Path, job: JobFile, task: Task, node: NodeEntry) -> NodeData:
+    test = None if node.test is None else folder / node.test
+    try:
+        return task.load(folder / node.train, test, job.data, split_seed(job.seed, node.name))
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{folder / NETWORK_FILE}: nodes: {node.name!r}: {exc}") from exc
+
+
+def initial_values(plan: Plan) -> torch.nn.Module:
+    """The initial model: torch's own start, from the job's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.job.seed)
+        return plan.task.build_model()
