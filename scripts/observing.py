@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import torch
 
+from domicile.chain.client import Chain
+from domicile.chain.contracts import Jobs
+from domicile.chain.deployment import Deployment
 from domicile.chain.gas import GasMeter
 from domicile.errors import PeerError, StoreFault
 from domicile.history import Histories, JobHistory
 from domicile.models import JobModels
-from domicile.party import Party
 from domicile.protocol.round import FINAL_PHASES, NO_LOSS, JobPhase, JobState, ShardPhase, ShardState
 from domicile.types import Address, JobId
 from scripts.view import GlobalFigure, JobView, ShardView
@@ -27,13 +29,16 @@ _WAITS_FOR = {
 class Observer:
     """Builds views of one job. `names` maps accounts to names where they are known."""
 
-    def __init__(self, party: Party, job: JobId, name: str, names: Mapping[Address, str]) -> None:
-        self._party = party
+    def __init__(
+        self, chain: Chain, deployment: Deployment, job: JobId, name: str, names: Mapping[Address, str]
+    ) -> None:
+        self._chain = chain
+        self._jobs = Jobs(chain, deployment)
         self._job = job
         self._name = name
         self._names = names
-        self._histories = Histories(party.chain, party.deployment)
-        self.gas = GasMeter(party.chain, party.deployment)
+        self._histories = Histories(chain, deployment)
+        self.gas = GasMeter(chain, deployment)
         self.figures: dict[int, GlobalFigure] = {}
 
     @property
@@ -42,10 +47,10 @@ class Observer:
 
     def look(self, refusals: tuple[tuple[str, str], ...] = ()) -> JobView:
         """The job now."""
-        state, shards = self._party.jobs.snapshot(self._job)
+        state, shards = self._jobs.snapshot(self._job)
         block = self._histories.update()
         self.gas.update(block)
-        now_s = self._party.chain.timestamp()
+        now_s = self._chain.timestamp()
         history = self.history
         views = tuple(self._shard(history, state, index, shard) for index, shard in enumerate(shards))
         return JobView(

@@ -165,6 +165,10 @@ class Jobs(_Contract):
     def num_jobs(self) -> int:
         return int(self._view("numJobs"))
 
+    def parameters_of(self, job: JobId) -> JobParameters:
+        parameters: JobParameters = self._view("parametersOf", job)
+        return parameters
+
     def snapshot(self, job: JobId) -> tuple[JobState, tuple[ShardState, ...]]:
         state, shards = self._view("snapshot", job)
         return state, tuple(shards)

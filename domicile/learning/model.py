@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -187,6 +188,15 @@ def read_layout(source: Source) -> ModelLayout:
     if not any(layout.header_with(slots, text) == header for slots in SLOT_SETS):
         raise ModelError("not the header of a float32 model file; ask the job's owner")
     return layout
+
+
+def save_model(file: ModelFile, values_P: torch.Tensor, path: Path) -> None:
+    """Writes a model's file, whole or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as out:
+        for chunk in file.chunks(values_P):
+            out.write(chunk)
+    temporary.replace(path)
 
 
 def layout_of(module: torch.nn.Module) -> ModelLayout:

@@ -1,0 +1,188 @@
+"""``domicile job``: what a network's jobs are doing, and what they made."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scripts.access import Access, open_access
+
+WATCH_S = 0.5
+
+access_option = click.option(
+    "--access",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="How to reach the network (else $DOMICILE_ACCESS, else ./access.toml).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
+
+
+@click.group("job")
+def group() -> None:
+    """Look at jobs, and take out what they made."""
+
+
+@group.command("list")
+@access_option
+@json_option
+def list_jobs(access: Path | None, as_json: bool) -> None:
+    """List the jobs of a network.
+
+    Example: domicile job list --access out/access.toml
+    """
+    network = open_access(access)
+    rows = [_row(network, number) for number in range(1, network.jobs.num_jobs() + 1)]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    if not rows:
+        click.echo("no jobs yet")
+    for row in rows:
+        click.echo(
+            f"{row['job']:>4}  {row['phase']:<10} round {row['global_round']} of {row['global_rounds']}  {row['name']}"
+        )
+
+
+@group.command()
+@click.argument("number", type=int)
+@access_option
+@json_option
+@click.option("--watch", is_flag=True, help="Keep looking until the job is over.")
+def status(number: int, access: Path | None, as_json: bool, watch: bool) -> None:
+    """Tell what a job is doing, and what it waits for.
+
+    Example: domicile job status 1 --watch
+    """
+    from domicile.protocol.round import FINAL_PHASES
+    from scripts.live import open_view
+
+    network = open_access(access)
+    observer = _observer(network, number)
+    if as_json:
+        click.echo(json.dumps(asdict(observer.look()), default=_plain))
+        return
+    with open_view(sys.stdout) as view:
+        while True:
+            seen = observer.look()
+            view.update(seen)
+            if not watch or seen.phase in FINAL_PHASES:
+                return
+            time.sleep(WATCH_S)
+
+
+@group.command()
+@click.argument("number", type=int)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+@access_option
+def export(number: int, out: Path, access: Path | None) -> None:
+    """Write a job's newest global model as a safetensors file.
+
+    The digest that is printed is the file's sha-256 and stands on chain.
+
+    Example: domicile job export 1 --out model.safetensors
+    """
+    import torch
+
+    from domicile.errors import ConfigurationError
+    from domicile.exchange import fetch_spec
+    from domicile.history import Histories
+    from domicile.learning.model import save_model
+    from domicile.models import open_job_models
+
+    network = open_access(access)
+    job = network.known_job(number)
+    party = network.party()
+    histories = Histories(party.chain, party.deployment)
+    histories.update()
+    history = histories.jobs[job]
+    newest = history.newest_global_round
+    if newest is None:
+        raise ConfigurationError(f"job {number}: no global model yet; `domicile job status {number}` tells why")
+    models = open_job_models(party, job, history, fetch_spec(party.border, history.created.parameters.spec))
+    values_P = torch.empty(models.layout.num_parameters)
+    save_model(models.global_model(newest, values_P), values_P, out)
+    click.echo(f"{history.global_models[newest].model.hex()}  {out}")
+
+
+@group.command()
+@click.argument("number", type=int)
+@access_option
+@json_option
+def lineage(number: int, access: Path | None, as_json: bool) -> None:
+    """Replay a job's record from the chain and check every payload that is still stored.
+
+    Exit codes: 0 everything holds, 4 something does not (it is named).
+
+    Example: domicile job lineage 1
+    """
+    from domicile.lineage import verify_lineage
+
+    from domicile.errors import LineageError
+
+    network = open_access(access)
+    job = network.known_job(number)
+    found = verify_lineage(network.chain, network.deployment, job, network.stores())
+    names = network.settings.names
+    if as_json:
+        click.echo(json.dumps(asdict(found), default=_plain))
+    else:
+        _print_lineage(found, names)
+    if not found.verified:
+        raise LineageError(f"job {number}: the record does not hold: {found.problems[0]}")
+
+
+def _print_lineage(found: Any, names: dict[str, str]) -> None:
+    for model in found.models:
+        click.echo(f"global round {model.global_round}: model {model.model.hex()}")
+        for region in model.from_regions:
+            click.echo(f"  from {region.jurisdiction}: {region.contributors} contributors, model {region.model.hex()}")
+            for part in region.rounds:
+                told = ", ".join(f"{names.get(node, node)} {digest.hex()[:16]}" for node, digest in part.included)
+                click.echo(f"    regional round {part.regional_round}: {told}")
+                for node, reason in part.excluded:
+                    click.echo(f"      left out: {names.get(node, node)} ({reason.name})")
+    for problem in found.problems:
+        click.echo(f"PROBLEM {problem}")
+    verdict = "holds" if found.verified else "DOES NOT HOLD"
+    click.echo(
+        f"the record {verdict}: {found.num_checks} checks, {found.payloads_checked} payloads read, "
+        f"{found.payloads_gone} no longer stored"
+    )
+
+
+def _row(network: Access, number: int) -> dict[str, object]:
+    observer = _observer(network, number)
+    seen = observer.look()
+    return {
+        "job": number,
+        "name": seen.name,
+        "phase": seen.phase.name.lower(),
+        "global_round": seen.global_round + 1,
+        "global_rounds": seen.num_global_rounds,
+    }
+
+
+def _observer(network: Access, number: int) -> Any:
+    from domicile.exchange import fetch_spec
+    from domicile.storage.store import open_store
+    from domicile.types import Address
+    from scripts.observing import Observer
+
+    job = network.known_job(number)
+    border = open_store(network.settings.stores["border"])
+    name = fetch_spec(border, network.jobs.parameters_of(job).spec).name
+    names = {Address(address): label for address, label in network.settings.names.items()}
+    return Observer(network.chain, network.deployment, job, name, names)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    return value.name.lower() if isinstance(value, Enum) else str(value)

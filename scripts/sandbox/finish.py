@@ -1,0 +1,315 @@
+"""After the job: reference models, the report on screen, as a page and as data, the model, the way back in."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from aggregator.journal import AggregatorJournal
+from domicile.learning.model import load_flat, save_model
+from domicile.learning.references import train_local_only, train_pooled
+from domicile.learning.task import NodeData
+from domicile.learning.training import evaluate
+from domicile.protocol.round import NO_LOSS, ExclusionReason, JobPhase, ShardPhase
+from domicile.types import Address
+from node.journal import NodeJournal
+from node.training import training_seed
+from scripts.live import View
+from scripts.report.data import write_json
+from scripts.report.page import render_page
+from scripts.report.schema import (
+    ByteRecord,
+    ExportRecord,
+    GlobalRound,
+    JobRecord,
+    LineageRecord,
+    Metrics,
+    NodeMetrics,
+    NodeRecord,
+    RefusalRecord,
+    RegionalRound,
+    Report,
+)
+from scripts.report.screen import print_report
+from scripts.sandbox.bring_up import OWNER
+from scripts.sandbox.run import Outcome, open_stores
+
+MICROS = 1_000_000
+
+
+def finish_with(out: Path, json_file: Path | None) -> Callable[[Outcome, View], None]:
+    """What `run_sandbox` calls when the job is over."""
+
+    def finish(outcome: Outcome, view: View) -> None:
+        view.say("training the local-only and pooled reference models")
+        report = build_report(outcome)
+        view.close()
+        page = out / "report.html"
+        page.write_text(render_page(report), encoding="utf-8")
+        if json_file is not None:
+            write_json(report, json_file)
+        newest = outcome.models.history.newest_global_round
+        if newest is not None:
+            values_P = torch.empty(outcome.models.layout.num_parameters)
+            save_model(outcome.models.global_model(newest, values_P), values_P, out / "model.safetensors")
+        _write_access(outcome, out / "access.toml")
+        console = Console()
+        print_report(report, console)
+        console.print(f"page: {page}", highlight=False, soft_wrap=True)
+
+    return finish
+
+
+def build_report(outcome: Outcome) -> Report:
+    """Everything that the chain, the journals and the reference models tell of a finished job."""
+    history = outcome.observer.history
+    newest = history.newest_global_round
+    origin_s = outcome.ground.chain.timestamp_of(history.created.block)
+    seconds = _Clock(outcome, origin_s)
+    return Report(
+        job=JobRecord(
+            id=outcome.job,
+            name=outcome.plan.job.name,
+            task=outcome.plan.job.task.use,
+            phase=history.job_phases[-1].phase.name.lower(),
+            num_parameters=outcome.models.layout.num_parameters,
+            sensitivity=outcome.plan.job.sensitivity,
+            model=None if newest is None else _hex(history.global_models[newest].model),
+        ),
+        nodes=_nodes(outcome),
+        rounds=[_global_round(outcome, number, seconds) for number in _global_rounds(outcome)],
+        regional_rounds=_regional_rounds(outcome, seconds),
+        exports=[
+            ExportRecord(
+                from_=event.jurisdiction,
+                to="border store",
+                global_round=event.global_round,
+                contributors=event.contributors,
+                digest=_hex(event.payload),
+                model=_hex(event.model),
+                at_s=seconds.at(event.block),
+            )
+            for exports in history.exports.values()
+            for event in exports.values()
+        ],
+        refusals=[RefusalRecord(node=n, action=a, reason=r) for n, a, r in outcome.refusals],
+        gas={action: int(statistics.median(used)) for action, used in sorted(outcome.observer.gas.by_action.items())},
+        gas_totals={
+            action: {"num": len(used), "total": sum(used)}
+            for action, used in sorted(outcome.observer.gas.by_action.items())
+        },
+        bytes=_bytes(outcome),
+        seconds=round(outcome.seconds, 1),
+        lineage=LineageRecord(
+            verified=outcome.lineage.verified,
+            checks=outcome.lineage.num_checks,
+            problems=list(outcome.lineage.problems),
+        ),
+    )
+
+
+class _Clock:
+    """Blocks as seconds since the job was created, each asked for once."""
+
+    def __init__(self, outcome: Outcome, origin_s: int) -> None:
+        self._chain = outcome.ground.chain
+        self._origin_s = origin_s
+        self._known: dict[int, int] = {}
+
+    def at(self, block: int) -> int:
+        if block not in self._known:
+            self._known[block] = self._chain.timestamp_of(block) - self._origin_s
+        return self._known[block]
+
+
+def _nodes(outcome: Outcome) -> list[NodeRecord]:
+    steps = _steps(outcome)
+    members = [node for node in outcome.plan.network.nodes if node.name in steps]
+    data = {node.name: outcome.plan.data[node.name] for node in members}
+    if not members:
+        return []
+    initial_P = torch.empty(outcome.models.layout.num_parameters)
+    outcome.models.global_model(-1, initial_P)
+    seed = outcome.plan.job.seed
+    task, settings = outcome.plan.task, outcome.plan.job.training
+    pooled_steps = round(statistics.median(steps.values()))
+    pooled_P = train_pooled(task, initial_P, list(data.values()), settings, num_steps=pooled_steps, seed=seed)
+    found = []
+    for node in members:
+        own_seed = training_seed(outcome.models.spec, outcome.ground.addresses[node.name], 0, 0)
+        local_P = train_local_only(
+            task, initial_P, data[node.name], settings, num_steps=steps[node.name], seed=own_seed
+        )
+        found.append(
+            NodeRecord(
+                name=node.name,
+                jurisdiction=node.jurisdiction,
+                shard=outcome.plan.home[node.name],
+                num_train=len(data[node.name].train[0]),
+                num_test=len(data[node.name].test[0]),
+                num_steps=steps[node.name],
+                metrics=NodeMetrics(
+                    global_=_journaled(outcome, node.name),
+                    local=_measured(outcome, local_P, data[node.name]),
+                    pooled=_measured(outcome, pooled_P, data[node.name]),
+                ),
+            )
+        )
+    return found
+
+
+def _steps(outcome: Outcome) -> dict[str, int]:
+    """Gradient steps that each node took in the job; nodes that took none are left out."""
+    steps = {}
+    for node in outcome.plan.network.nodes:
+        journal = NodeJournal(outcome.ground.party_folder(node.name) / "journal.sqlite")
+        taken = sum(update.num_steps for update in journal.updates(outcome.job))
+        journal.close()
+        if taken:
+            steps[node.name] = taken
+    return steps
+
+
+def _journaled(outcome: Outcome, name: str) -> Metrics | None:
+    """What the node itself measured of the last global model."""
+    journal = NodeJournal(outcome.ground.party_folder(name) / "journal.sqlite")
+    evaluations = journal.evaluations(outcome.job)
+    journal.close()
+    return Metrics.model_validate(evaluations[-1].metrics) if evaluations else None
+
+
+def _measured(outcome: Outcome, values_P: torch.Tensor, data: NodeData) -> Metrics:
+    module = outcome.plan.task.build_model()
+    load_flat(module, values_P)
+    return Metrics.model_validate(evaluate(outcome.plan.task, module, data.test).metrics)
+
+
+def _global_rounds(outcome: Outcome) -> list[int]:
+    phases = outcome.observer.history.job_phases
+    return sorted({event.global_round for event in phases if event.phase is JobPhase.TRAINING})
+
+
+def _global_round(outcome: Outcome, number: int, seconds: _Clock) -> GlobalRound:
+    history = outcome.observer.history
+    accepted = history.global_models.get(number)
+    opened = next(e for e in history.job_phases if e.phase is JobPhase.TRAINING and e.global_round == number)
+    excluded = history.global_tally(number).proposal.excluded if accepted else ()
+    loss, accuracy = _held_out(outcome, number)
+    return GlobalRound(
+        global_round=number,
+        opened_s=seconds.at(opened.block),
+        accepted_s=seconds.at(accepted.block) if accepted else None,
+        reported=[event.jurisdiction for event in history.exports.get(number, {}).values()],
+        stalled={
+            _place(outcome, event.shard): event.stall.name
+            for event in history.shard_phases
+            if event.phase is ShardPhase.STALLED and event.global_round == number
+        },
+        excluded={_place(outcome, one.shard): one.reason.name for one in excluded},
+        model=_hex(accepted.model) if accepted else None,
+        test_loss=loss,
+        test_accuracy=accuracy,
+    )
+
+
+def _held_out(outcome: Outcome, number: int) -> tuple[float | None, float | None]:
+    """Loss and accuracy of a round's global model over the rows of all nodes that measured it."""
+    losses, hits, rows, rows_hit = 0.0, 0.0, 0, 0
+    for node in outcome.plan.network.nodes:
+        journal = NodeJournal(outcome.ground.party_folder(node.name) / "journal.sqlite")
+        for one in journal.evaluations(outcome.job):
+            if one.global_round == number and one.num_test:
+                losses += one.metrics["loss"] * one.num_test
+                rows += one.num_test
+                if "accuracy" in one.metrics:
+                    hits += one.metrics["accuracy"] * one.num_test
+                    rows_hit += one.num_test
+        journal.close()
+    return (losses / rows if rows else None), (hits / rows_hit if rows_hit else None)
+
+
+def _regional_rounds(outcome: Outcome, seconds: _Clock) -> list[RegionalRound]:
+    history = outcome.observer.history
+    found = []
+    for event in history.shard_phases:
+        if event.phase is not ShardPhase.COLLECTING or event.retries:
+            continue
+        key = (event.shard, event.global_round, event.regional_round)
+        accepted = history.regional_models.get(key)
+        proposal = history.regional_tally(key, accepted.payload).proposal if accepted else None
+        found.append(
+            RegionalRound(
+                shard=_place(outcome, event.shard),
+                global_round=event.global_round,
+                regional_round=event.regional_round,
+                opened_s=seconds.at(event.block),
+                accepted_s=seconds.at(accepted.block) if accepted else None,
+                members=len(history.members_of(event.shard)),
+                committed=[_name(outcome, one.node) for one in history.commits_of(key)],
+                excluded=_excluded(outcome, [(one.node, one.reason) for one in proposal.excluded] if proposal else []),
+                contributors=accepted.contributors if accepted else None,
+                loss=None if accepted is None or accepted.loss_micros == NO_LOSS else accepted.loss_micros / MICROS,
+                model=_hex(accepted.model) if accepted else None,
+            )
+        )
+    return found
+
+
+def _excluded(outcome: Outcome, excluded: list[tuple[Address, ExclusionReason]]) -> dict[str, str]:
+    return {_name(outcome, node): reason.name for node, reason in excluded}
+
+
+def _bytes(outcome: Outcome) -> ByteRecord:
+    """Sealed bytes, from the journals of those who sealed them."""
+    kept = exported = other = 0
+    for node in outcome.plan.network.nodes:
+        journal = NodeJournal(outcome.ground.party_folder(node.name) / "journal.sqlite")
+        kept += sum(update.sealed_bytes for update in journal.updates(outcome.job))
+        journal.close()
+    for member in outcome.plan.network.aggregators:
+        aggregator = AggregatorJournal(outcome.ground.party_folder(member.name) / "journal.sqlite")
+        for payload in aggregator.payloads(outcome.job):
+            kept += payload.sealed_bytes if payload.kind == "regional" else 0
+            exported += payload.sealed_bytes if payload.kind == "export" else 0
+            other += payload.sealed_bytes if payload.kind == "global" else 0
+        aggregator.close()
+    return ByteRecord(sealed=kept + exported + other, kept_in_region=kept, exported=exported)
+
+
+def _write_access(outcome: Outcome, path: Path) -> None:
+    """How ``domicile job`` reaches this network while it is kept."""
+    ground = outcome.ground
+    owner = ground.party_folder(OWNER).absolute()
+    lines = [
+        "[chain]",
+        f'rpc_url = "{ground.rpc_url}"',
+        f'deployment = "{ground.deployment_file.absolute()}"',
+        "",
+        "[keys]",
+        f'account = "{owner / "account.json"}"',
+        f'hpke = "{owner / "hpke.json"}"',
+        f'password_file = "{owner / "password"}"',
+        "",
+        "[stores]",
+        *(f'"{place}" = "{ground.store(place)}"' for place in open_stores(outcome.plan, ground)),
+        "",
+        "[names]",
+        *(f'{address} = "{name}"' for name, address in ground.addresses.items()),
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _place(outcome: Outcome, shard: int) -> str:
+    return outcome.observer.history.shards[shard].parameters.jurisdiction
+
+
+def _name(outcome: Outcome, address: Address) -> str:
+    return outcome.ground.names.get(address, address)
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
