@@ -13,7 +13,7 @@ from domicile.history import Histories, JobHistory
 from domicile.log import configure_logging, log_event
 from domicile.party import Party, open_party
 from domicile.protocol.eligibility import Refusal, Requirement
-from domicile.protocol.refusals import NotEligible
+from domicile.protocol.refusals import NotEligible, WindowClosed, WrongJobPhase
 from domicile.protocol.round import JobState, ShardState
 from domicile.registration import ensure_registered
 from domicile.settings import load_settings
@@ -161,6 +161,8 @@ class NodeJob:
             except NotEligible as exc:
                 closest = exc if closest is None or exc.reason > closest.reason else closest
                 continue
+            except (WindowClosed, WrongJobPhase):
+                return False
             log_event(log, "joined", job=self._job, shard=shard)
             return True
         if closest is not None:

@@ -18,7 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PRELOAD = ["node.daemon", "aggregator.daemon"]
+PRELOAD = ["node.daemon", "aggregator.daemon", "torch._dynamo", "sklearn.metrics", "pyarrow.csv"]
+"""Also what torch's optimisers and the built-in tasks would each import at first use, seconds a process."""
+
 STOP_WINDOW_S = 5.0
 """How long a daemon may take to finish its act after SIGTERM before it is killed."""
 
