@@ -138,3 +138,18 @@ def field_names(kind: type) -> tuple[str, ...]:
     """Names of a dataclass' fields."""
     assert is_dataclass(kind)  # noqa: S101
     return tuple(field.name for field in fields(kind))
+
+
+def proposal_types(kind: str) -> str:
+    """ABI type of a regional or global proposal, as the contract hashes it."""
+    from domicile.chain.artifacts import load_artifacts
+
+    function = {"regional": "voteRegional", "global": "voteGlobal"}[kind]
+    entry = next(one for one in load_artifacts()["TrainingJobs"].abi if one.get("name") == function)
+    return signature_type(entry["inputs"][-1])
+
+
+def to_tuple(value: object) -> tuple[object, ...]:
+    """A proposal as nested tuples for the ABI encoder."""
+    parts = (getattr(value, name) for name in field_names(type(value)))
+    return tuple([to_tuple(one) for one in part] if isinstance(part, tuple) else part for part in parts)

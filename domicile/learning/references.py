@@ -38,7 +38,7 @@ def train_pooled(
     return _reference(task, initial_P, (inputs, targets), settings, num_steps, seed)
 
 
-def _reference(  # noqa: PLR0917
+def _reference(
     task: Task, initial_P: torch.Tensor, split: Split, settings: TrainingSettings, num_steps: int, seed: int
 ) -> torch.Tensor:
     module = task.build_model()

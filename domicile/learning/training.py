@@ -33,7 +33,7 @@ class Evaluation:
 class TrainingResult:
     """`delta_P`: trained minus base model. `training_loss`: mean over all steps."""
 
-    delta_P: torch.Tensor  # noqa: N815
+    delta_P: torch.Tensor
     num_examples: int
     num_steps: int
     training_loss: float

@@ -53,7 +53,7 @@ class UpdateMetadata(Settings):
 class Update:
     """`delta_P`: trained minus base model."""
 
-    delta_P: torch.Tensor  # noqa: N815
+    delta_P: torch.Tensor
     metadata: UpdateMetadata
 
     @property
@@ -78,7 +78,7 @@ class EncodedUpdate:
 
     layout: ModelLayout
     block: bytes
-    delta_P: torch.Tensor  # noqa: N815
+    delta_P: torch.Tensor
 
     @property
     def num_bytes(self) -> int:
