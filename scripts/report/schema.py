@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 REPORT_VERSION: Literal["1"] = "1"
 
@@ -36,7 +36,7 @@ class NodeMetrics(_Record):
     where all data lies on one machine.
     """
 
-    global_: Metrics | None
+    global_: Metrics | None = Field(serialization_alias="global")
     local: Metrics | None
     pooled: Metrics | None
 
@@ -49,6 +49,12 @@ class NodeRecord(_Record):
     num_test: int
     num_steps: int
     metrics: NodeMetrics
+
+    def figure(self, column: str, name: str) -> float | None:
+        """One figure of the ``global``, ``local`` or ``pooled`` model."""
+        metrics = {"global": self.metrics.global_, "local": self.metrics.local, "pooled": self.metrics.pooled}[column]
+        value: float | None = None if metrics is None else getattr(metrics, name)
+        return value
 
 
 class RegionalRound(_Record):
@@ -84,7 +90,7 @@ class GlobalRound(_Record):
 class ExportRecord(_Record):
     """One crossing of a border: a line of the public export ledger."""
 
-    from_: str
+    from_: str = Field(serialization_alias="from")
     to: str
     global_round: int
     contributors: int
@@ -99,10 +105,8 @@ class RefusalRecord(_Record):
     reason: str
 
 
-class GasRecord(_Record):
-    action: str
+class GasTotal(_Record):
     num: int
-    median: int
     total: int
 
 
@@ -138,7 +142,10 @@ class Report(_Record):
     regional_rounds: list[RegionalRound]
     exports: list[ExportRecord]
     refusals: list[RefusalRecord]
-    gas: list[GasRecord]
+    gas: dict[str, int]
+    """Median gas of a transaction, by action."""
+
+    gas_totals: dict[str, GasTotal]
     bytes: ByteRecord
     seconds: float
     lineage: LineageRecord

@@ -24,6 +24,7 @@ from scripts.report.page import render_page
 from scripts.report.schema import (
     ByteRecord,
     ExportRecord,
+    GasTotal,
     GlobalRound,
     JobRecord,
     LineageRecord,
@@ -99,7 +100,7 @@ def build_report(outcome: Outcome) -> Report:
         refusals=[RefusalRecord(node=n, action=a, reason=r) for n, a, r in outcome.refusals],
         gas={action: int(statistics.median(used)) for action, used in sorted(outcome.observer.gas.by_action.items())},
         gas_totals={
-            action: {"num": len(used), "total": sum(used)}
+            action: GasTotal(num=len(used), total=sum(used))
             for action, used in sorted(outcome.observer.gas.by_action.items())
         },
         bytes=_bytes(outcome),

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from domicile.lineage import Lineage, verify_lineage
-
 from domicile.chain.devnet import Devnet
 from domicile.errors import ConfigurationError, Fault, Interrupted
 from domicile.exchange import fetch_spec
+from domicile.lineage import Lineage, verify_lineage
 from domicile.models import JobModels, open_job_models
 from domicile.party import ChainSettings, KeySettings, Party, PartySettings, StoreSettings, open_party
 from domicile.protocol.round import FINAL_PHASES, Committee, JobPhase

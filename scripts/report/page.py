@@ -1,0 +1,59 @@
+"""The report as one self-contained page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, wins
+from scripts.report.plots import gas_bars, learning_curves, node_dots
+from scripts.report.schema import Report
+
+TEMPLATE = "page.html.j2"
+
+
+def render_page(report: Report) -> str:
+    """HTML without any external resource or script; every value is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    left_out = [
+        (f"{one.shard}, round {one.global_round + 1}.{one.regional_round + 1}", name, reason)
+        for one in report.regional_rounds
+        for name, reason in one.excluded.items()
+    ]
+    left_out += [
+        (f"global round {one.global_round + 1}", place, reason)
+        for one in report.rounds
+        for place, reason in one.excluded.items()
+    ]
+    stalled = [
+        (f"global round {one.global_round + 1}", place, reason)
+        for one in report.rounds
+        for place, reason in one.stalled.items()
+    ]
+    return environment.get_template(TEMPLATE).render(
+        report=report,
+        shards=sorted({node.shard for node in report.nodes}),
+        figures=figures_of(report),
+        columns=COLUMNS,
+        references=REFERENCES,
+        least_contributors=min((one.contributors for one in report.exports), default=0),
+        left_out=left_out,
+        stalled=stalled,
+        plots={"learning": learning_curves(report), "dots": node_dots(report), "gas": gas_bars(report)},
+        mean=lambda column, name: mean(report, column, name),
+        wins=lambda name: wins(report, name),
+        number=lambda value: "–" if value is None else f"{value:.3f}",
+        size=_size,
+    )
+
+
+def _size(num_bytes: int) -> str:
+    value = float(num_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
