@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, wins
-from scripts.report.plots import gas_bars, learning_curves, node_dots
+from scripts.report.plots import gas_bars, learning_curves, node_dots, title_of
 from scripts.report.schema import Report
 
 TEMPLATE = "page.html.j2"
@@ -47,6 +47,8 @@ def render_page(report: Report) -> str:
         wins=lambda name: wins(report, name),
         number=lambda value: "–" if value is None else f"{value:.3f}",
         size=_size,
+        title=title_of,
+        returned=max(0, report.bytes.sealed - report.bytes.kept_in_region - report.bytes.exported),
     )
 
 

@@ -1,118 +1,148 @@
-"""Plots of the page: matplotlib's SVG, put inline. Black becomes the page's text colour, so that both themes work."""
+"""Plots of the page: matplotlib's SVG, put inline. Its colours become the page's, so that both themes work."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scripts.report.figures import COLUMNS, figures_of
 from scripts.report.schema import Report
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-"""Okabe and Ito: told apart by people with any colour vision."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-MARKERS = {"global": "o", "local": "s", "pooled": "^"}
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito: told apart by people with any colour vision. The page has a lighter one for its dark theme."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+"""Beside the colour, so that no plot depends on colour alone."""
+
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "domicile",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.15,
     "grid.color": "black",
 }
 
 
-def learning_curves(report: Report) -> str:
-    """Validation loss of each shard over its regional rounds, and the global model on held-out rows."""
-    with _figure(2, 9.6, 3.4) as (figure, (left, right)):
+def learning_curves(report: Report) -> list[str]:
+    """Validation loss of each shard over its regional rounds, then loss (and accuracy) of the global model."""
+    plots = [_shard_curves(report)] if any(one.loss is not None for one in report.regional_rounds) else []
+    losses = {one.global_round + 1: one.test_loss for one in report.rounds if one.test_loss is not None}
+    if losses:
+        plots.append(_global_curve(losses, "loss", 0))
+    accuracies = {one.global_round + 1: one.test_accuracy for one in report.rounds if one.test_accuracy is not None}
+    if accuracies:
+        plots.append(_global_curve(accuracies, "accuracy", 2))
+    return plots
+
+
+def _shard_curves(report: Report) -> str:
+    with _style():
+        figure, axis = _panel(3.5, 2.8)
         shards = list(dict.fromkeys(one.shard for one in report.regional_rounds))
-        for colour, shard in zip(_colours(), shards, strict=False):
-            known = [one.loss for one in report.regional_rounds if one.shard == shard and one.loss is not None]
-            left.plot(range(1, len(known) + 1), known, marker="o", markersize=4, color=colour, label=shard)
-        left.set(xlabel="regional round, over all global rounds", ylabel="validation loss", title="Inside each shard")
-        if shards:
-            left.legend(frameon=False)
-        rounds = [one for one in report.rounds if one.test_loss is not None]
-        steps = [one.global_round + 1 for one in rounds]
-        right.plot(steps, [one.test_loss for one in rounds], marker="o", color=PALETTE[0], label="loss")
-        scored = [(one.global_round + 1, one.test_accuracy) for one in rounds if one.test_accuracy is not None]
-        if scored:
-            xs, ys = zip(*scored, strict=True)
-            right.plot(xs, ys, marker="s", color=PALETTE[1], label="accuracy")
-        right.set(xlabel="global round", title="Global model, all held-out rows")
-        right.xaxis.get_major_locator().set_params(integer=True)
-        if rounds:
-            right.legend(frameon=False)
-        return _svg(figure, "Learning curves of each shard and of the global model")
+        looks = itertools.cycle(zip(PALETTE, MARKERS, strict=True))
+        for shard, (colour, marker) in zip(shards, looks, strict=False):
+            losses = [one.loss for one in report.regional_rounds if one.shard == shard]
+            known = [(step, loss) for step, loss in enumerate(losses, start=1) if loss is not None]
+            if known:
+                xs, ys = zip(*known, strict=True)
+                axis.plot(xs, ys, marker=marker, markersize=4.5, color=colour, label=shard)
+        axis.set(xlabel="regional round, over all global rounds", title="Validation loss in each shard")
+        axis.locator_params(axis="x", integer=True)
+        axis.legend(frameon=False, ncols=1 + len(shards) // 8)
+        return _svg(figure, "shards", "Validation loss of each shard over its regional rounds")
 
 
-def node_dots(report: Report) -> str:
-    """One row a node, one panel a figure: the global model beside the references."""
-    names = figures_of(report)
-    if not names:
-        return ""
-    height = 1.4 + 0.32 * len(report.nodes)
-    with _figure(len(names), 9.6, height) as (figure, axes):
-        for axis, name in zip(axes, names, strict=True):
-            rows = range(len(report.nodes))
-            for colour, column, shift in zip(_colours(), COLUMNS, (0.0, 0.18, -0.18), strict=False):
-                values = [node.figure(column, name) for node in report.nodes]
-                shown = [(value, row + shift) for row, value in zip(rows, values, strict=True) if value is not None]
-                if shown:
-                    xs, ys = zip(*shown, strict=True)
-                    axis.scatter(xs, ys, marker=MARKERS[column], color=colour, s=34, label=column, zorder=3)
-            axis.set(title=name.replace("_", " "), yticks=list(rows))
-            axis.set_yticklabels([node.name for node in report.nodes] if axis is axes[0] else [])
-            axis.invert_yaxis()
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False)
-        figure.tight_layout(rect=(0, 0.4 / height, 1, 1))
-        return _svg(figure, "Figures of the global, local-only and pooled models at each node")
+def _global_curve(values: dict[int, float], name: str, look: int) -> str:
+    steps = list(values)
+    with _style():
+        figure, axis = _panel(3.5, 2.8)
+        axis.plot(steps, list(values.values()), marker=MARKERS[look], markersize=5, color=PALETTE[look])
+        axis.set(xlabel="global round", title=f"Global model: {name}")
+        axis.set_xticks(steps if len(steps) <= 12 else steps[:: len(steps) // 8])
+        return _svg(figure, f"global-{name}", f"{name} of the global model on all held-out rows over the global rounds")
+
+
+def node_dots(report: Report) -> list[str]:
+    """One plot a figure, one row a node: the global model beside the references."""
+    return [_node_panel(report, name) for name in figures_of(report)]
+
+
+def _node_panel(report: Report, name: str) -> str:
+    with _style():
+        figure, axis = _panel(3.5, 1.0 + 0.3 * len(report.nodes))
+        for row, node in enumerate(report.nodes):
+            values = [value for column in COLUMNS if (value := node.figure(column, name)) is not None]
+            if values:
+                axis.hlines(row, min(values), max(values), color="black", alpha=0.3, linewidth=1)
+        for column, colour, marker in zip(COLUMNS, PALETTE, MARKERS, strict=False):
+            known = [(node.figure(column, name), row) for row, node in enumerate(report.nodes)]
+            shown = [(value, row) for value, row in known if value is not None]
+            if shown:
+                xs, ys = zip(*shown, strict=True)
+                axis.scatter(xs, ys, marker=marker, color=colour, s=38, zorder=3, alpha=0.9)
+        axis.set_yticks(range(len(report.nodes)), [_clipped(node.name) for node in report.nodes])
+        axis.set_title(title_of(name))
+        axis.locator_params(axis="x", nbins=5)
+        axis.invert_yaxis()
+        return _svg(figure, f"nodes-{name}", f"{title_of(name)} of the three models at each node")
 
 
 def gas_bars(report: Report) -> str:
     """Median gas of each action."""
     if not report.gas:
         return ""
-    with _figure(1, 9.6, 0.9 + 0.28 * len(report.gas)) as (figure, (axis,)):
-        actions = list(report.gas)
-        axis.barh(actions, [report.gas[action] for action in actions], color=PALETTE[0], height=0.6)
-        axis.invert_yaxis()
-        axis.set(xlabel="median gas of a transaction")
+    with _style():
+        figure, axis = _panel(9.6, 0.9 + 0.28 * len(report.gas))
+        actions = sorted(report.gas, key=lambda action: report.gas[action])
+        bars = axis.barh(actions, [report.gas[action] for action in actions], color=PALETTE[0], height=0.62)
+        axis.bar_label(bars, [f"{report.gas[action]:,}" for action in actions], padding=4)
+        axis.margins(x=0.12)
+        axis.set_xlabel("median gas of a transaction")
+        axis.grid(visible=False, axis="y")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        return _svg(figure, "Median gas by action")
+        return _svg(figure, "gas", "Median gas by action")
 
 
-@contextmanager
-def _figure(columns: int, width: float, height: float) -> Iterator[tuple[Any, Any]]:
+def title_of(name: str) -> str:
+    """A figure's name for people."""
+    short = {"auc": "AUC", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+    return short.get(name, name.replace("_", " "))
+
+
+def _style() -> Any:
     import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    with matplotlib.rc_context(STYLE):
-        figure, axes = pyplot.subplots(1, columns, figsize=(width, height), squeeze=False, layout=None)
-        figure.tight_layout()
-        try:
-            yield figure, axes[0]
-        finally:
-            pyplot.close(figure)
+    return matplotlib.rc_context(STYLE)
 
 
-def _colours() -> tuple[str, ...]:
-    return PALETTE
+def _panel(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
 
 
-def _svg(figure: Any, title: str) -> str:
-    """Inline SVG with a title for those who cannot see it."""
-    if not figure.legends:
-        figure.tight_layout()
+def _clipped(name: str) -> str:
+    return name if len(name) <= 18 else name[:17] + "…"
+
+
+def _svg(figure: Figure, key: str, title: str) -> str:
+    """Inline SVG with a title for those who cannot see it; ids begin with `key`, as a page holds several."""
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     text = out.getvalue()
@@ -121,5 +151,8 @@ def _svg(figure: Any, title: str) -> str:
     text = re.sub(r' xmlns:?\w*="[^"]*"', "", text)
     text = re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"', r'\1role="img"', text, count=1)
     text = re.sub(r"xlink:href", "href", text)
-    text = text.replace("#000000", "currentColor").replace("stroke: black", "stroke: currentColor")
+    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{key}-", text)
+    text = re.sub(r"\b(fill|stroke): (#000000|black)", r"\1: currentColor", text)
+    for index, colour in enumerate(PALETTE):
+        text = re.sub(rf"\b(fill|stroke): {colour}", rf"\1: var(--plot-{index})", text)
     return text.replace(">", f"><title>{title}</title>", 1)

@@ -1,0 +1,211 @@
+"""A finished job as a report, and the same job while it ran, made up but of realistic size and shape."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from domicile.protocol.round import JobPhase, ShardPhase, StallReason
+from scripts.report.schema import (
+    ByteRecord,
+    ExportRecord,
+    GasTotal,
+    GlobalRound,
+    JobRecord,
+    LineageRecord,
+    Metrics,
+    NodeMetrics,
+    NodeRecord,
+    RefusalRecord,
+    RegionalRound,
+    Report,
+)
+from scripts.view import GlobalFigure, JobView, ShardView
+
+SHARDS = {"EU": ("charite", "paris", "utrecht"), "US": ("ucsf", "nyu", "austin"), "IN": ("delhi", "pune", "chennai")}
+PLACES = {
+    **{"charite": "DE", "paris": "FR", "utrecht": "NL", "ucsf": "US-CA", "nyu": "US-NY", "austin": "US-TX"},
+    **{"delhi": "IN", "pune": "IN", "chennai": "IN"},
+}
+NUM_GLOBAL_ROUNDS = 3
+NUM_REGIONAL_ROUNDS = 3
+
+
+class FinishedJob:
+    """Nine nodes in three shards, three global rounds. `kind` is "binary", "multiclass" or "regression"."""
+
+    def __init__(self, *, kind: str = "binary", shards: Mapping[str, Sequence[str]] = SHARDS, name: str = "diagnosis"):
+        self._random = random.Random(7)  # noqa: S311 - figures of a sample, nothing secret
+        self._kind = kind
+        self._shards = shards
+        self._name = name
+
+    def report(self) -> Report:
+        nodes = [self._node(shard, node) for shard, members in self._shards.items() for node in members]
+        gas = {"attest": 71_214, "commit update": 43_987, "create job": 512_330, "export": 88_121, "join": 74_002}
+        return Report(
+            job=JobRecord(
+                id=1,
+                name=self._name,
+                task="tabular",
+                phase="complete",
+                num_parameters=31,
+                sensitivity="special",
+                model="0x" + "5e" * 32,
+            ),
+            nodes=nodes,
+            rounds=[self._global_round(number) for number in range(NUM_GLOBAL_ROUNDS)],
+            regional_rounds=[
+                self._regional_round(shard, members, number, regional)
+                for number in range(NUM_GLOBAL_ROUNDS)
+                for shard, members in self._shards.items()
+                for regional in range(NUM_REGIONAL_ROUNDS)
+            ],
+            exports=[
+                ExportRecord(
+                    from_=shard,
+                    to="border store",
+                    global_round=number,
+                    contributors=len(members),
+                    digest="0x" + f"{number + 1:02x}" * 32,
+                    model="0x" + f"{number + 17:02x}" * 32,
+                    at_s=12 * number + 11,
+                )
+                for number in range(NUM_GLOBAL_ROUNDS)
+                for shard, members in self._shards.items()
+            ],
+            refusals=[RefusalRecord(node="minsk", action="join", reason="JurisdictionNotInShard")],
+            gas=gas,
+            gas_totals={action: GasTotal(num=27, total=27 * median) for action, median in gas.items()},
+            bytes=ByteRecord(sealed=612_450, kept_in_region=520_118, exported=70_332),
+            seconds=61.4,
+            lineage=LineageRecord(verified=True, checks=412, problems=[]),
+        )
+
+    def views(self) -> list[JobView]:
+        """The job at a few blocks: joining, collecting, all committed, exported, a shard stalled, complete."""
+        joining = JobView(
+            job=1,
+            name=self._name,
+            phase=JobPhase.JOINING,
+            global_round=0,
+            num_global_rounds=NUM_GLOBAL_ROUNDS,
+            retries=0,
+            deadline_s=160,
+            now_s=100,
+            block=40,
+            gas_used=2_000_000,
+            shards=tuple(_idle(shard, tuple(members)) for shard, members in self._shards.items()),
+            figures=(),
+            refusals=(("minsk", "JurisdictionNotInShard"),),
+            waits_for="members to join; its owner may start it",
+        )
+        first, second, third = joining.shards
+        collecting = replace(
+            joining,
+            phase=JobPhase.TRAINING,
+            block=44,
+            now_s=104,
+            shards=(
+                replace(first, phase=ShardPhase.COLLECTING, committed=first.members[:2]),
+                replace(second, phase=ShardPhase.COLLECTING),
+                replace(third, phase=ShardPhase.COLLECTING),
+            ),
+            waits_for="EU: updates of its members; anyone may end a wait at its deadline",
+        )
+        reported = replace(
+            collecting,
+            block=60,
+            now_s=120,
+            shards=(
+                replace(
+                    first,
+                    phase=ShardPhase.REPORTED,
+                    regional_round=1,
+                    committed=first.members,
+                    losses=(0.6931, 0.41),
+                    num_exports=1,
+                ),
+                replace(second, phase=ShardPhase.AGGREGATING, committed=second.members, losses=(0.7,)),
+                replace(third, phase=ShardPhase.STALLED, stall=StallReason.TOO_FEW_UPDATES),
+            ),
+        )
+        complete = replace(
+            reported,
+            phase=JobPhase.COMPLETE,
+            block=90,
+            deadline_s=0,
+            figures=(
+                GlobalFigure(global_round=0, loss=0.35, accuracy=0.91),
+                GlobalFigure(global_round=1, loss=0.21, accuracy=None),
+            ),
+            waits_for="",
+        )
+        return [joining, collecting, reported, complete]
+
+    def _node(self, shard: str, name: str) -> NodeRecord:
+        return NodeRecord(
+            name=name,
+            jurisdiction=PLACES.get(name, shard),
+            shard=shard,
+            num_train=self._random.randint(25, 70),
+            num_test=self._random.randint(12, 30),
+            num_steps=90,
+            metrics=NodeMetrics(global_=self._metrics(0.97), local=self._metrics(0.91), pooled=self._metrics(0.98)),
+        )
+
+    def _metrics(self, centre: float) -> Metrics:
+        def near(value: float) -> float:
+            return round(min(1.0, value + self._random.uniform(-0.05, 0.03)), 4)
+
+        loss = round(1.1 - near(centre), 4)
+        if self._kind == "regression":
+            return Metrics(loss=loss, rmse=loss**0.5, mae=loss**0.5 * 0.8, r2=near(centre - 0.2))
+        auc = near(centre) if self._kind == "binary" else None
+        return Metrics(loss=loss, accuracy=near(centre), balanced_accuracy=near(centre - 0.02), auc=auc)
+
+    def _global_round(self, number: int) -> GlobalRound:
+        return GlobalRound(
+            global_round=number,
+            opened_s=12 * number,
+            accepted_s=12 * number + 12,
+            reported=list(self._shards),
+            stalled={"IN": "TOO_FEW_UPDATES"} if number == 1 else {},
+            excluded={},
+            model="0x" + f"{number + 33:02x}" * 32,
+            test_loss=round(0.4 / (number + 1), 4),
+            test_accuracy=None if self._kind == "regression" else round(0.9 + 0.03 * number, 4),
+        )
+
+    def _regional_round(self, shard: str, members: Sequence[str], number: int, regional: int) -> RegionalRound:
+        step = NUM_REGIONAL_ROUNDS * number + regional
+        lost = {members[0]: "NOT_FINITE"} if (shard, step) == ("US", 4) else {}
+        return RegionalRound(
+            shard=shard,
+            global_round=number,
+            regional_round=regional,
+            opened_s=4 * step,
+            accepted_s=4 * step + 3,
+            members=len(members),
+            committed=list(members),
+            excluded=lost,
+            contributors=len(members) - len(lost),
+            loss=None if (shard, step) == ("IN", 3) else round(0.7 / (step + 1) + self._random.uniform(0, 0.05), 4),
+            model="0x" + f"{step:02x}" * 32,
+        )
+
+
+def _idle(shard: str, members: tuple[str, ...]) -> ShardView:
+    return ShardView(
+        jurisdiction=shard,
+        phase=ShardPhase.IDLE,
+        stall=StallReason.NONE,
+        regional_round=0,
+        retries=0,
+        deadline_s=0,
+        members=members,
+        committed=(),
+        losses=(),
+        num_exports=0,
+    )
