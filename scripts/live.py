@@ -8,16 +8,21 @@ from typing import Protocol, Self, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from domicile.protocol.round import JobPhase, ShardPhase
-from scripts.view import JobView, ShardView
+from scripts.view import GlobalFigure, JobView, ShardView
 
 SPARKS = "▁▂▃▄▅▆▇█"
 SAID_LINES = 6
 """How many set-up lines stay on screen."""
+
+SHOWN_LOSSES = 8
+SHOWN_FIGURES = 4
+"""How many of the newest global models are on screen."""
 
 _COLOURS = {
     ShardPhase.COLLECTING: "cyan",
@@ -78,36 +83,38 @@ class LiveView:
 
 def _panel(view: JobView) -> Panel:
     parts: list[Table | Text] = [_shards(view)]
-    for figure in view.figures[-1:]:
-        accuracy = "" if figure.accuracy is None else f", accuracy {figure.accuracy:.3f}"
-        told = f"global model of round {figure.global_round + 1} on all held-out rows: loss {figure.loss:.4f}{accuracy}"
-        parts.append(Text(told, style="bold"))
-    for name, reason in view.refusals:
-        parts.append(Text(f"✗ {name} refused by the contract: {reason}", style="bold red"))
+    for shard in view.shards:
+        if shard.phase is ShardPhase.STALLED:
+            told = f"{shard.jurisdiction} sits this global round out: {_spaced(shard.stall.name)}"
+            parts.append(Text(told, style="red"))
+    parts += [
+        Text(f"global model of round {_figure_line(figure)}", style="bold") for figure in view.figures[-SHOWN_FIGURES:]
+    ]
+    parts += [Text(f"✗ {name} refused by the contract: {reason}", style="bold red") for name, reason in view.refusals]
     if view.waits_for:
         parts.append(Text(f"waits for {view.waits_for}", style="dim"))
     left = f", {max(0, view.deadline_s - view.now_s)} s left" if view.deadline_s else ""
     title = (
-        f"job {view.job} [bold]{_escaped(view.name)}[/] · {view.phase.name.lower()} · "
+        f"job {view.job} [bold]{escape(view.name)}[/] · {view.phase.name.lower()} · "
         f"global round {view.global_round + 1} of {view.num_global_rounds}{left}"
     )
     return Panel(Group(*parts), title=title, subtitle=f"block {view.block} · {view.gas_used:,} gas", expand=True)
 
 
 def _shards(view: JobView) -> Table:
-    table = Table(box=None, expand=True, padding=(0, 1))
-    for heading in ("shard", "phase", "round", "members", "validation loss", "exports"):
-        table.add_column(heading, no_wrap=heading != "members", justify="right" if heading == "exports" else "left")
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0))
+    for heading in ("shard", "phase", "round", "members", "validation loss", "left", "exports"):
+        right = heading in {"round", "left", "exports"}
+        table.add_column(heading, no_wrap=heading != "members", justify="right" if right else "left")
     for shard in view.shards:
-        phase = Text(shard.phase.name.lower(), style=_COLOURS.get(shard.phase, "dim"))
-        if shard.phase is ShardPhase.STALLED:
-            phase.append(f" ({shard.stall.name.lower()})")
+        waiting = shard.phase in {ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE}
         table.add_row(
-            shard.jurisdiction,
-            phase,
+            escape(shard.jurisdiction),
+            Text(shard.phase.name.lower(), style=_COLOURS.get(shard.phase, "dim")),
             str(shard.regional_round + 1),
             _members(shard),
             _loss(shard),
+            f"{max(0, shard.deadline_s - view.now_s)} s" if waiting and shard.deadline_s else "",
             str(shard.num_exports),
         )
     return table
@@ -124,7 +131,16 @@ def _members(shard: ShardView) -> Text:
 def _loss(shard: ShardView) -> str:
     if not shard.losses:
         return "–"
-    return f"{shard.losses[-1]:.4f} {sparkline(shard.losses[-12:])}"
+    return f"{shard.losses[-1]:.4f} {sparkline(shard.losses[-SHOWN_LOSSES:])}"
+
+
+def _spaced(name: str) -> str:
+    return name.lower().replace("_", " ")
+
+
+def _figure_line(figure: GlobalFigure) -> str:
+    accuracy = "" if figure.accuracy is None else f", accuracy {figure.accuracy:.3f}"
+    return f"{figure.global_round + 1} on all held-out rows: loss {figure.loss:.4f}{accuracy}"
 
 
 def sparkline(values: tuple[float, ...]) -> str:
@@ -134,8 +150,9 @@ def sparkline(values: tuple[float, ...]) -> str:
     return "".join(SPARKS[round((value - low) / span * (len(SPARKS) - 1))] for value in values)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+def printable(text: str) -> str:
+    """Names come from elsewhere: control characters in them must not reach a terminal."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 class PlainLines:
@@ -155,7 +172,7 @@ class PlainLines:
         self._stream.flush()
 
     def say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print(printable(line), file=self._stream, flush=True)
 
     def update(self, view: JobView) -> None:
         for name, reason in view.refusals:
@@ -167,10 +184,7 @@ class PlainLines:
         for shard in view.shards:
             self._shard(view, shard)
         for figure in view.figures:
-            accuracy = "" if figure.accuracy is None else f", accuracy {figure.accuracy:.3f}"
-            told = f"loss {figure.loss:.4f}{accuracy}"
-            where = f"global model of round {figure.global_round + 1} on all held-out rows"
-            self._once(("figure", figure.global_round), f"{where}: {told}")
+            self._once(("figure", figure.global_round), f"global model of round {_figure_line(figure)}")
         self._once(
             ("phase", view.phase, view.global_round), f"job {view.job}: {view.phase.name.lower()}, block {view.block}"
         )
@@ -178,15 +192,18 @@ class PlainLines:
     def _shard(self, view: JobView, shard: ShardView) -> None:
         where = f"{shard.jurisdiction}, round {view.global_round + 1}.{shard.regional_round + 1}"
         key = (shard.jurisdiction, view.global_round, shard.regional_round)
+        if shard.phase is ShardPhase.COLLECTING:
+            self._once(("open", *key), f"{where}: opened, {len(shard.members)} members")
         for name in shard.committed:
             self._once(("commit", *key, name), f"{where}: {name} committed")
-        if shard.losses:
-            told = f"{shard.jurisdiction}: regional model accepted, validation loss of its start {shard.losses[-1]:.4f}"
-            self._once(("loss", shard.jurisdiction, len(shard.losses)), told)
-        if shard.phase is ShardPhase.REPORTED:
-            self._once(("export", *key), f"{where}: mature, exported to the border store")
+        for number, loss in enumerate(shard.losses):
+            told = f"{shard.jurisdiction}: regional model accepted, validation loss of its start {loss:.4f}"
+            self._once(("loss", shard.jurisdiction, number), told)
+        for number in range(1, shard.num_exports + 1):
+            told = f"{shard.jurisdiction}: mature, export {number} to the border store"
+            self._once(("export", shard.jurisdiction, number), told)
         if shard.phase is ShardPhase.STALLED:
-            self._once(("stall", *key), f"{where}: stalled, {shard.stall.name.lower()}")
+            self._once(("stall", *key), f"{where}: stalled, {_spaced(shard.stall.name)}")
 
     def _once(self, key: tuple[object, ...], line: str) -> None:
         if key not in self._told:

@@ -20,6 +20,12 @@ def figures_of(report: Report) -> tuple[str, ...]:
     return tuple(found) or (("loss",) if report.nodes else ())
 
 
+def title_of(name: str) -> str:
+    """A figure's name for people."""
+    short = {"auc": "AUC", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+    return short.get(name, name.replace("_", " "))
+
+
 def mean(report: Report, column: str, name: str) -> float | None:
     """Mean over the nodes that have the figure."""
     values = [value for node in report.nodes if (value := node.figure(column, name)) is not None]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, wins
-from scripts.report.plots import gas_bars, learning_curves, node_dots, title_of
+from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, title_of, wins
+from scripts.report.plots import gas_bars, learning_curves, node_dots
 from scripts.report.schema import Report
 
 TEMPLATE = "page.html.j2"

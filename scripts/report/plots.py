@@ -7,7 +7,7 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
-from scripts.report.figures import COLUMNS, figures_of
+from scripts.report.figures import COLUMNS, figures_of, title_of
 from scripts.report.schema import Report
 
 if TYPE_CHECKING:
@@ -116,12 +116,6 @@ def gas_bars(report: Report) -> str:
         axis.grid(visible=False, axis="y")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         return _svg(figure, "gas", "Median gas by action")
-
-
-def title_of(name: str) -> str:
-    """A figure's name for people."""
-    short = {"auc": "AUC", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
-    return short.get(name, name.replace("_", " "))
 
 
 def _style() -> Any:

@@ -127,7 +127,7 @@ class FinishedJob:
                     losses=(0.6931, 0.41),
                     num_exports=1,
                 ),
-                replace(second, phase=ShardPhase.AGGREGATING, committed=second.members, losses=(0.7,)),
+                replace(second, phase=ShardPhase.AGGREGATING, deadline_s=150, committed=second.members, losses=(0.7,)),
                 replace(third, phase=ShardPhase.STALLED, stall=StallReason.TOO_FEW_UPDATES),
             ),
         )
