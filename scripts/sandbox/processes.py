@@ -55,6 +55,10 @@ class Processes:
         """Exit codes of daemons that ended by themselves."""
         return {name: p.exitcode for name, p in self._running.items() if p.exitcode is not None}
 
+    def alive(self) -> set[str]:
+        """Names of daemons that run."""
+        return {name for name, process in self._running.items() if process.is_alive()}
+
     def pids(self) -> dict[str, int]:
         return {name: p.pid for name, p in self._running.items() if p.pid is not None}
 

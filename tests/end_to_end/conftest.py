@@ -1,0 +1,172 @@
+"""Whole networks of real processes, small enough for a test."""
+
+from __future__ import annotations
+
+import csv
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from aggregator.config import AggregatorConfig
+from domicile.chain.account import Signer
+from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
+from domicile.chain.sender import Sender
+from domicile.party import Party, open_party
+from domicile.settings import load_settings
+from node.config import NodeConfig
+from scripts.sandbox.bring_up import Ground, bring_up
+from scripts.sandbox.plan import load_plan
+from scripts.sandbox.processes import Processes
+from scripts.sandbox.run import Outcome, run_job
+from scripts.view import JobView
+
+
+@dataclass(kw_only=True)
+class SmallNetwork:
+    """One shard ``EU`` with places ``DE`` and ``FR``; node ``d`` is the only one in ``FR``."""
+
+    nodes: tuple[str, ...] = ("a", "b", "c", "d")
+    committee: tuple[str, ...] = ("agg-1",)
+    quorum: int = 1
+    global_rounds: int = 3
+    window_s: int = 6
+    min_nodes: int = 3
+    max_retries: int = 1
+    extra_job: str = ""
+    rows: int = 40
+
+    def write(self, folder: Path) -> Path:
+        """Two TOML files and a CSV file a node."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, name in enumerate(self.nodes):
+            write_table(folder / f"{name}.csv", rows=self.rows, seed=number)
+        places = ["DE" if name != "d" else "FR" for name in self.nodes]
+        lines = [
+            "block_time_s = 0.2",
+            *(['[[jurisdictions]]', 'code = "EU"', '[[jurisdictions]]', 'code = "DE"', 'parent = "EU"']),
+            *(['[[jurisdictions]]', 'code = "FR"', 'parent = "EU"']),
+            *(
+                f'[[nodes]]\nname = "{name}"\njurisdiction = "{place}"\ntrain = "{name}.csv"'
+                for name, place in zip(self.nodes, places, strict=True)
+            ),
+            *(f'[[aggregators]]\nname = "{name}"\njurisdiction = "DE"' for name in (*self.committee, "global-1")),
+            f"[committees.EU]\nmembers = {list(self.committee)}\nquorum = {self.quorum}".replace("'", '"'),
+            '[global_committee]\nmembers = ["global-1"]',
+        ]
+        (folder / "network.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "job.toml").write_text(
+            f"""
+name = "small"
+seed = 7
+sensitivity = "special"
+shards = ["EU"]
+[task]
+use = "tabular"
+[task.options]
+target = "y"
+[training]
+steps = 3
+learning_rate = 0.5
+[rounds]
+global = {self.global_rounds}
+collect_window_s = {self.window_s}
+max_retries = {self.max_retries}
+[participation]
+min_nodes = {self.min_nodes}
+{self.extra_job}
+""",
+            encoding="utf-8",
+        )
+        return folder
+
+
+def write_table(path: Path, *, rows: int, seed: int) -> None:
+    """Rows of two features whose sum decides the target."""
+    rng = random.Random(seed)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["x1", "x2", "y"])
+        for _ in range(rows):
+            first, second = rng.gauss(0, 1), rng.gauss(0, 1)
+            writer.writerow([f"{first:.6f}", f"{second:.6f}", int(first + second > 0)])
+
+
+@dataclass(kw_only=True)
+class Meddler:
+    """A view that lets a test act on the network while the job runs."""
+
+    act: Callable[[JobView], None]
+    seen: list[JobView] = field(default_factory=list)
+
+    def __enter__(self) -> Meddler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+    def update(self, view: JobView) -> None:
+        self.seen.append(view)
+        self.act(view)
+
+
+@dataclass(kw_only=True)
+class Arena:
+    """A small network that is up."""
+
+    ground: Ground
+    processes: Processes
+    run: Callable[[Callable[[JobView], None]], Outcome]
+
+    def governor(self) -> Sender:
+        return Sender(self.ground.chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC))
+
+    def node_config(self, name: str) -> NodeConfig:
+        return load_settings(self.ground.party_folder(name) / "node.toml", NodeConfig)
+
+    def liar(self, name: str) -> Party:
+        """A committee member in the test's own hands; its daemon must be dead."""
+        return open_party(load_settings(self.ground.party_folder(name) / "aggregator.toml", AggregatorConfig))
+
+    def party(self, name: str) -> Party:
+        """A participant in the test's own hands; its daemon must be dead."""
+        return open_party(self.node_config(name))
+
+
+@pytest.fixture
+def small_network() -> type[SmallNetwork]:
+    """The description of a small network, to be varied."""
+    return SmallNetwork
+
+
+@pytest.fixture
+def arena(tmp_path: Path):
+    """Brings a network up; everything ends with the test."""
+    opened: list[object] = []
+
+    def start(network: SmallNetwork) -> Arena:
+        plan = load_plan(network.write(tmp_path / "network"))
+        out = tmp_path / "out"
+        out.mkdir()
+        devnet = Devnet(block_time_s=plan.network.block_time_s)
+        devnet.start()
+        opened.append(devnet)
+        processes = Processes()
+        opened.append(processes)
+        ground = bring_up(plan, devnet.rpc_url, processes, out, lambda _: None)
+
+        def run(act: Callable[[JobView], None]) -> Outcome:
+            return run_job(plan, ground, processes, Meddler(act=act), time.monotonic())
+
+        return Arena(ground=ground, processes=processes, run=run)
+
+    yield start
+    for thing in reversed(opened):
+        thing.stop()  # type: ignore[attr-defined]

@@ -1,0 +1,230 @@
+"""Whole jobs: as they should go, with a node lost, with liars, and with the law changing in the middle."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from domicile.chain.contracts import Jurisdictions
+from domicile.crypto.context import PayloadKind
+from domicile.crypto.sealing import SealingWriter
+from domicile.errors import Refused
+from domicile.exchange import fetch_spec
+from domicile.history import Histories
+from domicile.learning.model import Figures
+from domicile.learning.update import Update, UpdateMetadata, encode_update
+from domicile.models import open_job_models
+from domicile.protocol.jurisdiction import Tier
+from domicile.protocol.proposal import RegionalProposal
+from domicile.protocol.round import NO_LOSS, ExclusionReason, JobPhase, ShardPhase
+from domicile.types import Digest, JobId
+from node.daemon import NodeDaemon
+from node.journal import NodeJournal
+from node.training import LocalTrainer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def final_phase(outcome):
+    return outcome.observer.history.job_phases[-1].phase
+
+
+def excluded(outcome):
+    """``(global round, node, reason)`` of every accepted regional model."""
+    history = outcome.observer.history
+    return [
+        (key[1], outcome.ground.names[one.node], one.reason)
+        for key, accepted in history.regional_models.items()
+        for one in history.regional_tally(key, accepted.payload).proposal.excluded
+    ]
+
+
+class BadNode:
+    """A registered member that commits what it should not."""
+
+    def __init__(self, party, job=JobId(1)) -> None:
+        self.party = party
+        self.job = job
+        self.histories = Histories(party.chain, party.deployment)
+        self.done: set[tuple[int, int]] = set()
+
+    def models(self):
+        self.histories.update()
+        history = self.histories.jobs[self.job]
+        return open_job_models(
+            self.party, self.job, history, fetch_spec(self.party.border, history.created.parameters.spec)
+        )
+
+    def sealed(self, models, key, *, delta_P=None, recipients=None, sender=None) -> Digest:
+        """An update sealed to the committee (or others), of zeros unless a delta is given."""
+        layout = models.layout
+        figures = Figures(loss_sum=1.0, correct=1, count=2)
+        metadata = UpdateMetadata(num_examples=10, num_steps=1, training_loss=0.1, validation=figures)
+        delta = torch.zeros(layout.num_parameters) if delta_P is None else delta_P
+        encoded = encode_update(layout, Update(delta_P=delta, metadata=metadata))
+        cards = models.cards.cards(recipients or models.history.shards[0].parameters.committee.members)
+        context = models.context(PayloadKind.UPDATE, *key, sender or self.party.sender.address)
+        with self.party.region.writer() as writer:
+            sealing = SealingWriter(writer, cards, context, encoded.num_bytes)
+            for chunk in encoded.chunks():
+                sealing.write(chunk)
+            sealing.close()
+            return writer.commit()
+
+    def commit_once(self, view, make) -> None:
+        """Commits what `make(models, key)` puts into the store, once a round."""
+        shard = view.shards[0]
+        key = (0, view.global_round, shard.regional_round)
+        if view.phase is JobPhase.TRAINING and shard.phase is ShardPhase.COLLECTING and key[1:] not in self.done:
+            digest = make(self.models(), key)
+            self.party.sender.act(self.party.jobs.commit(self.job, key[1], key[2], digest))
+            self.done.add(key[1:])
+
+
+def test_a_job_completes_and_its_record_holds(arena, small_network):
+    outcome = arena(small_network(global_rounds=2)).run(lambda _: None)
+    assert final_phase(outcome) is JobPhase.COMPLETE
+    assert outcome.lineage.verified, outcome.lineage.problems
+    assert [len(model.from_regions[0].rounds[-1].included) for model in outcome.lineage.models] == [4, 4]
+    assert excluded(outcome) == []
+
+
+def test_a_job_goes_on_without_a_node_that_is_lost(arena, small_network):
+    field = arena(small_network(global_rounds=3, window_s=5))
+    killed = []
+
+    def lose_one(view) -> None:
+        if view.global_round == 1 and not killed:
+            field.processes.kill("d")
+            killed.append("d")
+
+    outcome = field.run(lose_one)
+    assert final_phase(outcome) is JobPhase.COMPLETE
+    assert outcome.lineage.verified, outcome.lineage.problems
+    last = outcome.lineage.models[-1].from_regions[0].rounds[-1]
+    assert sorted(outcome.ground.names[node] for node, _ in last.included) == ["a", "b", "c"]
+
+
+def test_garbage_is_left_out_with_its_reason_and_the_round_goes_on(arena, small_network):
+    field = arena(small_network(global_rounds=6, window_s=20))
+    bad = []
+
+    def make(models, key) -> Digest:
+        region, zeros = bad[0].party.region, torch.zeros(models.layout.num_parameters)
+        return [
+            lambda: region.put_bytes(os.urandom(3000)),
+            lambda: bad[0].sealed(models, key, delta_P=zeros + float("nan")),
+            lambda: bad[0].sealed(models, key, recipients=[models.history.created.owner]),
+            lambda: Digest(os.urandom(32)),
+            lambda: bad[0].sealed(models, (0, key[1], key[2] + 1)),
+            lambda: bad[0].sealed(models, key, sender=field.ground.addresses["a"]),
+        ][key[1]]()
+
+    def misbehave(view) -> None:
+        joined = "d" in view.shards[0].members
+        if joined and not bad:
+            field.processes.kill("d")
+            bad.append(BadNode(field.party("d")))
+        if bad:
+            bad[0].commit_once(view, make)
+
+    outcome = field.run(misbehave)
+    assert final_phase(outcome) is JobPhase.COMPLETE
+    assert outcome.lineage.verified, outcome.lineage.problems
+    reasons = [reason for _, name, reason in excluded(outcome) if name == "d"]
+    assert reasons == [
+        ExclusionReason.UNOPENABLE,
+        ExclusionReason.NOT_FINITE,
+        ExclusionReason.UNOPENABLE,
+        ExclusionReason.UNAVAILABLE,
+        ExclusionReason.UNOPENABLE,
+        ExclusionReason.UNOPENABLE,
+    ]
+
+
+def test_a_lying_committee_member_is_outvoted(arena, small_network):
+    field = arena(small_network(global_rounds=2, window_s=6, committee=("agg-1", "agg-2", "agg-3"), quorum=2))
+    field.processes.kill("agg-2")
+    liar = field.liar("agg-2")
+    lies: list[bytes] = []
+
+    def lie(view) -> None:
+        shard = view.shards[0]
+        if view.phase is not JobPhase.TRAINING or shard.phase is not ShardPhase.AGGREGATING:
+            return
+        model = Digest(os.urandom(32))
+        proposal = RegionalProposal(
+            global_round=view.global_round,
+            regional_round=shard.regional_round,
+            commitments=liar.jobs.commitments_of(JobId(1), 0),
+            model=model,
+            payload=liar.region.put_bytes(b"nothing of the kind"),
+            loss_micros=1,
+            excluded=(),
+        )
+        try:
+            liar.sender.act(liar.jobs.vote_regional(JobId(1), 0, proposal))
+        except Refused:
+            return
+        lies.append(model)
+
+    outcome = field.run(lie)
+    assert lies
+    assert final_phase(outcome) is JobPhase.COMPLETE
+    assert outcome.lineage.verified, outcome.lineage.problems
+    accepted = {event.model for event in outcome.observer.history.regional_models.values()}
+    assert not accepted & set(lies)
+
+
+def test_an_update_is_left_out_when_its_place_turns_prohibited_before_the_merge(arena, small_network):
+    field = arena(small_network(global_rounds=2, window_s=20))
+    held = {}
+
+    def change_the_law(view) -> None:
+        shard = view.shards[0]
+        if {"c", "d"} <= set(shard.members) and not held:
+            for name in ("c", "d"):
+                field.processes.kill(name)
+                config = field.node_config(name)
+                party = field.party(name)
+                held[name] = NodeDaemon(config, party, NodeJournal(config.journal), LocalTrainer())
+        if not held or view.phase is not JobPhase.TRAINING:
+            return
+        if "d" not in shard.committed and "banned" not in held:
+            held["d"].step()
+        elif "banned" not in held:
+            governor = field.governor()
+            places = Jurisdictions(field.ground.chain, field.ground.deployment)
+            governor.act(places.set_guardian(governor.address, True))
+            governor.act(places.tighten("FR", Tier.PROHIBITED, Digest(b"\1" * 32)))
+            held["banned"] = True
+        else:
+            held["d"].step()
+            held["c"].step()
+
+    outcome = field.run(change_the_law)
+    assert (0, "d", ExclusionReason.INELIGIBLE) in excluded(outcome)
+    assert final_phase(outcome) is JobPhase.COMPLETE
+    assert outcome.lineage.verified, outcome.lineage.problems
+    assert ("d", "commit", "TIER_FORBIDS") in outcome.refusals
+    last = outcome.lineage.models[-1].from_regions[0].rounds[-1]
+    assert sorted(outcome.ground.names[node] for node, _ in last.included) == ["a", "b", "c"]
+
+
+def test_a_shard_with_too_few_contributors_exports_nothing(arena, small_network):
+    field = arena(small_network(nodes=("a", "b", "c"), global_rounds=1, window_s=4, min_nodes=2, max_retries=0))
+    killed = []
+
+    def lose_one(view) -> None:
+        if "c" in view.shards[0].members and not killed:
+            field.processes.kill("c")
+            killed.append("c")
+
+    outcome = field.run(lose_one)
+    history = outcome.observer.history
+    assert final_phase(outcome) is JobPhase.FAILED
+    assert [event.loss_micros for event in history.regional_models.values()] == [NO_LOSS]
+    assert history.exports == {}
+    assert outcome.lineage.verified, outcome.lineage.problems
