@@ -36,7 +36,7 @@ class NodeMetrics(_Record):
     where all data lies on one machine.
     """
 
-    global_: Metrics | None = Field(serialization_alias="global")
+    global_: Metrics | None = Field(validation_alias="global", serialization_alias="global")
     local: Metrics | None
     pooled: Metrics | None
 
@@ -90,7 +90,7 @@ class GlobalRound(_Record):
 class ExportRecord(_Record):
     """One crossing of a border: a line of the public export ledger."""
 
-    from_: str = Field(serialization_alias="from")
+    from_: str = Field(validation_alias="from", serialization_alias="from")
     to: str
     global_round: int
     contributors: int

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from scripts.live import LiveView, PlainLines, open_view, sparkline
+from scripts.view import JobView
+from tests.scripts.finished_job import FinishedJob
+
+LINES = """\
+minsk refused by the contract: JurisdictionNotInShard
+job 1: joining, block 40
+global round 1 of 3
+EU, round 1.1: opened, 3 members
+EU, round 1.1: charite committed
+EU, round 1.1: paris committed
+US, round 1.1: opened, 3 members
+IN, round 1.1: opened, 3 members
+job 1: training, block 44
+EU, round 1.2: charite committed
+EU, round 1.2: paris committed
+EU, round 1.2: utrecht committed
+EU: regional model accepted, validation loss of its start 0.6931
+EU: regional model accepted, validation loss of its start 0.4100
+EU: mature, export 1 to the border store
+US, round 1.1: ucsf committed
+US, round 1.1: nyu committed
+US, round 1.1: austin committed
+US: regional model accepted, validation loss of its start 0.7000
+IN, round 1.1: stalled, too few updates
+global model of round 1 on all held-out rows: loss 0.3500, accuracy 0.910
+global model of round 2 on all held-out rows: loss 0.2100
+job 1: complete, block 90
+"""
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class TestWhichView:
+    def test_a_pipe_gets_plain_lines(self) -> None:
+        assert isinstance(open_view(io.StringIO()), PlainLines)
+
+    def test_a_dumb_terminal_gets_plain_lines(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", "dumb")
+        assert isinstance(open_view(Terminal()), PlainLines)
+
+    def test_a_terminal_gets_the_live_view(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", "xterm-256color")
+        assert isinstance(open_view(Terminal()), LiveView)
+
+
+class TestPlainLines:
+    def test_control_characters_in_a_name_do_not_reach_the_stream(self) -> None:
+        stream = io.StringIO()
+        view = replace(FinishedJob().views()[0], refusals=(("\x1b[2Jminsk\r\n", "why"),))
+        with PlainLines(stream) as lines:
+            lines.update(view)
+        assert "\x1b" not in stream.getvalue()
+        assert "[2Jminsk\ufffd\ufffd refused by the contract: why\n" in stream.getvalue()
+
+    def test_each_change_is_one_line_and_none_is_repeated(self) -> None:
+        stream = io.StringIO()
+        with PlainLines(stream) as lines:
+            for view in FinishedJob().views():
+                lines.update(view)
+                lines.update(view)
+        assert stream.getvalue() == LINES
+
+    def test_what_is_said_comes_at_once(self) -> None:
+        stream = io.StringIO()
+        with PlainLines(stream) as lines:
+            lines.say("contracts deployed")
+            assert stream.getvalue() == "contracts deployed\n"
+
+
+class TestLiveView:
+    def test_names_are_not_markup(self) -> None:
+        shards = {"[red]EU": ("[/]x",), "US": ("b",), "IN": ("c",)}
+        picture = painted(FinishedJob(shards=shards, name="[/]job").views()[1], 120)
+        assert all(name in picture for name in ("[red]EU", "[/]x", "[/]job"))
+
+    @pytest.mark.parametrize("width", [80, 120])
+    @pytest.mark.parametrize("index", range(4))
+    def test_every_picture_fits_its_width_and_cuts_nothing(self, index: int, width: int) -> None:
+        picture = painted(FinishedJob().views()[index], width)
+        assert max(map(len, picture.splitlines())) <= width
+        assert "…" not in picture
+
+    def test_the_picture_while_shards_are_in_different_phases(self) -> None:
+        picture = painted(FinishedJob().views()[2], 80)
+        for told in (
+            "job 1 diagnosis · training · global round 1 of 3, 40 s left",
+            "✓charite ✓paris",
+            "0.4100 █▁",
+            "30 s",
+            "·delhi ·pune ·chennai",
+            "IN sits this global round out: too few updates",
+            "✗ minsk refused by the contract: JurisdictionNotInShard",
+            "waits for EU: updates of its members",
+            "block 60 · 2,000,000 gas",
+        ):
+            assert told in picture
+
+    def test_before_the_first_view_it_shows_what_was_said(self) -> None:
+        console = Console(file=io.StringIO(), width=80, color_system=None)
+        view = LiveView(console)
+        view.say("compiling [contracts]")
+        assert "compiling [contracts]" in captured(console, view)
+
+    def test_closing_twice_gives_the_terminal_back_once(self) -> None:
+        stream = Terminal()
+        view = LiveView(Console(file=stream, force_terminal=True, width=80))
+        with view:
+            view.update(FinishedJob().views()[1])
+            view.close()
+        assert stream.getvalue().count("\x1b[?25h") == 1
+
+
+def test_a_sparkline_goes_from_the_lowest_to_the_highest() -> None:
+    assert sparkline((1.0, 0.5, 0.0)) == "█▅▁"
+    assert sparkline((0.3, 0.3)) == "▁▁"
+
+
+def painted(view: JobView, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    live = LiveView(console)
+    live.update(view)
+    return captured(console, live)
+
+
+def captured(console: Console, view: LiveView) -> str:
+    with console.capture() as capture:
+        console.print(view.picture())
+    return capture.get()

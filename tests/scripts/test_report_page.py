@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from scripts.report.page import render_page
+from scripts.report.schema import LineageRecord, RefusalRecord, Report
+from tests.scripts.finished_job import SHARDS, FinishedJob
+
+HOSTILE = "<script>alert('x')</script>\"&$\\frac{1}$"
+
+
+class Page(HTMLParser):
+    """What a browser would see of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.handlers: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id" and value is not None:
+                self.ids.append(value)
+            if name in {"src", "href", "srcset", "data", "action"} and value is not None:
+                self.references.append(value)
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(params=["binary", "multiclass", "regression"], scope="module")
+def report(request: pytest.FixtureRequest) -> Report:
+    return FinishedJob(kind=request.param).report()
+
+
+@pytest.fixture(scope="module")
+def html(report: Report) -> str:
+    return render_page(report)
+
+
+class TestHostileNames:
+    @pytest.fixture
+    def page(self) -> Page:
+        report = FinishedJob(shards={HOSTILE: [HOSTILE + "1", HOSTILE + "2"]}, name=HOSTILE).report()
+        refusal = RefusalRecord(node=HOSTILE, action=HOSTILE, reason=HOSTILE)
+        lineage = LineageRecord(verified=False, checks=1, problems=[HOSTILE])
+        gas = {HOSTILE: 21_000}
+        return Page(
+            render_page(report.model_copy(update={"refusals": [refusal], "lineage": lineage, "gas": gas}, deep=True))
+        )
+
+    def test_no_script_comes_out_of_a_name(self, page: Page) -> None:
+        assert "script" not in page.tags
+        assert page.handlers == []
+
+    def test_a_name_is_shown_as_it_is(self, page: Page) -> None:
+        assert page.text.count(HOSTILE) > 10
+
+
+class TestPage:
+    def test_nothing_is_fetched_from_elsewhere(self, html: str) -> None:
+        page = Page(html)
+        assert not {"script", "link", "img", "iframe", "object", "embed", "base"} & set(page.tags)
+        assert all(one.startswith("#") for one in page.references)
+        assert re.findall(r"https?:|@import|url\((?!#)", html) == []
+
+    def test_ids_are_unique_and_references_find_theirs(self, html: str) -> None:
+        page = Page(html)
+        assert len(page.ids) == len(set(page.ids))
+        used = {one.removeprefix("#") for one in page.references} | set(re.findall(r"url\(#([^)]*)\)", html))
+        assert used <= set(page.ids)
+
+    def test_every_plot_has_a_title_for_those_who_cannot_see_it(self, html: str) -> None:
+        assert html.count("<svg") == len(re.findall(r'<svg [^>]*role="img"[^>]*><title>[^<]+</title>', html)) >= 4
+
+    def test_every_node_export_and_refusal_is_named(self, html: str, report: Report) -> None:
+        text = Page(html).text
+        assert all(node.name in text and node.jurisdiction in text for node in report.nodes)
+        assert all(export.digest in html for export in report.exports)
+        assert "JurisdictionNotInShard" in text
+        assert "NOT_FINITE" in text
+        assert "TOO_FEW_UPDATES" in text
+
+    def test_references_are_labelled_as_what_they_are(self, html: str) -> None:
+        text = Page(html).text
+        assert "local-only: trained on that node alone" in text
+        assert "only possible in a sandbox" in text
+
+    def test_only_figures_that_the_task_has_are_shown(self, html: str, report: Report) -> None:
+        shown = {name for name in ("AUC", "balanced accuracy", "RMSE", "R²") if f">{name}</th>" in html}
+        metrics = report.nodes[0].metrics.global_
+        assert metrics is not None
+        expected = {"RMSE", "R²"} if metrics.rmse is not None else {"balanced accuracy"}
+        assert shown == (expected | {"AUC"} if metrics.auc is not None else expected)
+
+    def test_the_same_report_makes_the_same_page(self, html: str, report: Report) -> None:
+        assert render_page(report) == html
+
+
+class TestVerdict:
+    def test_a_record_that_does_not_hold_names_every_problem(self) -> None:
+        lineage = LineageRecord(verified=False, checks=3, problems=["EU round 1.2: root differs", "US: event missing"])
+        text = Page(render_page(FinishedJob().report().model_copy(update={"lineage": lineage}))).text
+        assert "The record does not hold." in text
+        assert "EU round 1.2: root differs" in text
+        assert "US: event missing" in text
+
+    def test_a_record_that_holds_says_so(self) -> None:
+        assert "The record holds." in Page(render_page(FinishedJob().report())).text
+
+
+class TestSmallAndLargeJobs:
+    def test_a_job_that_failed_at_once_has_a_page(self) -> None:
+        nothing = {"nodes": [], "rounds": [], "regional_rounds": [], "exports": [], "gas": {}, "gas_totals": {}}
+        text = Page(render_page(FinishedJob().report().model_copy(update=nothing))).text
+        assert "No round was completed." in text
+        assert "Nothing was exported." in text
+
+    def test_more_shards_than_colours_are_all_drawn(self) -> None:
+        many = {f"S{number}": SHARDS["EU"] for number in range(9)}
+        html = render_page(FinishedJob(shards=many).report())
+        assert all(f">{name}</text>" in html for name in many)
