@@ -58,7 +58,11 @@ class RegionalMerge:
 
 @dataclass(frozen=True, kw_only=True)
 class Derivation:
-    """How one member derives one regional round."""
+    """How one member derives one regional round.
+
+    `buffer_P` and `mean` are used again every round, since touching fresh memory costs ten times a copy; the derived
+    model lies in `buffer_P` until the next derivation.
+    """
 
     models: JobModels
     region: Store
@@ -67,6 +71,8 @@ class Derivation:
     ineligible: frozenset[Address]
     min_nodes: int
     num_rivals: int
+    buffer_P: torch.Tensor
+    mean: Accumulator
 
     def run(self, note_left_out: Callable[[LeftOut], None]) -> RegionalMerge:
         """Opens every update in ascending order of address and merges the usable ones.
@@ -75,18 +81,17 @@ class Derivation:
             PeerError: the round's start model does not hold.
             StoreFault: a store cannot be reached.
         """
-        layout, spec = self.models.layout, self.models.spec
-        buffer_P = torch.empty(layout.num_parameters)
-        mean = Accumulator(layout.num_parameters)
+        spec = self.models.spec
+        self.mean.reset()
         usable: list[UpdateMetadata] = []
         excluded: list[LeftOut] = []
         for event in sorted(self.models.history.commits_of(self.key), key=lambda e: e.node.lower()):
-            found = self._open(event.node, event.digest, buffer_P)
+            found = self._open(event.node, event.digest)
             if isinstance(found, LeftOut):
                 excluded.append(found)
                 note_left_out(found)
                 continue
-            mean.add(buffer_P, weight_of(spec.regional_merging, found.num_examples))
+            self.mean.add(self.buffer_P, weight_of(spec.regional_merging, found.num_examples))
             usable.append(found)
         publishable = len(usable) >= self.models.min_contributors
         return RegionalMerge(
@@ -96,10 +101,10 @@ class Derivation:
             num_rivals=self.num_rivals,
             contributors=len(usable),
             loss_micros=_loss_micros(usable) if publishable else NO_LOSS,
-            model=self._finish(buffer_P, mean, usable) if len(usable) >= self.min_nodes else None,
+            model=self._finish(usable) if len(usable) >= self.min_nodes else None,
         )
 
-    def _open(self, node: Address, digest: Digest, out_P: torch.Tensor) -> UpdateMetadata | LeftOut:
+    def _open(self, node: Address, digest: Digest) -> UpdateMetadata | LeftOut:
         if node in self.ineligible:
             return LeftOut(subject=node, reason=ExclusionReason.INELIGIBLE, detail="the contract's gate refuses it now")
         layout, spec = self.models.layout, self.models.spec
@@ -110,7 +115,7 @@ class Derivation:
                 reader = OpeningReader(
                     source, self.models.party.hpke, context, max_plaintext_bytes=update_bytes(layout)
                 )
-                return read_update(reader, layout, out_P, max_norm=spec.max_update_norm)
+                return read_update(reader, layout, self.buffer_P, max_norm=spec.max_update_norm)
         except (BlockMissing, BlockCorrupt) as exc:
             return LeftOut(subject=node, reason=ExclusionReason.UNAVAILABLE, detail=str(exc))
         except SealError as exc:
@@ -118,15 +123,15 @@ class Derivation:
         except InvalidUpdate as exc:
             return LeftOut(subject=node, reason=exc.reason, detail=str(exc))
 
-    def _finish(self, buffer_P: torch.Tensor, mean: Accumulator, usable: list[UpdateMetadata]) -> MergedModel:
+    def _finish(self, usable: list[UpdateMetadata]) -> MergedModel:
         starts_global = self.key[2] == self.first_round
-        base = self.models.start_of(self.region, self.key, self.first_round, buffer_P)
+        base = self.models.start_of(self.region, self.key, self.first_round, self.buffer_P)
         test = sum_figures([one.test for one in usable]) if starts_global else base.metadata.test
         if len(usable) < self.models.min_contributors:
             test = None
         metadata = ModelMetadata(num_examples=sum(one.num_examples for one in usable), test=test)
         settings = self.models.spec.regional_merging
-        return merge_into(settings, base, buffer_P, mean, metadata, keep_state=not starts_global)
+        return merge_into(settings, base, self.buffer_P, self.mean, metadata, keep_state=not starts_global)
 
 
 def _loss_micros(usable: list[UpdateMetadata]) -> int:

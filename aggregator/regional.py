@@ -20,6 +20,7 @@ from domicile.crypto.context import PayloadKind
 from domicile.errors import ConfigurationError
 from domicile.exchange import StoredModel, put_model, verify_model
 from domicile.history import RegionalKey, RegionalTally
+from domicile.learning.merging import Accumulator
 from domicile.log import log_event
 from domicile.models import JobModels
 from domicile.party import Party
@@ -51,6 +52,8 @@ class RegionalWork:
         self._door = ExportDoor(jobs=party.jobs, region=party.region, border=party.border)
         self._committee = models.history.shards[shard].parameters.committee.members
         self._merged: RegionalMerge | None = None
+        self._buffer_P = torch.empty(models.layout.num_parameters)
+        self._mean = Accumulator(models.layout.num_parameters)
 
     def advance(self, state: JobState, shard: ShardState, now_s: int) -> bool:
         """Looks, decides and acts; `True` if it did something."""
@@ -108,7 +111,7 @@ class RegionalWork:
         return frozenset(node for node in nodes if self._party.nodes.refusal(node, requirement) is not Refusal.NONE)
 
     def _derive(self, key: RegionalKey, state: JobState, shard: ShardState, requirement: Requirement) -> None:
-        self._merged = None  # Its memory is needed.
+        self._merged = None  # Its memory is written over.
         derivation = Derivation(
             models=self._models,
             region=self._region,
@@ -117,6 +120,8 @@ class RegionalWork:
             ineligible=self._ineligible(key, requirement),
             min_nodes=state.min_nodes,
             num_rivals=len(self._models.history.regional_tallies.get(key, {})),
+            buffer_P=self._buffer_P,
+            mean=self._mean,
         )
         self._merged = derivation.run(lambda one: self._note_left_out(key, one))
         log_event(log, "merged", **self._where(key), contributors=self._merged.contributors)
@@ -172,13 +177,13 @@ class RegionalWork:
 
     def _export(self, key: RegionalKey) -> None:
         """Moves the accepted model through the export door and enters it into the ledger."""
-        values_P = torch.empty(self._models.layout.num_parameters)
-        file = self._models.regional_model(self._region, key, values_P)
+        self._merged = None  # Its memory is written over.
+        file = self._models.regional_model(self._region, key, self._buffer_P)
         stored = self._door.export(
             self._models.job,
             self._shard,
             file=file,
-            values_P=values_P,
+            values_P=self._buffer_P,
             recipients=self._models.cards.cards(self._models.history.created.global_committee.members),
             context=self._models.context(PayloadKind.EXPORT, *key, self._party.sender.address),
         )

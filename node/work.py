@@ -88,7 +88,8 @@ class JobWork:
             self._loaded = key
 
     def _evaluate(self, split: Split) -> Evaluation:
-        load_flat(self._local.module, self._model_P)
+        if len(split[0]):
+            load_flat(self._local.module, self._model_P)
         return evaluate(self._local.task, self._local.module, split)
 
     def _seal(self, encoded: EncodedUpdate, key: RegionalKey, num_steps: int) -> SealedUpdate:

@@ -19,6 +19,12 @@ class Accumulator:
         self._weight = 0.0
         self._finished = False
 
+    def reset(self) -> None:
+        """Starts a new mean in the same memory."""
+        self._total_P.zero_()
+        self._weight = 0.0
+        self._finished = False
+
     def add(self, values_P: torch.Tensor, weight: float) -> None:
         """`weight` MUST be positive and finite."""
         if self._finished:

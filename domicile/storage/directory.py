@@ -67,9 +67,12 @@ class DirectoryBlocks:
 
     def get(self, digest: Digest) -> bytes:
         try:
-            with self._block(digest).open("rb", buffering=0) as file:
-                block: bytes = file.read(BLOCK_BYTES_MAX + 1)
-                return block
+            descriptor = os.open(self._block(digest), os.O_RDONLY)
+            try:
+                # Asking for as much as there is: a larger buffer would be fresh memory for every block.
+                return os.read(descriptor, min(os.fstat(descriptor).st_size, BLOCK_BYTES_MAX + 1))
+            finally:
+                os.close(descriptor)
         except FileNotFoundError as exc:
             raise BlockMissing(f"store {self._path} has no block {cid_of(digest)}; fetch the payload anew") from exc
         except OSError as exc:

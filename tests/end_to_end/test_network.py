@@ -44,9 +44,9 @@ def excluded(outcome):
 class BadNode:
     """A registered member that commits what it should not."""
 
-    def __init__(self, party, job=JobId(1)) -> None:
+    def __init__(self, party) -> None:
         self.party = party
-        self.job = job
+        self.job = JobId(1)
         self.histories = Histories(party.chain, party.deployment)
         self.done: set[tuple[int, int]] = set()
 

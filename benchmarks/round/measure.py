@@ -1,0 +1,218 @@
+"""Runs one job of regional rounds with real processes and times what the chain and the daemons' logs show."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from benchmarks.round.task import Vector
+from domicile.chain.devnet import Devnet
+from domicile.chain.events import RegionalModelAccepted, ShardPhaseChanged, read_events
+from domicile.exchange import fetch_spec
+from domicile.learning.task import task_digest
+from domicile.protocol.round import Committee, JobPhase, ShardPhase
+from domicile.registration import ensure_registered
+from domicile.settings import parse_settings
+from scripts.job_file import JobFile
+from scripts.network_file import NetworkFile
+from scripts.ordering import Order, order_job
+from scripts.sandbox.bring_up import Ground, bring_up
+from scripts.sandbox.plan import Plan, initial_values
+from scripts.sandbox.processes import Processes
+from scripts.sandbox.run import open_owner
+
+BLOCK_TIME_S = 0.1
+LOOK_S = 0.004
+SHARDS = ("EU", "US")
+NODES = {"eu-a": "EU", "eu-b": "EU", "us-a": "US", "us-b": "US"}
+STEPS = ("node: fetch, draw, seal, store", "commit", "aggregator: open, merge", "seal, store, vote")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """One size: medians over shards and rounds; memory is the largest process of its kind."""
+
+    num_parameters: int
+    seconds: float
+    steps: dict[str, float]
+    node_peak_mib: float
+    aggregator_peak_mib: float
+    idle_mib: float
+
+
+class Programs(Processes):
+    """Daemons as programs of their own, so that the memory of each is its own."""
+
+    def __init__(self) -> None:
+        self._programs: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, role: str, config: Path, log: Path) -> None:
+        module = ["benchmarks.round.trainer"] if role == "node" else ["scripts.main", "aggregator", "run"]
+        with log.open("ab") as out:
+            self._programs[name] = subprocess.Popen(
+                [sys.executable, "-m", *module, str(config)], stdout=out, stderr=out
+            )
+
+    def ended(self) -> dict[str, int]:
+        return {name: code for name, program in self._programs.items() if (code := program.poll()) is not None}
+
+    def peak_mib(self, name: str) -> float:
+        return _status_mib(self._programs[name].pid, "VmHWM")
+
+    def now_mib(self, name: str) -> float:
+        return _status_mib(self._programs[name].pid, "VmRSS")
+
+    def stop(self) -> None:
+        for program in self._programs.values():
+            program.terminate()
+        for program in self._programs.values():
+            try:
+                program.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+        self._programs.clear()
+
+
+def measure(num_parameters: int, rounds: int) -> Figures:
+    """Runs `rounds` regional rounds in each of two shards; the first one, in which everything is cold, is left out."""
+    with tempfile.TemporaryDirectory(prefix="domicile-round-") as folder:
+        out = Path(folder)
+        plan = _plan(num_parameters, rounds)
+        with Devnet(block_time_s=BLOCK_TIME_S) as devnet, Programs() as programs:
+            ground = bring_up(plan, devnet.rpc_url, programs, out, lambda _: None)
+            idle_mib = max(programs.now_mib(name) for name in NODES)
+            opened, accepted = _run(plan, ground, programs)
+            node_peak = max(programs.peak_mib(name) for name in NODES)
+            aggregator_peak = max(programs.peak_mib(f"agg-{shard.lower()}") for shard in SHARDS)
+        keys = [key for key in accepted if key[1] > 0]
+        return Figures(
+            num_parameters=num_parameters,
+            seconds=statistics.median(accepted[key] - opened[key] for key in keys),
+            steps=_steps(out, opened, accepted, keys),
+            node_peak_mib=node_peak,
+            aggregator_peak_mib=aggregator_peak,
+            idle_mib=idle_mib,
+        )
+
+
+Key = tuple[int, int]
+"""``(shard, regional round)``"""
+
+
+def _run(plan: Plan, ground: Ground, programs: Programs) -> tuple[dict[Key, float], dict[Key, float]]:
+    """Wall-clock times at which each round's opening and acceptance were first seen in a block."""
+    owner = open_owner(ground)
+    ensure_registered(owner)
+    members = {shard: ground.addresses[f"agg-{shard.lower()}"] for shard in SHARDS}
+    order = Order(
+        job=plan.job,
+        options=plan.options,
+        task_digest=plan.task_digest,
+        initial=initial_values(plan),
+        committees={shard: Committee(members=(address,), quorum=1) for shard, address in members.items()},
+        global_committee=Committee(members=(ground.addresses["agg-eu"],), quorum=1),
+    )
+    job = order_job(owner, order)
+    fetch_spec(owner.border, owner.jobs.parameters_of(job).spec)
+    while sum(shard.num_members for shard in owner.jobs.snapshot(job)[1]) < len(NODES):
+        _refuse_ended(programs)
+        time.sleep(LOOK_S)
+    next_block = owner.chain.block_number() + 1
+    owner.sender.act(owner.jobs.start(job))
+    opened: dict[Key, float] = {}
+    accepted: dict[Key, float] = {}
+    while True:
+        head, now = owner.chain.block_number(), time.time()
+        for event in read_events(owner.chain, owner.deployment, next_block, head) if head >= next_block else ():
+            if isinstance(event, ShardPhaseChanged) and event.phase is ShardPhase.COLLECTING:
+                opened[event.shard, event.regional_round] = now
+            elif isinstance(event, RegionalModelAccepted):
+                accepted[event.shard, event.regional_round] = now
+        next_block = max(next_block, head + 1)
+        if owner.jobs.snapshot(job)[0].phase is JobPhase.FAILED:
+            return opened, accepted
+        _refuse_ended(programs)
+        time.sleep(LOOK_S)
+
+
+def _refuse_ended(programs: Programs) -> None:
+    for name, code in programs.ended().items():
+        raise RuntimeError(f"{name} ended with exit code {code}")
+
+
+def _steps(out: Path, opened: dict[Key, float], accepted: dict[Key, float], keys: list[Key]) -> dict[str, float]:
+    """Median seconds of each step, from the times in the daemons' logs."""
+    times: dict[str, dict[Key, list[float]]] = defaultdict(lambda: defaultdict(list))
+    shard_of = {name: SHARDS.index(shard) for name, shard in NODES.items()}
+    for log in out.glob("parties/*/log.jsonl"):
+        for line in log.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            if "regional_round" in entry:
+                shard = entry.get("shard", shard_of.get(log.parent.name, 0))
+                at = datetime.fromisoformat(entry["time"]).timestamp()
+                times[entry["event"]][shard, entry["regional_round"]].append(at)
+    marks = {
+        key: (opened[key], *(max(times[event][key]) for event in ("sealed", "committed", "merged")), accepted[key])
+        for key in keys
+    }
+    return {
+        step: statistics.median(mark[position + 1] - mark[position] for mark in marks.values())
+        for position, step in enumerate(STEPS)
+    }
+
+
+def _plan(num_parameters: int, rounds: int) -> Plan:
+    folder = Path(__file__).resolve().parent
+    job = {
+        "name": f"round-{num_parameters}",
+        "sensitivity": "special",
+        "shards": list(SHARDS),
+        "task": {"use": "task.py:Vector", "options": {"num_parameters": num_parameters}},
+        "training": {"steps": 1},
+        "rounds": {
+            "global": 1,
+            "regional_min": rounds,
+            "regional_max": rounds,
+            "patience": 255,
+            "collect_window_s": 300,
+            "max_retries": 0,
+        },
+        # Shards of two: their models can be accepted, but never exported. What is measured ends before that.
+        "participation": {"min_nodes": 2, "min_shards": 1},
+    }
+    network = {
+        "block_time_s": BLOCK_TIME_S,
+        "jurisdictions": [{"code": shard} for shard in SHARDS],
+        "nodes": [{"name": name, "jurisdiction": shard, "train": "unused"} for name, shard in NODES.items()],
+        "aggregators": [{"name": f"agg-{shard.lower()}", "jurisdiction": shard} for shard in SHARDS],
+        "committees": {shard: {"members": [f"agg-{shard.lower()}"]} for shard in SHARDS},
+        "global_committee": {"members": ["agg-eu"]},
+    }
+    home = dict(NODES) | {f"agg-{shard.lower()}": shard for shard in SHARDS}
+    options = {"num_parameters": num_parameters}
+    return Plan(
+        folder=folder,
+        network=parse_settings(network, NetworkFile, source="the benchmark's network"),
+        job=parse_settings(job, JobFile, source="the benchmark's job"),
+        options=options,
+        task=Vector(options),
+        task_digest=task_digest("task.py:Vector", folder=folder),
+        data={},
+        home=home,
+    )
+
+
+def _status_mib(pid: int, key: str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"no {key} for process {pid}; this benchmark needs Linux")
