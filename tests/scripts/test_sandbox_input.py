@@ -1,0 +1,198 @@
+"""Wrong files are refused with one line that names file, key, cause and mend, before anything is started."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from domicile.errors import ConfigurationError
+from scripts.sandbox.plan import load_plan
+
+ROOT = Path(__file__).resolve().parents[2]
+
+NETWORK = """
+[[jurisdictions]]
+code = "EU"
+[[nodes]]
+name = "a"
+jurisdiction = "EU"
+train = "a.csv"
+[[nodes]]
+name = "b"
+jurisdiction = "EU"
+train = "b.csv"
+[[nodes]]
+name = "c"
+jurisdiction = "EU"
+train = "c.csv"
+[[aggregators]]
+name = "agg"
+jurisdiction = "EU"
+[committees.EU]
+members = ["agg"]
+[global_committee]
+members = ["agg"]
+"""
+
+JOB = """
+name = "j"
+sensitivity = "special"
+shards = ["EU"]
+[task]
+use = "tabular"
+[task.options]
+target = "y"
+[training]
+steps = 2
+[rounds]
+global = 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A sandbox folder that is right."""
+    (tmp_path / "network.toml").write_text(NETWORK, encoding="utf-8")
+    (tmp_path / "job.toml").write_text(JOB, encoding="utf-8")
+    rows = "\n".join(f"{i / 10},{i % 2}" for i in range(40))
+    for name in "abc":
+        (tmp_path / f"{name}.csv").write_text(f"x,y\n{rows}\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_right_files_are_taken(folder: Path) -> None:
+    plan = load_plan(folder)
+    assert plan.home == {"a": "EU", "b": "EU", "c": "EU", "agg": "EU"}
+    assert plan.options["features"] == ["x"]
+
+
+CASES = {
+    "unknown key": ("job.toml", "[training]", "[training]\nstep = 3", ["job.toml", "training.step", "did you mean"]),
+    "wrong type": ("job.toml", "steps = 2", 'steps = "2"', ["job.toml", "training.steps", "integer"]),
+    "missing key": ("job.toml", 'sensitivity = "special"', "", ["job.toml", "sensitivity", "missing"]),
+    "not TOML": ("job.toml", 'name = "j"', "name = ", ["job.toml", "not valid TOML"]),
+    "epochs and steps": ("job.toml", "steps = 2", "steps = 2\nepochs = 1", ["job.toml", "training", "keep one"]),
+    "unknown shard": ("job.toml", 'shards = ["EU"]', 'shards = ["US"]', ["job.toml", "shards", "'US'", "list it"]),
+    "shard twice": ("job.toml", 'shards = ["EU"]', 'shards = ["EU", "EU"]', ["job.toml", "shards", "twice"]),
+    "min_shards": ("job.toml", "[task]", "[participation]\nmin_shards = 2\n[task]", ["min_shards", "lower it"]),
+    "min_contributors": (
+        "job.toml",
+        "[task]",
+        "[participation]\nmin_contributors = 2\n[task]",
+        ["job.toml", "participation.min_contributors", "3"],
+    ),
+    "too few nodes to export": (
+        "job.toml",
+        "[task]",
+        "[participation]\nmin_contributors = 4\n[task]",
+        ["job.toml", "min_contributors", "'EU'", "add nodes"],
+    ),
+    "regional rounds": (
+        "job.toml",
+        "global = 1",
+        "global = 1\nregional_min = 3\nregional_max = 2",
+        ["job.toml", "rounds", "regional_max"],
+    ),
+    "unknown task": ("job.toml", 'use = "tabular"', 'use = "tabluar"', ["job.toml", "task", "tabluar"]),
+    "missing column": ("job.toml", 'target = "y"', 'target = "z"', ["job.toml", "a.csv", "'z'"]),
+    "unknown jurisdiction": (
+        "network.toml",
+        'name = "a"\njurisdiction = "EU"',
+        'name = "a"\njurisdiction = "FR"',
+        ["network.toml", "nodes.0.jurisdiction", "'FR'", "list it"],
+    ),
+    "unknown parent": (
+        "network.toml",
+        'code = "EU"',
+        'code = "EU"\nparent = "XX"',
+        ["network.toml", "jurisdictions.0.parent", "'XX'"],
+    ),
+    "bad code": ("network.toml", 'code = "EU"', 'code = "eu"', ["network.toml", "jurisdictions.0.code"]),
+    "two nodes of one name": ("network.toml", 'name = "b"', 'name = "a"', ["network.toml", "'a'", "twice"]),
+    "quorum above committee": (
+        "network.toml",
+        '[committees.EU]\nmembers = ["agg"]',
+        '[committees.EU]\nmembers = ["agg"]\nquorum = 2',
+        ["network.toml", "committees.EU", "quorum", "lower it"],
+    ),
+    "unknown member": (
+        "network.toml",
+        '[committees.EU]\nmembers = ["agg"]',
+        '[committees.EU]\nmembers = ["nobody"]',
+        ["network.toml", "committees.EU.members", "'nobody'"],
+    ),
+    "attester quorum": (
+        "network.toml",
+        "[global_committee]",
+        "[attesters]\nnum = 2\nquorum = 3\n[global_committee]",
+        ["network.toml", "attesters", "quorum"],
+    ),
+    "no such data file": ("network.toml", 'train = "b.csv"', 'train = "no.csv"', ["network.toml", "'b'", "no.csv"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=list(CASES))
+def test_a_wrong_file_is_refused_in_one_line(folder: Path, case: str) -> None:
+    file, old, new, told = CASES[case]
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        load_plan(folder)
+    message = str(refused.value)
+    assert "\n" not in message
+    assert [word for word in told if word not in message] == [], message
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("x,y\n", "a.csv"),
+        ("x,y\n" + "\n".join(f"{i},1" for i in range(40)), "class"),
+        ("x,y\n" + "\n".join(f"word,{i % 2}" for i in range(40)), "x"),
+    ],
+    ids=["no rows", "one class", "not a number"],
+)
+def test_wrong_data_is_refused_naming_the_node_and_the_file(folder: Path, content: str, told: str) -> None:
+    (folder / "a.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        load_plan(folder)
+    message = str(refused.value)
+    assert "a.csv" in message or "'a'" in message
+    assert told in message
+
+
+def test_the_command_exits_with_2_and_starts_nothing(folder: Path) -> None:
+    (folder / "job.toml").write_text("name = 3", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.main", "sandbox", str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("domicile: ")
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "out").exists()
+
+
+def test_an_output_folder_that_holds_other_things_is_left_alone(folder: Path) -> None:
+    out = folder / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.main", "sandbox", str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+    assert (out / "thesis.txt").read_text(encoding="utf-8") == "years of work"
+    shutil.rmtree(out)
