@@ -122,9 +122,8 @@ def lineage(number: int, access: Path | None, as_json: bool) -> None:
 
     Example: domicile job lineage 1
     """
-    from domicile.lineage import verify_lineage
-
     from domicile.errors import LineageError
+    from domicile.lineage import verify_lineage
 
     network = open_access(access)
     job = network.known_job(number)

@@ -47,8 +47,8 @@ class SmallNetwork:
         places = ["DE" if name != "d" else "FR" for name in self.nodes]
         lines = [
             "block_time_s = 0.2",
-            *(['[[jurisdictions]]', 'code = "EU"', '[[jurisdictions]]', 'code = "DE"', 'parent = "EU"']),
-            *(['[[jurisdictions]]', 'code = "FR"', 'parent = "EU"']),
+            *(["[[jurisdictions]]", 'code = "EU"', "[[jurisdictions]]", 'code = "DE"', 'parent = "EU"']),
+            *(["[[jurisdictions]]", 'code = "FR"', 'parent = "EU"']),
             *(
                 f'[[nodes]]\nname = "{name}"\njurisdiction = "{place}"\ntrain = "{name}.csv"'
                 for name, place in zip(self.nodes, places, strict=True)
