@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from domicile.chain.contracts import Jobs
-from domicile.crypto.context import PayloadContext
+from domicile.crypto.context import PayloadContext, PayloadKind
 from domicile.crypto.keys import KeyCard
-from domicile.errors import ConfigurationError, PeerError
+from domicile.errors import PeerError
 from domicile.exchange import StoredModel, put_model
 from domicile.learning.model import ModelFile
 from domicile.protocol.round import ShardPhase
@@ -27,7 +27,6 @@ class ExportDoor:
     """Joins one region's committee to the border store. Nobody else in a region may write there."""
 
     jobs: Jobs
-    region: Store
     border: Store
 
     def export(
@@ -43,11 +42,10 @@ class ExportDoor:
         """Seals a mature regional model to the global committee and puts it into the border store.
 
         Raises:
-            ConfigurationError: region and border store are one and the same.
             PeerError: the shard's model is not mature on chain, or these are not its bytes.
         """
-        if self.region is self.border:
-            raise ConfigurationError("region and border store are the same; name two different stores")
+        if context.kind is not PayloadKind.EXPORT or (context.job, context.shard) != (job, shard):
+            raise ValueError("the context is not that of this export")
         state = self.jobs.shard_state(job, shard)
         if state.phase is not ShardPhase.MATURE:
             raise PeerError(f"shard {shard} of job {job} is {state.phase.name.lower()}, not mature: nothing may leave")

@@ -49,7 +49,7 @@ class RegionalWork:
         self._models = models
         self._shard = shard
         self._region: Store = party.region
-        self._door = ExportDoor(jobs=party.jobs, region=party.region, border=party.border)
+        self._door = ExportDoor(jobs=party.jobs, border=party.border)
         self._committee = models.history.shards[shard].parameters.committee.members
         self._merged: RegionalMerge | None = None
         self._buffer_P = torch.empty(models.layout.num_parameters)

@@ -83,7 +83,7 @@ def open_party(settings: PartySettings) -> Party:
         ConfigurationError: a file, password or location is wrong, or region and border store are the same.
         ChainFault: the endpoint cannot be reached or is not the chain of the deployment file.
     """
-    if settings.stores.region == settings.stores.border:
+    if settings.stores.region is not None and _same(settings.stores.region, settings.stores.border):
         raise ConfigurationError(
             "stores: region and border are the same store, so that everything in the region could be read outside; "
             "name two different stores"
@@ -107,6 +107,11 @@ def open_party(settings: PartySettings) -> Party:
         region=open_store(settings.stores.region) if settings.stores.region else None,
         poll_s=settings.chain.poll_s,
     )
+
+
+def _same(first: str, second: str) -> bool:
+    paths = [Path(one.removeprefix("dir:")).resolve() for one in (first, second) if one.startswith("dir:")]
+    return first.rstrip("/") == second.rstrip("/") or (len(paths) == 2 and paths[0] == paths[1])
 
 
 def _password(keys: KeySettings) -> str:

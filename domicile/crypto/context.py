@@ -10,6 +10,7 @@ from domicile.types import Address, JobId, ShardIndex
 
 CONTEXT_BYTES = 110
 NO_SHARD = 0xFF
+ROUND_MAX = 0xFFFF
 _FORMAT = struct.Struct(">32s20s32sBBHH")
 
 
@@ -34,6 +35,17 @@ class PayloadContext:
     global_round: int
     regional_round: int
     sender: Address
+
+    def __post_init__(self) -> None:
+        """Raises:
+        ValueError: a number that the encoding has no room for.
+        """
+        if self.shard is not None and not 0 <= self.shard < NO_SHARD:
+            raise ValueError(f"shard {self.shard} is outside 0 to {NO_SHARD - 1}")
+        if not (0 <= self.global_round <= ROUND_MAX and 0 <= self.regional_round <= ROUND_MAX):
+            raise ValueError(f"a round is outside 0 to {ROUND_MAX}")
+        if self.chain_id < 0 or self.job < 0:
+            raise ValueError("chain id and job are not negative")
 
     def to_bytes(self) -> bytes:
         """Canonical encoding: big-endian, fixed length, documented in ``docs/payload-format.md``."""

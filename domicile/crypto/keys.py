@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from eth_utils.address import is_checksum_address
 
 from domicile.errors import ConfigurationError, PeerError
 from domicile.types import Address
@@ -31,6 +32,9 @@ HPKE_PUBLIC_BYTES = MLKEM_PUBLIC_BYTES + 32
 RECIPIENT_ID_BYTES = 8
 SCRYPT_N = 1 << 17
 """About half a second and 128 MiB a guess (RFC 7914)."""
+
+SCRYPT_ALLOWED = frozenset(1 << power for power in range(10, 21))
+"""Costs that a key file may ask for: a hostile file must not ask for all memory."""
 
 _MLKEM_SEED_BYTES = 64
 _CARD_BYTES_MAX = 16 << 10
@@ -107,12 +111,12 @@ class HpkeKey:
         """
         document = _read_key_file(path)
         try:
-            key = _stretch(password, bytes.fromhex(document["salt"]), int(document["n"]))
-            nonce, sealed = bytes.fromhex(document["nonce"]), bytes.fromhex(document["key"])
+            if document["n"] not in SCRYPT_ALLOWED:
+                raise ValueError("an unusual cost")
+            key = _stretch(password, bytes.fromhex(document["salt"]), document["n"])
+            return cls(AESGCM(key).decrypt(bytes.fromhex(document["nonce"]), bytes.fromhex(document["key"]), None))
         except (KeyError, TypeError, ValueError) as exc:
             raise ConfigurationError(f"{path} is not an HPKE key file; restore it from a copy") from exc
-        try:
-            return cls(AESGCM(key).decrypt(nonce, sealed, None))
         except InvalidTag as exc:
             raise ConfigurationError(f"{path}: the password is wrong, or the file is damaged; try another one") from exc
 
@@ -167,10 +171,14 @@ class KeyCard:
             MLKEM768PublicKey.from_public_bytes(public[:MLKEM_PUBLIC_BYTES])
             if len(public) != HPKE_PUBLIC_BYTES:
                 raise ValueError(f"a public key of {len(public)} bytes")
+            if not is_checksum_address(document["address"]) or not isinstance(document["software"], str):
+                raise ValueError("address or software is not what it should be")
             card = cls(address=Address(document["address"]), hpke_public=public, software=document["software"])
+            # A point of low order passes as a key and only fails when somebody seals to it, for all recipients.
+            card.wrap(b"", b"trial")
             if card.to_bytes() != raw:
                 raise ValueError("an unknown key, or not canonical JSON")
-        except (KeyError, TypeError, ValueError) as exc:
+        except (KeyError, RecursionError, TypeError, ValueError) as exc:
             raise PeerError(f"not a key card of version 1 ({exc}); its owner must register a proper one") from exc
         return card
 

@@ -164,6 +164,7 @@ class OpeningReader:
         self._plain = memoryview(bytearray(min(CHUNK_BYTES, size)))
         self._ready = self._plain[:0]
         self._finished = False
+        self._failed: SealError | None = None
 
     def readinto(self, buffer: Buffer) -> int:
         """Fills a buffer as far as the payload goes; 0 once all was read and the end has proved to be the end.
@@ -192,6 +193,17 @@ class OpeningReader:
     def _next_chunk(self) -> bool:
         if self._finished:
             return False
+        if self._failed is not None:
+            raise self._failed
+        try:
+            self._read_chunk()
+        except SealError as exc:
+            # What was refused once stays refused.
+            self._failed = exc
+            raise
+        return True
+
+    def _read_chunk(self) -> None:
         length = min(CHUNK_BYTES, self._unread)
         last = length == self._unread
         sealed = self._sealed[: length + TAG_BYTES]
@@ -200,14 +212,12 @@ class OpeningReader:
             self._cipher.decrypt_into(_NONCE.pack(self._counter, last), sealed, self._aad, self._plain[:length])
         except InvalidTag as exc:
             raise SealError(SealFault.ALTERED, f"chunk {self._counter} is not what was sealed") from exc
+        if last and self._source.readinto(memoryview(bytearray(1))):
+            raise SealError(SealFault.EXTENDED, "bytes follow the end of the payload")
         self._counter += 1
         self._unread -= length
         self._ready = self._plain[:length]
-        if last:
-            self._finished = True
-            if self._source.readinto(memoryview(bytearray(1))):
-                raise SealError(SealFault.EXTENDED, "bytes follow the end of the payload")
-        return True
+        self._finished = last
 
     def _exactly(self, length: int) -> bytes:
         buffer = bytearray(length)
@@ -238,6 +248,6 @@ def _unwrap(entries: bytes, key: HpkeKey, context: PayloadContext) -> bytes:
         if entry[:RECIPIENT_ID_BYTES] == own:
             try:
                 return key.unwrap(entry[RECIPIENT_ID_BYTES:], INFO_LABEL + context.to_bytes())
-            except InvalidTag as exc:
+            except (InvalidTag, ValueError) as exc:
                 raise SealError(SealFault.ALTERED, "the wrapped key is not what was sealed") from exc
     raise SealError(SealFault.NOT_A_RECIPIENT, "sealed to others, not to this key")

@@ -1,0 +1,258 @@
+"""Payloads in a store: whole, checked, pinned, collected, and safe with several processes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from domicile.errors import BlockCorrupt, BlockMissing, ConfigurationError, StoreFault
+from domicile.storage.cid import cid_of, digest_of
+from domicile.storage.directory import DirectoryBlocks
+from domicile.storage.store import BlockStore, open_store, root_of
+from domicile.storage.unixfs import CHUNK_BYTES, Link, block_digest, encode_leaf, encode_node, parse
+from domicile.types import Digest
+
+VECTORS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ipfs_cid_vectors" / "vectors.json"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlockStore:
+    return BlockStore(DirectoryBlocks(tmp_path / "store"))
+
+
+def stream(size: int) -> bytes:
+    """Bytes that do not repeat."""
+    return hashlib.shake_128(str(size).encode()).digest(size)
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 175 * CHUNK_BYTES + 5])
+def test_a_payload_comes_back_whole_and_survives_collection_until_it_is_unpinned(store: BlockStore, size: int) -> None:
+    data = stream(size)
+    digest = store.put_bytes(data)
+    assert store.collect() == 0
+    assert store.get_bytes(digest, max_bytes=size) == data
+    assert root_of(io.BytesIO(data)) == digest
+    store.unpin(digest)
+    store.unpin(digest)
+    assert store.collect() > 0
+    with pytest.raises(BlockMissing):
+        store.get_bytes(digest, max_bytes=size)
+
+
+def test_known_files_have_the_cids_that_every_ipfs_gives_them() -> None:
+    known = {
+        b"": "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH",
+        b"hello world": "Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD",
+    }
+    for data, cid in known.items():
+        assert cid_of(root_of(io.BytesIO(data))) == cid
+        assert cid_of(digest_of(cid)) == cid
+
+
+@pytest.mark.skipif(not VECTORS.exists(), reason="reference vectors are not here")
+def test_the_profile_vectors_hold() -> None:
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
+
+    checked = 0
+    for vector in json.loads(VECTORS.read_text())["vectors"]:
+        if (vector["cid_version"], vector["chunk"], vector["max_links"]) != (0, CHUNK_BYTES, 174):
+            continue
+        if "text" in vector:
+            data = vector["text"].encode()
+        else:
+            cipher = Cipher(algorithms.ChaCha20(hashlib.sha256(vector["seed"].encode()).digest(), bytes(16)), None)
+            data = cipher.encryptor().update(bytes(vector["size"]))
+        assert cid_of(root_of(io.BytesIO(data))) == vector["cid"], vector["name"]
+        checked += 1
+    assert checked >= 3
+
+
+def test_a_payload_above_the_limit_is_refused_before_a_byte_is_read(store: BlockStore) -> None:
+    digest = store.put_bytes(stream(100))
+    with pytest.raises(StoreFault, match="at most 99"):
+        store.open(digest, max_bytes=99)
+
+
+def test_nothing_is_kept_of_a_payload_that_was_not_committed(store: BlockStore, tmp_path: Path) -> None:
+    with store.writer() as writer:
+        writer.write(stream(3 * CHUNK_BYTES))
+    assert store.collect() == 3
+    assert not list((tmp_path / "store" / "pins").iterdir())
+
+
+def test_a_flipped_byte_and_a_lost_block_are_found(store: BlockStore, tmp_path: Path) -> None:
+    digest = store.put_bytes(stream(3 * CHUNK_BYTES))
+    leaf = max((tmp_path / "store" / "blocks").glob("*/*"), key=lambda path: (path.stat().st_size, path.name))
+    block = bytearray(leaf.read_bytes())
+    block[1000] ^= 1
+    leaf.write_bytes(block)
+    with pytest.raises(BlockCorrupt, match="other bytes"):
+        store.get_bytes(digest, max_bytes=1 << 30)
+    leaf.unlink()
+    with pytest.raises(BlockMissing):
+        store.get_bytes(digest, max_bytes=1 << 30)
+
+
+class LyingBlocks:
+    """A store that answers whatever it likes."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[Digest, bytes] = {}
+
+    def add(self, block: bytes) -> Digest:
+        digest = block_digest(block)
+        self.blocks[digest] = block
+        return digest
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        yield
+
+    def put(self, digest: Digest, parts: Sequence[bytes | memoryview]) -> None:
+        self.blocks[digest] = b"".join(parts)
+
+    def get(self, digest: Digest) -> bytes:
+        return self.blocks[digest]
+
+    def has(self, digest: Digest) -> bool:
+        return digest in self.blocks
+
+    def pin(self, root: Digest) -> None: ...
+
+    def unpin(self, root: Digest) -> None: ...
+
+    def collect(self) -> int:
+        return 0
+
+
+def leaf_block(data: bytes) -> bytes:
+    head, tail = encode_leaf(len(data))
+    return head + data + tail
+
+
+def test_wrong_bytes_are_refused() -> None:
+    blocks = LyingBlocks()
+    digest = blocks.add(leaf_block(b"true"))
+    blocks.blocks[digest] = leaf_block(b"lie!")
+    with pytest.raises(BlockCorrupt):
+        BlockStore(blocks).get_bytes(digest, max_bytes=100)
+
+
+@pytest.mark.parametrize("claimed", [3, 5, 1 << 20])
+def test_a_leaf_of_another_length_than_its_parent_says_is_refused(claimed: int) -> None:
+    blocks = LyingBlocks()
+    leaf = blocks.add(leaf_block(b"four"))
+    root = blocks.add(encode_node([Link(leaf, claimed, 20)]))
+    with pytest.raises(BlockCorrupt):
+        BlockStore(blocks).get_bytes(root, max_bytes=1 << 41)
+
+
+def test_a_tree_that_is_too_deep_is_refused() -> None:
+    blocks = LyingBlocks()
+    digest = blocks.add(leaf_block(b"x"))
+    for _ in range(12):
+        digest = blocks.add(encode_node([Link(digest, 1, 9)]))
+    with pytest.raises(BlockCorrupt, match="deeper"):
+        BlockStore(blocks).get_bytes(digest, max_bytes=100)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"\xff" * 40,
+        b"\x0a\x05\x08\x01\x18\x00",
+        b"\x0a\x04\x08\x01\x18\x00",
+        b"\x0a\x04\x08\x02\x18\x07",
+        b"\x0a\x06\x08\x02\x18\x00\x20\x00",
+        b"\x12\x02\x0a\x00\x0a\x04\x08\x02\x18\x00",
+        b"\x1a\x00",
+        b"\x0a" + b"\x80" * 30,
+        encode_node([Link(Digest(bytes(32)), 0, 0)]),
+        encode_node([Link(Digest(bytes(32)), 1, 1)] * 175),
+    ],
+)
+def test_what_is_no_file_node_of_the_profile_is_refused(block: bytes) -> None:
+    with pytest.raises(BlockCorrupt):
+        parse(block)
+
+
+def _write(path: Path, seed: int) -> None:
+    store = BlockStore(DirectoryBlocks(path))
+    for number in range(8):
+        data = stream(CHUNK_BYTES * 2 + number + (seed % 2))
+        digest = store.put_bytes(data)
+        assert store.get_bytes(digest, max_bytes=1 << 30) == data
+        store.collect()
+
+
+def test_four_processes_write_read_and_collect_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_write, args=(tmp_path / "store", seed)) for seed in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
+
+
+def _write_for_ever(path: Path, started: object) -> None:
+    store = BlockStore(DirectoryBlocks(path))
+    with store.writer() as writer:
+        for number in range(1_000_000):
+            writer.write(stream(CHUNK_BYTES + number % 7))
+            started.set()  # type: ignore[attr-defined]
+
+
+def test_a_killed_writer_leaves_nothing_that_is_kept(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    writer = context.Process(target=_write_for_ever, args=(tmp_path / "store", started))
+    writer.start()
+    assert started.wait(30)
+    os.kill(writer.pid or 0, signal.SIGKILL)
+    writer.join(30)
+    store = BlockStore(DirectoryBlocks(tmp_path / "store"))
+    kept = store.put_bytes(b"kept")
+    store.collect()
+    assert [path.name for path in (tmp_path / "store" / "blocks").glob("*/*")] == [kept.hex()]
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    import resource
+
+    def fill(path: Path) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        store = BlockStore(DirectoryBlocks(path))
+        try:
+            store.put_bytes(stream(5000))
+        except StoreFault:
+            os._exit(7)
+        os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=fill, args=(tmp_path / "store",))
+    process.start()
+    process.join(30)
+    assert process.exitcode == 7
+    assert not list((tmp_path / "store" / "blocks").glob("*/*"))
+
+
+def test_a_store_is_named_by_a_folder_or_a_url(tmp_path: Path) -> None:
+    assert open_store(f"dir:{tmp_path / 'new'}").put_bytes(b"x")
+    for wrong in ("", "dir:", "ftp://host:1", "/path"):
+        with pytest.raises(ConfigurationError, match=r"dir:PATH"):
+            open_store(wrong)
+    for wrong in ("http://host", "http://user:secret@host:5001"):
+        with pytest.raises(ConfigurationError) as refused:
+            open_store(wrong)
+        assert "secret" not in str(refused.value)
