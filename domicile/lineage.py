@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
-
 from domicile.chain import events as ev
 from domicile.chain.client import Chain
-from domicile.chain.codec import proposal_types, to_tuple
 from domicile.chain.contracts import Jobs
 from domicile.chain.deployment import Deployment
 from domicile.errors import BlockCorrupt, BlockMissing, LineageError
@@ -226,8 +222,8 @@ class _Replay:
         shard, proposal = self.shards[event.shard], event.proposal
         place = f"{self._place(event.shard, proposal.global_round, proposal.regional_round)}: vote of {event.voter}"
         self.check(event.voter in shard.committee.members, f"{place}: not by a member of the committee")
-        types, values = ["uint256", "uint8", proposal_types("regional")], [self.job, event.shard, to_tuple(proposal)]
-        self.check(keccak(encode(types, values)) == event.proposal_id, f"{place}: the id is not the proposal's")
+        expected = commitment.regional_proposal_id(self.job, event.shard, proposal)
+        self.check(expected == event.proposal_id, f"{place}: the id is not the proposal's")
         rounds = (proposal.global_round, proposal.regional_round)
         self.check(rounds == (shard.global_round, shard.regional_round), f"{place}: not in the round in progress")
         same = proposal.commitments == shard.running
@@ -307,8 +303,8 @@ class _Replay:
         proposal, committee = event.proposal, self.created.global_committee
         place = f"global round {proposal.global_round}: vote of {event.voter}"
         self.check(event.voter in committee.members, f"{place}: not by a member of the committee")
-        types, values = ["uint256", proposal_types("global")], [self.job, to_tuple(proposal)]
-        self.check(keccak(encode(types, values)) == event.proposal_id, f"{place}: the id is not the proposal's")
+        expected = commitment.global_proposal_id(self.job, proposal)
+        self.check(expected == event.proposal_id, f"{place}: the id is not the proposal's")
         self.check(proposal.global_round == self.global_round, f"{place}: not in the round in progress")
         same = proposal.reports == self.reports
         self.check(same, f"{place}: its running hash is not that of the {len(self.exported)} exports seen")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -132,24 +131,3 @@ def _scalar(kind: str, internal: str, name: str, value: Any) -> Any:
     if kind == "bytes8":
         return value.rstrip(b"\0").decode("ascii")
     return Safeguard(value) if name == "safeguards" else value
-
-
-def field_names(kind: type) -> tuple[str, ...]:
-    """Names of a dataclass' fields."""
-    assert is_dataclass(kind)  # noqa: S101
-    return tuple(field.name for field in fields(kind))
-
-
-def proposal_types(kind: str) -> str:
-    """ABI type of a regional or global proposal, as the contract hashes it."""
-    from domicile.chain.artifacts import load_artifacts
-
-    function = {"regional": "voteRegional", "global": "voteGlobal"}[kind]
-    entry = next(one for one in load_artifacts()["TrainingJobs"].abi if one.get("name") == function)
-    return signature_type(entry["inputs"][-1])
-
-
-def to_tuple(value: object) -> tuple[object, ...]:
-    """A proposal as nested tuples for the ABI encoder."""
-    parts = (getattr(value, name) for name in field_names(type(value)))
-    return tuple([to_tuple(one) for one in part] if isinstance(part, tuple) else part for part in parts)

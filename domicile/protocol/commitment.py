@@ -5,6 +5,7 @@ from __future__ import annotations
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from domicile.protocol.proposal import GlobalProposal, RegionalProposal
 from domicile.types import Address, Digest, JobId, ShardIndex
 
 
@@ -29,6 +30,33 @@ def global_seed(chain_id: int, contract: Address, job: JobId, global_round: int)
 def extend_reports(running: Digest, shard: ShardIndex, model: Digest, payload: Digest) -> Digest:
     """Running hash after one more export."""
     return _hash(["bytes32", "uint8", "bytes32", "bytes32"], [running, shard, model, payload])
+
+
+def regional_proposal_id(job: JobId, shard: ShardIndex, proposal: RegionalProposal) -> bytes:
+    """What equal regional proposals have in common, and no others."""
+    values = (
+        proposal.global_round,
+        proposal.regional_round,
+        proposal.commitments,
+        proposal.model,
+        proposal.payload,
+        proposal.loss_micros,
+        [(one.node, int(one.reason)) for one in proposal.excluded],
+    )
+    kind = "(uint16,uint16,bytes32,bytes32,bytes32,uint64,(address,uint8)[])"
+    return _hash(["uint256", "uint8", kind], [job, shard, values])
+
+
+def global_proposal_id(job: JobId, proposal: GlobalProposal) -> bytes:
+    """What equal global proposals have in common, and no others."""
+    values = (
+        proposal.global_round,
+        proposal.reports,
+        proposal.model,
+        proposal.payload,
+        [(one.shard, int(one.reason)) for one in proposal.excluded],
+    )
+    return _hash(["uint256", "(uint16,bytes32,bytes32,bytes32,(uint8,uint8)[])"], [job, values])
 
 
 def _hash(types: list[str], values: list[object]) -> Digest:

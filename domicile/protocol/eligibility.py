@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-from domicile.protocol.jurisdiction import Tier
+from domicile.protocol.jurisdiction import Jurisdictions, Tier
 
 
 class Sensitivity(IntEnum):
@@ -64,3 +64,35 @@ class Standing:
     cleared_until_s: int
     nonce: int
     attesters: int
+
+
+def refusal(
+    standing: Standing, requirement: Requirement, places: Jurisdictions, attesters: int, *, registered: bool, now_s: int
+) -> Refusal:
+    """The gate's answer: the first reason against a participant, in the order of the enum.
+
+    `attesters` is the mask of those who are attesters now: a removed one's signatures no longer count.
+    """
+    inside, tier_allows = places.gate(
+        standing.jurisdiction, requirement.allowed, requirement.denied, requirement.max_tier
+    )
+    cleared = requirement.sensitivity is Sensitivity.PUBLIC or (
+        now_s < standing.cleared_until_s and standing.clearance >= requirement.sensitivity
+    )
+    reasons = (
+        (Refusal.NOT_REGISTERED, registered),
+        (Refusal.ATTESTATION_EXPIRED, is_attested(standing, attesters, now_s)),
+        (Refusal.OUTSIDE_SHARD, inside),
+        (Refusal.TIER_FORBIDS, tier_allows),
+        (Refusal.NOT_CLEARED, cleared),
+        (Refusal.SUSPENDED, not standing.suspended),
+        (Refusal.MISSING_SAFEGUARD, requirement.safeguards & standing.safeguards == requirement.safeguards),
+    )
+    return next((reason for reason, holds in reasons if not holds), Refusal.NONE)
+
+
+def is_attested(standing: Standing, attesters: int, now_s: int) -> bool:
+    """Whether an attestation is in force: inside its bounds, and enough of its signers are still attesters."""
+    signers = (standing.attesters & attesters).bit_count()
+    inside = standing.attested_from_s <= now_s < standing.attested_until_s
+    return standing.quorum > 0 and inside and signers >= standing.quorum

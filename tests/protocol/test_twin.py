@@ -1,0 +1,486 @@
+"""The pure rules and the contracts, driven by the same random actions, agree after each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from domicile.chain.account import Signer
+from domicile.chain.client import Chain
+from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.deployment import deploy
+from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
+from domicile.chain.sender import Sender
+from domicile.errors import Refused
+from domicile.protocol import acts, commitment, eligibility
+from domicile.protocol import jurisdiction as places
+from domicile.protocol.attestation import Attestation
+from domicile.protocol.eligibility import Refusal, Safeguard, Sensitivity
+from domicile.protocol.job import Job
+from domicile.protocol.jurisdiction import Tier
+from domicile.protocol.proposal import GlobalProposal, NodeExclusion, RegionalProposal, ShardExclusion
+from domicile.protocol.round import (
+    NO_LOSS,
+    Committee,
+    ExclusionReason,
+    JobParameters,
+    JobPhase,
+    JobState,
+    ShardParameters,
+    ShardPhase,
+    ShardState,
+    StallReason,
+)
+from domicile.types import Digest, JobId, ShardIndex
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+WINDOW_S = 40
+NODES = ["e1", "e2", "e3", "u1", "u2", "u3"]
+MEMBERS = ["ce1", "ce2", "cu1", "g1", "g2"]
+OWNER = "owner"
+PLACE = dict.fromkeys(["e1", "e2", "e3", "ce1", "ce2"], "DE") | dict.fromkeys(
+    ["u1", "u2", "u3", "cu1", "g1", "g2"], "US"
+)
+SIGNERS = {
+    name: Signer.from_key(bytes([number]) * 32) for number, name in enumerate([*NODES, *MEMBERS, OWNER, "att"], 1)
+}
+ADDRESS = {name: signer.address for name, signer in SIGNERS.items()}
+ZERO_STATE = ShardState(
+    phase=ShardPhase.IDLE,
+    stall=StallReason.NONE,
+    jurisdiction=0,
+    quorum=0,
+    retries=0,
+    stale_rounds=0,
+    regional_round=0,
+    first_round=0,
+    num_members=0,
+    num_committed=0,
+    least_contributors=0,
+    deadline_s=0,
+    best_loss_micros=0,
+)
+
+
+def digest(number: int) -> Digest:
+    return Digest(bytes([number % 255 + 1]) * 32)
+
+
+class World:
+    """The contracts on a chain of their own, and the twin beside them."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.governor = Sender(chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC))
+        self.deployment = deploy(chain, self.governor, loosening_delay_s=0)
+        self.jobs = Jobs(chain, self.deployment)
+        self.nodes = Nodes(chain, self.deployment)
+        self.places = Jurisdictions(chain, self.deployment)
+        self.seen: Counter[str] = Counter()
+        self._settle_in()
+        self.job: Job
+
+    def _settle_in(self) -> None:
+        act = self.governor.act
+        for code, parent in (("EU", None), ("DE", "EU"), ("US", None)):
+            act(self.places.list(code, parent, Tier.OPEN, digest(1)))
+        act(self.places.set_guardian(self.governor.address, True))
+        act(self.nodes.add_attester(ADDRESS["att"], ["EU", "US"]))
+        for code in ("EU", "US"):
+            act(self.nodes.set_quorum(code, 1))
+        now_s = self.chain.timestamp()
+        for name in (*NODES, *MEMBERS, OWNER):
+            self.governor.wait(self.governor.transfer(ADDRESS[name], 10**19))
+        for number, name in enumerate((*NODES, *MEMBERS)):
+            Sender(self.chain, SIGNERS[name]).act(self.nodes.register(digest(number), Safeguard.NONE))
+            # The attestation of u3 lapses while jobs run.
+            until_s = now_s + (400 if name == "u3" else 10**8)
+            attestation = Attestation(
+                node=ADDRESS[name],
+                jurisdiction=PLACE[name],
+                assurance=0,
+                evidence=digest(1),
+                valid_from_s=now_s - 10,
+                valid_until_s=until_s,
+                nonce=0,
+            )
+            signature = SIGNERS["att"].sign_typed_data(self.nodes.typed_data(attestation))
+            act(self.nodes.attest(attestation, [signature]))
+            act(self.nodes.clear(ADDRESS[name], Sensitivity.SPECIAL, digest(2), now_s + 10**8))
+        for name in (*NODES, *MEMBERS, OWNER):
+            self.chain.request("anvil_impersonateAccount", ADDRESS[name])
+
+    def begin(self, parameters: JobParameters) -> None:
+        """Creates one and the same job on both sides."""
+        self.law = (
+            places.Jurisdictions().list("EU", None, Tier.OPEN).list("DE", "EU", Tier.OPEN).list("US", None, Tier.OPEN)
+        )
+        self.now_s = self.chain.timestamp() + 1
+        committees = (
+            Committee(members=(ADDRESS["ce1"], ADDRESS["ce2"]), quorum=2),
+            Committee(members=(ADDRESS["cu1"],), quorum=1),
+        )
+        worldwide = Committee(members=(ADDRESS["g1"], ADDRESS["g2"]), quorum=1)
+        shards = [
+            ShardParameters(jurisdiction=code, committee=committee)
+            for code, committee in zip(("EU", "US"), committees, strict=True)
+        ]
+        self._mine()
+        self._send(OWNER, self.jobs.create_job(parameters, shards, worldwide))
+        state = JobState(
+            phase=JobPhase.JOINING,
+            global_round=0,
+            retries=0,
+            num_shards=2,
+            num_reported=0,
+            num_stalled=0,
+            deadline_s=self.now_s + parameters.join_window_s,
+            collect_window_s=parameters.collect_window_s,
+            sensitivity=parameters.sensitivity,
+            max_tier=parameters.max_tier,
+            safeguards=parameters.safeguards,
+            min_nodes=parameters.min_nodes,
+            has_denied=bool(parameters.denied),
+        )
+        indices = (self.law.codes.index("EU"), self.law.codes.index("US"))
+        self.job = Job(
+            chain_id=self.deployment.chain_id,
+            contract=self.deployment.training_jobs,
+            id=JobId(self.jobs.num_jobs()),
+            owner=ADDRESS[OWNER],
+            parameters=parameters,
+            committees=committees,
+            global_committee=worldwide,
+            state=state,
+            shards=tuple(
+                replace(ZERO_STATE, jurisdiction=index, quorum=committee.quorum)
+                for index, committee in zip(indices, committees, strict=True)
+            ),
+            commitments=(Digest(bytes(32)),) * 2,
+            models=(Digest(bytes(32)),) * 2,
+            reports=Digest(bytes(32)),
+            model=Digest(bytes(32)),
+        )
+        self.compare()
+
+    def note(self, *reached: object) -> None:
+        """Remembers what was reached, by name: members of different enums are equal as numbers."""
+        self.seen.update(str(one) if one is None else f"{type(one).__name__}.{one.name}" for one in reached)  # type: ignore[attr-defined]
+
+    def gate(self, name: str, shard: int | None) -> Refusal:
+        """The twin's gate, compared with the contract's."""
+        if shard is not None and shard >= 2:
+            return Refusal.NONE
+        requirement = (
+            self.jobs.global_requirement_of(self.job.id)
+            if shard is None
+            else self.jobs.requirement_of(self.job.id, ShardIndex(shard))
+        )
+        standing = self.nodes.standing_of(ADDRESS[name])
+        registered = any(self.nodes.key_card_of(ADDRESS[name]))
+        ours = eligibility.refusal(standing, requirement, self.law, 1, registered=registered, now_s=self.now_s)
+        assert ours is self.nodes.refusal(ADDRESS[name], requirement)
+        self.note(ours)
+        return ours
+
+    def both(self, name: str, call: object, twin: object) -> None:
+        """Does one act on both sides and compares outcome and state."""
+        self._mine()
+        ours: Refused | None = None
+        try:
+            after = twin(self.now_s)  # type: ignore[operator]
+        except Refused as exc:
+            ours, after = exc, self.job
+        theirs: Refused | None = None
+        try:
+            self.chain.call(call.target, call.data, sender=ADDRESS[name])  # type: ignore[attr-defined]
+        except Refused as exc:
+            theirs = exc
+        assert ours == theirs, f"{call.action}: twin {ours!r}, contract {theirs!r}"  # type: ignore[attr-defined]
+        self.seen[type(ours).__name__] += 1
+        if theirs is None:
+            self._send(name, call)
+        self.job = after
+        self.compare()
+
+    def govern(self, call: object) -> None:
+        self._mine()
+        self.chain.request("evm_setNextBlockTimestamp", self.now_s)
+        self.governor.act(call)  # type: ignore[arg-type]
+
+    def compare(self) -> None:
+        state, shards = self.jobs.snapshot(self.job.id)
+        assert state == self.job.state
+        for ours, theirs in zip(self.job.shards, shards, strict=True):
+            assert ours == theirs
+            self.note(theirs.phase, theirs.stall)
+            self.seen["reopened"] += theirs.first_round > 0
+        self.note(state.phase)
+        if state.phase not in {JobPhase.JOINING, JobPhase.CANCELLED}:
+            opened = [index for index, shard in enumerate(shards) if shard.phase not in {ShardPhase.IDLE}]
+            for index in opened:
+                if shards[index].stall is not StallReason.TOO_FEW_MEMBERS:
+                    assert self.jobs.commitments_of(self.job.id, ShardIndex(index)) == self.job.commitments[index]
+            assert self.jobs.reports_of(self.job.id) == self.job.reports
+            assert self.jobs.global_model_of(self.job.id) == self.job.model
+        for name in NODES:
+            theirs = self.jobs.member_of(self.job.id, ADDRESS[name])
+            assert theirs == acts.member_of(self.job, ADDRESS[name])
+
+    def _mine(self) -> None:
+        self.chain.request("evm_setNextBlockTimestamp", self.now_s)
+        self.chain.request("evm_mine")
+
+    def _send(self, name: str, call: object) -> None:
+        self.chain.request("evm_setNextBlockTimestamp", self.now_s)
+        transaction = {"from": ADDRESS[name], "to": call.target, "data": "0x" + call.data.hex(), "gas": hex(3_000_000)}  # type: ignore[attr-defined]
+        receipt = self.chain.request("eth_sendTransactionSync", transaction)
+        assert receipt["status"] == "0x1"
+
+
+@pytest.fixture(scope="module")
+def world():
+    with Devnet() as devnet:
+        yield World(Chain(devnet.rpc_url))
+
+
+PARAMETERS = st.builds(
+    JobParameters,
+    spec=st.just(digest(3)),
+    join_window_s=st.just(WINDOW_S),
+    collect_window_s=st.just(WINDOW_S),
+    global_rounds=st.integers(1, 2),
+    min_regional_rounds=st.just(1),
+    max_regional_rounds=st.integers(1, 3),
+    patience=st.just(1),
+    min_delta_micros=st.just(5),
+    max_retries=st.integers(0, 1),
+    min_nodes=st.just(2),
+    min_contributors=st.just(3),
+    min_shards=st.integers(1, 2),
+    sensitivity=st.sampled_from([Sensitivity.PUBLIC, Sensitivity.SPECIAL]),
+    max_tier=st.sampled_from([Tier.CONDITIONAL, Tier.HIGH_RISK]),
+    safeguards=st.just(Safeguard.NONE),
+    denied=st.just(()),
+)
+MOVES = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 5), st.integers(0, 9)), min_size=30, max_size=45)
+
+
+def expected_regional(job: Job, index: int, salt: int) -> RegionalProposal:
+    """A proposal that is right, unless `salt` makes it wrong in one way."""
+    shard = job.shards[index]
+    committed = sorted(
+        (a for a, m in job.members.items() if m.shard == index and acts.has_committed(job, m)), key=str.lower
+    )
+    leave_out = committed[:1] if salt == 8 else []
+    contributors = len(committed) - len(leave_out)
+    loss = 1000 - 10 * shard.regional_round if contributors >= job.parameters.min_contributors else NO_LOSS
+    proposal = RegionalProposal(
+        global_round=job.state.global_round,
+        regional_round=shard.regional_round,
+        commitments=job.commitments[index],
+        model=digest(10 + shard.regional_round),
+        payload=digest(20),
+        loss_micros=loss,
+        excluded=tuple(NodeExclusion(node=node, reason=ExclusionReason.MALFORMED) for node in leave_out),
+    )
+    wrong = {
+        1: {"commitments": digest(99)},
+        2: {"loss_micros": NO_LOSS if loss != NO_LOSS else 7},
+        3: {"excluded": (NodeExclusion(node=ADDRESS["g1"], reason=ExclusionReason.MALFORMED),)},
+        4: {"regional_round": shard.regional_round + 1},
+        5: {"model": Digest(bytes(32))},
+    }
+    return replace(proposal, **wrong.get(salt, {}))
+
+
+def move(world: World, kind: int, who: int, salt: int) -> None:
+    """One random act; most of them are what honest parties would do next, so that jobs get far."""
+    job, jobs, number = world.job, world.jobs, world.job.id
+    node = NODES[who]
+    shard = 0 if who < 3 else 1
+    now = world.job.state
+    if kind < 8:
+        world.now_s += [1, 2, 5, WINDOW_S - 1, WINDOW_S, WINDOW_S + 1, 3, 1, 2, 150][salt]
+    elif 26 <= kind < 30:
+        name = OWNER if salt < 8 else node
+        world.both(name, jobs.start(number), lambda now_s: acts.start(job, ADDRESS[name], now_s=now_s))
+    elif kind < 26 or (now.phase is JobPhase.JOINING and kind < 76):
+        target = shard if salt < 8 else salt - 7
+        refusal = world.gate(node, target)
+        world.both(
+            node,
+            jobs.join(number, ShardIndex(target)),
+            lambda now_s: acts.join(job, ADDRESS[node], target, now_s=now_s, refusal=refusal),
+        )
+    elif kind < 58 and now.phase is not JobPhase.MERGING:
+        seat = acts.member_of(job, ADDRESS[node])
+        rounds = (now.global_round, job.shards[seat.shard].regional_round + (salt == 9))
+        refusal = world.gate(node, seat.shard)
+        what = digest(who) if salt else Digest(bytes(32))
+        world.both(
+            node,
+            jobs.commit(number, *rounds, what),
+            lambda now_s: acts.commit(job, ADDRESS[node], *rounds, what, now_s=now_s, refusal=refusal),
+        )
+    elif kind < 78 and now.phase is not JobPhase.MERGING:
+        index = who % 2
+        name = [["ce1", "ce2"], ["cu1"]][index][who // 2 % (2 - index)] if salt != 7 else node
+        proposal = expected_regional(job, index, salt)
+        refusal = world.gate(name, index)
+        world.both(
+            name,
+            jobs.vote_regional(number, ShardIndex(index), proposal),
+            lambda now_s: acts.vote_regional(job, ADDRESS[name], index, proposal, now_s=now_s, refusal=refusal),
+        )
+    elif kind < 86 and now.phase is not JobPhase.MERGING:
+        index = who % 2
+        name = ["ce1", "cu1"][index] if salt != 7 else node
+        refusal = world.gate(name, index)
+        world.both(
+            name,
+            jobs.report_export(number, ShardIndex(index), now.global_round, digest(30)),
+            lambda now_s: acts.report_export(
+                job, ADDRESS[name], index, now.global_round, digest(30), now_s=now_s, refusal=refusal
+            ),
+        )
+    elif kind < 91 or (now.phase is JobPhase.MERGING and kind < 85):
+        left = (ShardExclusion(shard=ShardIndex(salt % 3), reason=ExclusionReason.MALFORMED),) if salt > 7 else ()
+        proposal_g = GlobalProposal(
+            global_round=now.global_round,
+            reports=job.reports if salt != 1 else digest(99),
+            model=digest(40 + now.global_round),
+            payload=digest(50),
+            excluded=left,
+        )
+        name = ["g1", "g2"][who % 2] if salt != 7 else node
+        refusal = world.gate(name, None)
+        world.both(
+            name,
+            jobs.vote_global(number, proposal_g),
+            lambda now_s: acts.vote_global(job, ADDRESS[name], proposal_g, now_s=now_s, refusal=refusal),
+        )
+    elif kind < 94:
+        world.both(node, jobs.advance(number), lambda now_s: acts.advance(job, now_s=now_s))
+    elif kind < 97:
+        index = who % 3
+        world.both(
+            node,
+            jobs.advance_shard(number, ShardIndex(index)),
+            lambda now_s: acts.advance_shard(job, index, now_s=now_s),
+        )
+    elif kind == 97:
+        world.both(node, jobs.leave(number), lambda now_s: acts.leave(job, ADDRESS[node], now_s=now_s))
+    elif kind == 98 and salt < 2:
+        world.both(OWNER, jobs.cancel(number), lambda _now_s: acts.cancel(job, ADDRESS[OWNER]))
+    elif kind == 99 and salt < 4:
+        change_the_law(world, who)
+
+
+def change_the_law(world: World, who: int) -> None:
+    """A tier turns stricter, or a node is suspended."""
+    if who % 2:
+        tier = Tier.CONDITIONAL if world.law.tiers[2] is Tier.OPEN else Tier.PROHIBITED
+        if world.law.tiers[2] is not Tier.PROHIBITED:
+            world.govern(world.places.tighten("DE", tier, digest(1)))
+            world.law = world.law.with_tier("DE", tier)
+    elif not world.nodes.standing_of(ADDRESS[NODES[who]]).suspended:
+        world.govern(world.nodes.suspend(ADDRESS[NODES[who]], digest(1)))
+
+
+def test_twin_and_contracts_agree_after_every_act(world: World) -> None:
+    @seed(20261123)
+    @settings(max_examples=45, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(PARAMETERS, MOVES)
+    def drive(parameters: JobParameters, moves: list[tuple[int, int, int]]) -> None:
+        snapshot = world.chain.request("evm_snapshot")
+        try:
+            world.begin(parameters)
+            for name in NODES if moves[0][2] < 8 else []:
+                move(world, 10, NODES.index(name), 0)
+            for kind, who, salt in moves:
+                move(world, kind, who, salt)
+        finally:
+            world.chain.request("evm_revert", snapshot)
+            world.governor._nonce = None
+
+    drive()
+    honest_life(world)
+    wanted = [JobPhase.TRAINING, JobPhase.MERGING, JobPhase.COMPLETE, JobPhase.FAILED, JobPhase.CANCELLED, *ShardPhase]
+    wanted += [StallReason.TOO_FEW_UPDATES, StallReason.NO_QUORUM, StallReason.TOO_FEW_CONTRIBUTORS]
+    wanted += [StallReason.ROUND_OVER, Refusal.TIER_FORBIDS, Refusal.SUSPENDED, Refusal.OUTSIDE_SHARD]
+    missed = [f"{type(one).__name__}.{one.name}" for one in wanted]
+    assert [name for name in (*missed, "reopened") if not world.seen[name]] == []
+
+
+def honest_life(world: World) -> None:  # noqa: PLR0912 - one script after the other
+    """Whole lives on both sides: to completion, and through stalls, a re-opening and cancelling."""
+    base = JobParameters(
+        spec=digest(3),
+        join_window_s=WINDOW_S,
+        collect_window_s=WINDOW_S,
+        global_rounds=2,
+        min_regional_rounds=1,
+        max_regional_rounds=2,
+        patience=1,
+        min_delta_micros=5,
+        max_retries=1,
+        min_nodes=2,
+        min_contributors=3,
+        min_shards=2,
+        sensitivity=Sensitivity.SPECIAL,
+        max_tier=Tier.CONDITIONAL,
+        safeguards=Safeguard.NONE,
+        denied=(),
+    )
+    for script in ("complete", "stall", "few", "nothing", "silent", "law", "cancel"):
+        snapshot = world.chain.request("evm_snapshot")
+        world.begin(replace(base, min_shards=1 if script == "few" else 2, max_retries=0 if script == "few" else 1))
+        for who in range(6):
+            move(world, 10, who, 0)
+        move(world, 27, 0, 0)
+        if script == "law":
+            for law in (0, 1, 1):
+                change_the_law(world, law)
+                for who in (0, 1, 4):
+                    move(world, 40, who, 6)
+        if script == "silent":
+            for who in range(6):
+                move(world, 40, who, 6)
+            for who in (0, 1, 0, 1):
+                world.now_s += WINDOW_S
+                move(world, 95, who, 0)
+        for _ in range(8 if script == "complete" else 3):
+            for who in range(6):
+                if not (script in {"stall", "nothing"} and who < 3) and not (script == "few" and who in {2, 5}):
+                    move(world, 40, who, 6)
+            if script in {"stall", "few", "nothing"}:
+                world.now_s += WINDOW_S
+                for who in (0, 1):
+                    move(world, 95, who, 0)
+            if script != "nothing":
+                for who in (0, 2, 1):
+                    move(world, 60, who, 6)
+            for who in (0, 1):
+                move(world, 82, who, 6)
+            move(world, 88, 0, 6)
+        if script == "nothing":
+            for _ in range(6):
+                world.now_s += 8 * WINDOW_S
+                move(world, 92, 0, 0)
+        if script == "cancel":
+            move(world, 98, 0, 0)
+        world.chain.request("evm_revert", snapshot)
+
+
+def test_an_equal_proposal_has_an_equal_id_and_any_difference_shows() -> None:
+    proposal = GlobalProposal(global_round=1, reports=digest(1), model=digest(2), payload=digest(3), excluded=())
+    same = commitment.global_proposal_id(JobId(1), replace(proposal))
+    assert commitment.global_proposal_id(JobId(1), proposal) == same
+    assert commitment.global_proposal_id(JobId(2), proposal) != same
+    assert commitment.global_proposal_id(JobId(1), replace(proposal, model=digest(4))) != same
