@@ -18,7 +18,7 @@ from domicile.errors import ConfigurationError
 from domicile.learning.settings import DataSettings
 
 GROUP = "domicile.tasks"
-BUILT_IN = {"tabular": "domicile.learning.tabular:Tabular"}
+BUILT_IN = {"tabular": "domicile.learning.tabular:Tabular", "images": "domicile.learning.images:Images"}
 
 Split = tuple[torch.Tensor, torch.Tensor]
 """Inputs and targets, with as many rows each."""
