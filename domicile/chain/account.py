@@ -48,7 +48,7 @@ class Signer:
             return cls(Account.from_key(Account.decrypt(document, password)))
         except OSError as exc:
             raise ConfigurationError(f"{path} cannot be read ({exc.strerror}); name the account's keystore") from exc
-        except (KeyError, TypeError, ValueError) as exc:
+        except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as exc:
             wrong = "the password is wrong" if "MAC mismatch" in str(exc) else "it is no keystore of version 3"
             raise ConfigurationError(f"{path}: {wrong}; correct it") from exc
 
