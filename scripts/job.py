@@ -66,7 +66,7 @@ def status(number: int, access: Path | None, as_json: bool, watch: bool) -> None
     network = open_access(access)
     observer = _observer(network, number)
     if as_json:
-        click.echo(json.dumps(asdict(observer.look()), default=_plain))
+        click.echo(json.dumps(_plain(asdict(observer.look()))))
         return
     with open_view(sys.stdout) as view:
         while True:
@@ -130,7 +130,7 @@ def lineage(number: int, access: Path | None, as_json: bool) -> None:
     found = verify_lineage(network.chain, network.deployment, job, network.stores())
     names = network.settings.names
     if as_json:
-        click.echo(json.dumps(asdict(found), default=_plain))
+        click.echo(json.dumps(_plain(asdict(found))))
     else:
         _print_lineage(found, names)
     if not found.verified:
@@ -181,7 +181,12 @@ def _observer(network: Access, number: int) -> Any:
     return Observer(network.chain, network.deployment, job, name, names)
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
+    """Data with enums by their names and bytes as hexadecimal."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
     if isinstance(value, bytes):
         return "0x" + value.hex()
-    return value.name.lower() if isinstance(value, Enum) else str(value)
+    return value.name.lower() if isinstance(value, Enum) else value

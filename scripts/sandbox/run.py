@@ -222,5 +222,6 @@ def _leave_on_sigterm() -> None:
 
 
 def _wait_for_the_user(ground: Ground) -> None:
-    print(f"the network stays up at {ground.rpc_url} ({ground.deployment_file}); Ctrl-C ends it", flush=True)
+    access = ground.folder / "access.toml"
+    print(f"the network stays up; look at it with `domicile job list --access {access}`; Ctrl-C ends it", flush=True)
     signal.pause()
