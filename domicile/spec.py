@@ -46,7 +46,7 @@ class JobSpec(Settings):
     """
 
     version: Literal["1"] = "1"
-    name: str = Field(min_length=1, max_length=80)
+    name: str = Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
     seed: int = Field(ge=0, lt=1 << 63)
     task: TaskReference
     initial_model: ModelReference

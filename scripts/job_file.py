@@ -72,7 +72,7 @@ class MergingPair(Settings):
 class JobFile(Settings):
     """One order to train one model."""
 
-    name: str = Field(min_length=1, max_length=80)
+    name: str = Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     sensitivity: Literal["public", "personal", "special", "restricted"]
     max_tier: Literal["open", "conditional", "high_risk"] = "conditional"
