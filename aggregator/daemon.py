@@ -58,7 +58,7 @@ class AggregatorDaemon:
             if work.step(state, shards):
                 acted = True
                 kept = self._config.jobs.kept_rounds
-                drop_finished_rounds(self._party, self._journal, job, work.global_round, kept)
+                drop_finished_rounds(self._party, self._journal, job, kept)
         return acted
 
 
@@ -73,12 +73,10 @@ class CommitteeWork:
         self._regional: list[tuple[ShardIndex, RegionalWork]] = []
         self._global: GlobalWork | None = None
         self._opened = False
-        self.global_round = 0
         self.finished = False
 
     def step(self, state: JobState, shards: Sequence[ShardState]) -> bool:
         """Does at most one act for each committee; the history MUST be at least as new as the states."""
-        self.global_round = state.global_round
         if state.phase in FINAL_PHASES:
             self.finished = True
             log_event(log, "job_ended", job=self._job, phase=state.phase.name)

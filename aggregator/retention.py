@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from aggregator.journal import AggregatorJournal
+from collections import defaultdict
+
+from aggregator.journal import AggregatorJournal, StoredPayload
 from domicile.party import Party
 from domicile.types import JobId
 
 
-def drop_finished_rounds(
-    party: Party, journal: AggregatorJournal, job: JobId, global_round: int, kept_rounds: int
-) -> None:
-    """Unpins this member's payloads of global rounds before ``global_round - kept_rounds``; never the newest model."""
-    dropped = [payload for payload in journal.pinned_payloads(job) if payload.global_round + kept_rounds < global_round]
+def drop_finished_rounds(party: Party, journal: AggregatorJournal, job: JobId, kept_rounds: int) -> None:
+    """Unpins all of this member's payloads but those of the last kept rounds of each shard and kind."""
+    by_kind: dict[tuple[int, str], list[StoredPayload]] = defaultdict(list)
+    for payload in journal.pinned_payloads(job):
+        by_kind[payload.shard, payload.kind].append(payload)
+    dropped = [payload for payloads in by_kind.values() for payload in payloads[:-kept_rounds]]
     for payload in dropped:
         store = party.region if payload.kind == "regional" else party.border
         if store is not None:

@@ -138,7 +138,7 @@ class NodeJob:
         elif isinstance(act, step.Evaluate):
             self._opened().evaluate(shard, act.global_round)
         elif isinstance(act, step.Train):
-            self._drop_finished_rounds(act.global_round)
+            self._drop_finished_rounds()
             self._opened().train((shard, act.global_round, act.regional_round), shards[shard].first_round)
         elif isinstance(act, step.Commit):
             call = self._party.jobs.commit(self._job, act.global_round, act.regional_round, act.digest)
@@ -187,11 +187,11 @@ class NodeJob:
             self._work = JobWork(self._config, self._party, self._journal, self._job, self._history, self._trainer)
         return self._work
 
-    def _drop_finished_rounds(self, global_round: int) -> None:
-        """Lets go of updates that lie more than the kept rounds back."""
+    def _drop_finished_rounds(self) -> None:
+        """Lets go of all updates but those of the last kept rounds."""
         region = self._party.region
-        for update in self._journal.pinned_updates(self._job):
-            if region is not None and update.global_round + self._config.jobs.kept_rounds <= global_round:
+        for update in self._journal.pinned_updates(self._job)[: -self._config.jobs.kept_rounds]:
+            if region is not None:
                 region.unpin(update.digest)
                 self._journal.record_unpinned(self._job, update)
 

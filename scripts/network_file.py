@@ -75,6 +75,7 @@ class NetworkFile(Settings):
     """One sandbox network. `committees` are keyed by the shard's jurisdiction."""
 
     block_time_s: float = Field(default=0.25, gt=0, le=60)
+    kept_rounds: int = Field(default=1000, ge=1)
     jurisdictions: tuple[JurisdictionEntry, ...] = Field(min_length=1, max_length=255)
     nodes: tuple[NodeEntry, ...] = Field(min_length=1)
     aggregators: tuple[AggregatorEntry, ...] = Field(min_length=1)

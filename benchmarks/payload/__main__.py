@@ -66,7 +66,7 @@ def _acts(store: BlockStore, data: memoryview) -> dict[str, Callable[[], object]
         "sha256": lambda: hashlib.sha256(data).digest(),
         "AES-256-GCM": lambda: _encrypt(data),
         "seal": lambda: _seal(Nowhere(), data),
-        "store put": lambda: _put(store, data, sealed=False),
+        "store put": lambda: _put_anew(store, data),
         "store get": lambda: _get(store, plain, sealed=False),
         "seal and put": lambda: _put(store, data, sealed=True),
         "get and open": lambda: _get(store, sealed, sealed=True),
@@ -102,6 +102,13 @@ def _put(store: BlockStore, data: memoryview, *, sealed: bool) -> Digest:
         else:
             writer.write(data)
         return writer.commit()
+
+
+def _put_anew(store: BlockStore, data: memoryview) -> None:
+    """Blocks that the store has already are not written again: every chunk gets bytes of its own first."""
+    for start in range(0, len(data), CHUNK_BYTES):
+        data[start : start + 8] = os.urandom(8)
+    _put(store, data, sealed=False)
 
 
 def _get(store: BlockStore, digest: Digest, *, sealed: bool) -> None:

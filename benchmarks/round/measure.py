@@ -191,6 +191,7 @@ def _plan(num_parameters: int, rounds: int) -> Plan:
     }
     network = {
         "block_time_s": BLOCK_TIME_S,
+        "kept_rounds": 2,
         "jurisdictions": [{"code": shard} for shard in SHARDS],
         "nodes": [{"name": name, "jurisdiction": shard, "train": "unused"} for name, shard in NODES.items()],
         "aggregators": [{"name": f"agg-{shard.lower()}", "jurisdiction": shard} for shard in SHARDS],

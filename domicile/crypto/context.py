@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,6 +12,8 @@ from domicile.types import Address, JobId, ShardIndex
 CONTEXT_BYTES = 110
 NO_SHARD = 0xFF
 ROUND_MAX = 0xFFFF
+WORD_END = 1 << 256
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _FORMAT = struct.Struct(">32s20s32sBBHH")
 
 
@@ -44,8 +47,11 @@ class PayloadContext:
             raise ValueError(f"shard {self.shard} is outside 0 to {NO_SHARD - 1}")
         if not (0 <= self.global_round <= ROUND_MAX and 0 <= self.regional_round <= ROUND_MAX):
             raise ValueError(f"a round is outside 0 to {ROUND_MAX}")
-        if self.chain_id < 0 or self.job < 0:
-            raise ValueError("chain id and job are not negative")
+        if not (0 <= self.chain_id < WORD_END and 0 <= self.job < WORD_END):
+            raise ValueError("chain id or job is negative or has more than 256 bits")
+        if not (ADDRESS.fullmatch(self.contract) and ADDRESS.fullmatch(self.sender)):
+            raise ValueError("contract and sender are 0x and 40 hexadecimal digits")
+        PayloadKind(self.kind)
 
     def to_bytes(self) -> bytes:
         """Canonical encoding: big-endian, fixed length, documented in ``docs/payload-format.md``."""

@@ -199,7 +199,7 @@ def _read_key_file(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be read ({exc.strerror}); name the HPKE key file") from exc
-    except ValueError as exc:
+    except (RecursionError, ValueError) as exc:
         raise ConfigurationError(f"{path} is not an HPKE key file; name the right one") from exc
     if not isinstance(document, dict) or document.get("version") != 1:
         raise ConfigurationError(f"{path} is not an HPKE key file of version 1; name the right one")

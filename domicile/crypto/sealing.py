@@ -83,6 +83,7 @@ class SealingWriter:
         self._sealed = memoryview(bytearray(len(self._plain) + TAG_BYTES))
         self._filled = 0
         self._counter = 0
+        self._closed = False
         sink.write(header)
 
     def write(self, data: Buffer) -> None:
@@ -114,8 +115,10 @@ class SealingWriter:
         Raises:
             ValueError: less was written than announced.
         """
-        if self._remaining:
-            raise ValueError(f"{self._remaining} bytes fewer than announced")
+        if self._remaining or self._closed:
+            told = "closed already" if self._closed else f"{self._remaining} bytes fewer than announced"
+            raise ValueError(told)
+        self._closed = True
         self._emit(memoryview(self._plain)[: self._filled], last=True)
 
     def _emit(self, chunk: memoryview, *, last: bool) -> None:

@@ -151,6 +151,9 @@ def _party_table(plan: Plan, ground: Ground, name: str, region: str) -> list[str
         "[stores]",
         f"region = {_toml(ground.store(region))}",
         f"border = {_toml(ground.store('border'))}",
+        "",
+        "[jobs]",
+        f"kept_rounds = {plan.network.kept_rounds}",
     ]
 
 

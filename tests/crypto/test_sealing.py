@@ -164,8 +164,15 @@ def test_the_writer_takes_exactly_what_was_announced() -> None:
 
 def test_a_context_refuses_numbers_that_its_encoding_has_no_room_for() -> None:
     assert len(CONTEXT.to_bytes()) == CONTEXT_BYTES
-    for field, value in (("shard", 255), ("global_round", 65536), ("regional_round", -1), ("job", -1)):
-        with pytest.raises(ValueError, match=r"outside|negative"):
+    for field, value in (
+        ("shard", 255),
+        ("global_round", 65536),
+        ("regional_round", -1),
+        ("job", -1),
+        ("sender", "0x12"),
+        ("job", 1 << 256),
+    ):
+        with pytest.raises(ValueError, match=r"outside|negative|digits"):
             replace(CONTEXT, **{field: value})
 
 
