@@ -7,19 +7,20 @@ import {IJurisdictionRegistry, Tier} from "./interfaces/IJurisdictionRegistry.so
 import {JurisdictionCodes} from "./libraries/JurisdictionCodes.sol";
 
 /// @title JurisdictionRegistry
-/// @dev Guardians live outside the AccessManager, so that the brake needs no call to another contract.
-contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
+/// @dev The lower half of NodeRegistry and no contract of its own: the gate needs both halves at every commit, and a call
+/// from one contract to another would cost more gas than all that it compares. Guardians live outside the AccessManager
+/// for the same reason: the brake needs no such call.
+abstract contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
     uint256 private constant MAX_INDEX = 255;
     /// @dev Jurisdictions whose tiers share one word.
-    uint256 private constant GROUP = 85;
+    uint256 private constant GROUP = 128;
     uint256 private constant GROUP_MASK = (1 << GROUP) - 1;
 
     // Slot map. Parents are listed before their children, so an ancestor's index is always the smaller one.
     //   0  AccessManaged: authority
     //   1  index of the last jurisdiction listed
-    //   2  index / 85 -> tiers of 85 jurisdictions: three masks of 85 bits, Conditional, HighRisk, Prohibited from the
-    //      low end. Bits of tiers that a stricter one overrides stay set. Bit 255 is always set in each of the four
-    //      words, so that no change of a tier ever writes a fresh slot.
+    //   2  index / 128 -> tiers of 128 jurisdictions, two bits each, the high bits of all in the upper half: 3 Open,
+    //      2 Conditional, 1 HighRisk, 0 Prohibited. All are Open at first, so that a ban never writes a fresh slot.
     //   3  code -> index
     //   4  index -> code
     //   5  index -> closure
@@ -27,14 +28,14 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
     uint256 private _lastIndex;
     mapping(uint256 group => uint256 masks) private _tiers;
     mapping(bytes8 code => uint256 index) private _indices;
-    mapping(uint256 index => bytes8 code) private _codes;
-    mapping(uint256 index => uint256 closure) private _closures;
+    mapping(uint256 index => bytes8 code) internal _codes;
+    mapping(uint256 index => uint256 closure) internal _closures;
     mapping(address account => bool enabled) private _guardians;
 
-    constructor(address authority) AccessManaged(authority) {
+    constructor() {
         _closures[0] = 1;
         for (uint256 group; group <= MAX_INDEX / GROUP; ++group) {
-            _tiers[group] = 1 << 255;
+            _tiers[group] = type(uint256).max;
         }
         _setTier(0, Tier.Prohibited);
     }
@@ -84,9 +85,7 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
         Tier current = _strictest(1 << index);
         if (tier >= current) revert NotLooser(code, current, tier);
 
-        uint256 bit = 1 << (index % GROUP);
-        _tiers[index / GROUP] &= ~(bit | (bit << GROUP) | (bit << (2 * GROUP)));
-        if (tier != Tier.Open) _setTier(index, tier);
+        _setTier(index, tier);
 
         emit TierChanged(code, tier, legalBasis);
     }
@@ -128,32 +127,43 @@ contract JurisdictionRegistry is IJurisdictionRegistry, AccessManaged {
         uint256 allowed,
         uint256 denied,
         Tier maxTier
-    ) external view override returns (bool inside, bool tierAllows) {
+    ) public view override returns (bool inside, bool tierAllows) {
         uint256 closure = _closures[index];
         inside = closure & allowed != 0 && closure & denied == 0;
         tierAllows = closure != 0 && maxTier != Tier.Unlisted && _strictest(closure) <= maxTier;
     }
 
-    /// @dev Strictest own tier among the jurisdictions of a mask. Reads one word for each group of 85 that it touches.
+    /// @dev Strictest own tier among the jurisdictions of a mask. Reads one word for each group that it touches.
     function _strictest(uint256 mask) private view returns (Tier) {
-        uint256 found;
+        uint256 notHigh;
+        uint256 notLow;
+        uint256 neither;
         for (uint256 group; mask != 0; ++group) {
             uint256 bits = mask & GROUP_MASK;
             mask >>= GROUP;
-            if (bits != 0) found |= _tiers[group] & (bits | (bits << GROUP) | (bits << (2 * GROUP)));
+            if (bits == 0) continue;
+            uint256 word = _tiers[group];
+            uint256 withoutHigh = bits & ~(word >> GROUP);
+            notHigh |= withoutHigh;
+            notLow |= bits & ~word;
+            neither |= withoutHigh & ~word;
         }
-        if (found >> (2 * GROUP) != 0) return Tier.Prohibited;
-        if (found >> GROUP != 0) return Tier.HighRisk;
-        return found != 0 ? Tier.Conditional : Tier.Open;
+        if (neither != 0) return Tier.Prohibited;
+        if (notHigh != 0) return Tier.HighRisk;
+        return notLow != 0 ? Tier.Conditional : Tier.Open;
     }
 
-    /// @dev Sets the bit of a tier above `Open`.
     function _setTier(uint256 index, Tier tier) private {
-        uint256 shift = (uint256(tier) - uint256(Tier.Conditional)) * GROUP;
-        _tiers[index / GROUP] |= 1 << ((index % GROUP) + shift);
+        uint256 low = 1 << (index % GROUP);
+        uint256 high = low << GROUP;
+        uint256 word = _tiers[index / GROUP] & ~(high | low);
+        if (tier <= Tier.Conditional) word |= high;
+        if (tier == Tier.Open || tier == Tier.HighRisk) word |= low;
+        _tiers[index / GROUP] = word;
     }
 
-    function _known(bytes8 code) private view returns (uint256 index) {
+    /// @dev Index of a listed jurisdiction, never 0.
+    function _known(bytes8 code) internal view returns (uint256 index) {
         index = _indices[code];
         if (index == 0) revert UnknownJurisdiction(code);
     }

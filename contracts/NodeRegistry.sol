@@ -4,21 +4,19 @@ pragma solidity 0.8.37;
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-import {IJurisdictionRegistry} from "./interfaces/IJurisdictionRegistry.sol";
-import {Attestation, INodeRegistry, Refusal, Requirement, Sensitivity, Standing} from "./interfaces/INodeRegistry.sol";
+import {Attestation, INodeRegistry, Refusal, Sensitivity, Standing} from "./interfaces/INodeRegistry.sol";
+import {JurisdictionRegistry} from "./JurisdictionRegistry.sol";
+import {Tier} from "./interfaces/IJurisdictionRegistry.sol";
 import {Bits} from "./libraries/Bits.sol";
 import {TypedData} from "./libraries/TypedData.sol";
 
 /// @title NodeRegistry
-contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
+contract NodeRegistry is INodeRegistry, JurisdictionRegistry, TypedData {
     uint256 private constant MAX_ATTESTERS = 64;
 
     bytes32 private constant ATTESTATION_TYPEHASH = keccak256(
         "Attestation(address node,bytes8 jurisdiction,uint8 assurance,bytes32 evidence,uint40 validFrom,uint40 validUntil,uint16 nonce)"
     );
-
-    /// @notice Where jurisdictions and their tiers are listed.
-    IJurisdictionRegistry public immutable JURISDICTIONS;
 
     /// @param index place in the bitmask of attesters, never given to another one
     /// @param present whether its signatures count
@@ -28,14 +26,13 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
         uint256 scope;
     }
 
-    // Slot map.
-    //   0  AccessManaged: authority
-    //   1  node -> standing, one slot: all that the gate reads
-    //   2  node -> digest of the key card; not zero exactly while it is registered
-    //   3  account -> attester, two slots: index and presence, scope
-    //   4  jurisdiction index -> own quorum
-    //   5  mask: jurisdictions that have a quorum of their own
-    //   6  bitmask of present attesters (64 bits), number ever added (8 bits)
+    // Slot map; 0 to 6 are JurisdictionRegistry's.
+    //   7  node -> standing, one slot: all that the gate reads of a node
+    //   8  node -> digest of the key card; not zero exactly while it is registered
+    //   9  account -> attester, two slots: index and presence, scope
+    //  10  jurisdiction index -> own quorum
+    //  11  mask: jurisdictions that have a quorum of their own
+    //  12  bitmask of present attesters (64 bits), number ever added (8 bits)
     mapping(address node => Standing) private _standings;
     mapping(address node => bytes32 digest) private _keyCards;
     mapping(address account => Attester) private _attesters;
@@ -44,12 +41,7 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
     uint64 private _present;
     uint8 private _numEverAdded;
 
-    constructor(
-        address authority,
-        IJurisdictionRegistry jurisdictions
-    ) AccessManaged(authority) TypedData("Domicile NodeRegistry", "1") {
-        JURISDICTIONS = jurisdictions;
-    }
+    constructor(address authority) AccessManaged(authority) TypedData("Domicile NodeRegistry", "1") {}
 
     /// @inheritdoc INodeRegistry
     function register(bytes32 keyCard, uint24 safeguards) external override {
@@ -94,7 +86,7 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
         if (index == MAX_ATTESTERS) revert AttestersFull();
         uint256 scope;
         for (uint256 i; i < jurisdictions.length; ++i) {
-            scope |= 1 << JURISDICTIONS.indexOf(jurisdictions[i]);
+            scope |= 1 << _known(jurisdictions[i]);
         }
 
         _numEverAdded = index + 1;
@@ -118,7 +110,7 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
     /// @inheritdoc INodeRegistry
     function setQuorum(bytes8 jurisdiction, uint8 quorum) external override restricted {
         if (quorum == 0 || quorum > MAX_ATTESTERS) revert InvalidQuorum(quorum);
-        uint8 index = JURISDICTIONS.indexOf(jurisdiction);
+        uint256 index = _known(jurisdiction);
 
         _quorums[index] = quorum;
         _withQuorum |= 1 << index;
@@ -135,13 +127,13 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
         if (!_isWithin(attestation.validFrom, attestation.validUntil)) {
             revert OutsideValidity(attestation.validFrom, attestation.validUntil, block.timestamp);
         }
-        uint8 index = JURISDICTIONS.indexOf(attestation.jurisdiction);
-        uint256 closure = JURISDICTIONS.closureOf(index);
+        uint256 index = _known(attestation.jurisdiction);
+        uint256 closure = _closures[index];
         uint8 quorum = _nearestQuorum(attestation.jurisdiction, closure);
         if (signatures.length < quorum) revert TooFewSignatures(quorum, signatures.length);
         uint64 attesters = _recoverAttesters(attestation, signatures, closure);
 
-        standing.jurisdiction = index;
+        standing.jurisdiction = uint8(index);
         standing.quorum = quorum;
         standing.attestedFrom = attestation.validFrom;
         standing.attestedUntil = attestation.validUntil;
@@ -166,8 +158,8 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
         Standing memory standing = _standings[node];
         if (standing.jurisdiction == 0) revert NotAttested(node);
         Attester memory attester = _attesters[msg.sender];
-        if (!attester.present || attester.scope & JURISDICTIONS.closureOf(standing.jurisdiction) == 0) {
-            revert NotAttesterFor(msg.sender, JURISDICTIONS.codeAt(standing.jurisdiction));
+        if (!attester.present || attester.scope & _closures[standing.jurisdiction] == 0) {
+            revert NotAttesterFor(msg.sender, _codes[standing.jurisdiction]);
         }
 
         uint16 revoked = standing.nonce;
@@ -223,23 +215,28 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
     }
 
     /// @inheritdoc INodeRegistry
-    function refusal(address node, Requirement calldata requirement) external view override returns (Refusal) {
+    function eligibility(
+        address node,
+        uint256 allowed,
+        uint256 denied,
+        Tier maxTier,
+        Sensitivity sensitivity,
+        uint24 safeguards
+    ) external view override returns (Refusal reason, uint8 jurisdiction) {
         Standing storage standing = _standings[node];
+        jurisdiction = standing.jurisdiction;
+        uint24 offered = standing.safeguards;
+        bool suspended = standing.suspended;
+        bool cleared = _isCleared(standing, sensitivity);
         // An attested node is registered, so that the key card's slot is read only to name the reason.
-        if (standing.jurisdiction == 0 && _keyCards[node] == 0) return Refusal.NotRegistered;
-        if (!_attestationCounts(standing)) return Refusal.AttestationExpired;
-        (bool inside, bool tierAllows) = JURISDICTIONS.gate(
-            standing.jurisdiction,
-            requirement.allowed,
-            requirement.denied,
-            requirement.maxTier
-        );
-        if (!inside) return Refusal.OutsideShard;
-        if (!tierAllows) return Refusal.TierForbids;
-        if (!_isCleared(standing, requirement.sensitivity)) return Refusal.NotCleared;
-        if (standing.suspended) return Refusal.Suspended;
-        if (requirement.safeguards & ~standing.safeguards != 0) return Refusal.MissingSafeguard;
-        return Refusal.None;
+        if (jurisdiction == 0 && _keyCards[node] == 0) return (Refusal.NotRegistered, 0);
+        if (!_attestationCounts(standing)) return (Refusal.AttestationExpired, jurisdiction);
+        (bool inside, bool tierAllows) = gate(jurisdiction, allowed, denied, maxTier);
+        if (!inside) reason = Refusal.OutsideShard;
+        else if (!tierAllows) reason = Refusal.TierForbids;
+        else if (!cleared) reason = Refusal.NotCleared;
+        else if (suspended) reason = Refusal.Suspended;
+        else if (safeguards & ~offered != 0) reason = Refusal.MissingSafeguard;
     }
 
     /// @inheritdoc INodeRegistry
@@ -254,7 +251,7 @@ contract NodeRegistry is INodeRegistry, AccessManaged, TypedData {
 
     /// @inheritdoc INodeRegistry
     function quorumOf(bytes8 jurisdiction) external view override returns (uint8) {
-        return _nearestQuorum(jurisdiction, JURISDICTIONS.closureOf(JURISDICTIONS.indexOf(jurisdiction)));
+        return _nearestQuorum(jurisdiction, _closures[_known(jurisdiction)]);
     }
 
     /// @inheritdoc INodeRegistry

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IJurisdictionRegistry} from "./interfaces/IJurisdictionRegistry.sol";
 import {INodeRegistry, Refusal, Requirement} from "./interfaces/INodeRegistry.sol";
 import {
     Committee,
@@ -20,13 +19,14 @@ import {JobRounds} from "./jobs/JobRounds.sol";
 import {JobLedger} from "./jobs/JobLedger.sol";
 import {Bits} from "./libraries/Bits.sol";
 import {JobRules} from "./libraries/JobRules.sol";
+import {Seat, Seats} from "./libraries/Seats.sol";
 
 /// @title TrainingJobs
 /// @notice What anyone may do, and what is checked before.
 contract TrainingJobs is JobRounds {
     uint256 private constant MAX_MEMBERS = 256;
 
-    constructor(INodeRegistry nodes, IJurisdictionRegistry jurisdictions) JobLedger(nodes, jurisdictions) {}
+    constructor(INodeRegistry nodes) JobLedger(nodes) {}
 
     /// @inheritdoc ITrainingJobs
     function createJob(
@@ -78,14 +78,13 @@ contract TrainingJobs is JobRounds {
         Job storage job = _jobIn(id, JobPhase.Joining);
         _checkWindow(job.state.deadline);
         if (index >= job.state.numShards) revert UnknownShard(id, index);
-        Seat storage member = job.members[msg.sender];
-        if (member.joined) revert AlreadyMember(msg.sender);
+        if (job.members[msg.sender].hasJoined()) revert AlreadyMember(msg.sender);
         Shard storage shard = job.shards[index];
         uint16 numMembers = shard.state.numMembers;
         if (numMembers == MAX_MEMBERS) revert ShardFull(index);
-        _checkGate(job, shard.state.jurisdiction);
+        uint8 place = _checkGate(job, shard.state.jurisdiction);
 
-        job.members[msg.sender] = _seat(job.state, index);
+        job.members[msg.sender] = Seats.take(job.state, index, place);
         shard.state.numMembers = numMembers + 1;
 
         emit MemberJoined(id, index, msg.sender);
@@ -96,15 +95,15 @@ contract TrainingJobs is JobRounds {
         Job storage job = _known(id);
         JobPhase phase = job.state.phase;
         if (phase != JobPhase.Joining && phase != JobPhase.Training) revert WrongJobPhase(id, phase);
-        Seat storage member = job.members[msg.sender];
-        if (!member.joined) revert NotMember(msg.sender);
-        uint8 index = member.shard;
+        Seat seat = job.members[msg.sender];
+        if (!seat.hasJoined()) revert NotMember(msg.sender);
+        uint8 index = seat.shard();
         Shard storage shard = job.shards[index];
         bool collecting = shard.state.phase == ShardPhase.Collecting;
-        if (collecting && _hasCommitted(shard.state, member)) revert AlreadyCommitted(msg.sender);
+        if (collecting && _hasCommitted(shard.state, seat)) revert AlreadyCommitted(msg.sender);
 
         // What it committed before stays known, since a vote in progress may leave it out.
-        member.joined = false;
+        job.members[msg.sender] = seat.leave();
         shard.state.numMembers -= 1;
 
         emit MemberLeft(id, index, msg.sender);
@@ -139,9 +138,9 @@ contract TrainingJobs is JobRounds {
     /// @dev The one action that every node repeats every round; it reads and writes three slots here.
     function commit(uint256 id, uint16 globalRound, uint16 regionalRound, bytes32 digest) external override {
         Job storage job = _jobs[id];
-        Seat storage member = job.members[msg.sender];
-        if (!member.joined) revert NotMember(_senderIn(id));
-        uint8 index = member.shard;
+        Seat seat = job.members[msg.sender];
+        if (!seat.hasJoined()) revert NotMember(_senderIn(id));
+        uint8 index = seat.shard();
         Shard storage shard = job.shards[index];
         LiveShard storage state = shard.state;
         if (state.phase != ShardPhase.Collecting || state.cancelled) {
@@ -151,13 +150,12 @@ contract TrainingJobs is JobRounds {
             revert WrongRound(state.globalRound, state.regionalRound);
         }
         _checkWindow(state.deadline);
-        if (_hasCommitted(state, member)) revert AlreadyCommitted(msg.sender);
+        uint32 round = Seats.roundOf(globalRound, regionalRound);
+        if (seat.hasCommitted(round)) revert AlreadyCommitted(msg.sender);
         if (digest == 0) revert ZeroDigest();
-        _admit(_requirementOf(job, member, state.jurisdiction));
+        uint8 place = _checkSeat(job, seat, state.jurisdiction);
 
-        member.hasCommitted = true;
-        member.lastGlobalRound = globalRound;
-        member.lastRegionalRound = regionalRound;
+        job.members[msg.sender] = seat.commit(round, place);
         shard.commitments = keccak256(abi.encode(shard.commitments, msg.sender, digest));
         uint16 numCommitted;
         // At most 256 members commit once a round.
@@ -167,8 +165,8 @@ contract TrainingJobs is JobRounds {
         state.numCommitted = numCommitted;
 
         emit UpdateCommitted(id, index, msg.sender, globalRound, regionalRound, digest);
-        if (numCommitted == state.numMembers && numCommitted >= member.minNodes) {
-            uint40 deadline = uint40(block.timestamp + member.collectWindowS);
+        if (numCommitted == state.numMembers && numCommitted >= seat.minNodes()) {
+            uint40 deadline = uint40(block.timestamp + seat.collectWindowS());
             _setShardPhase(id, index, state, ShardPhase.Aggregating, deadline);
         }
     }
@@ -210,7 +208,7 @@ contract TrainingJobs is JobRounds {
             index,
             msg.sender,
             globalRound,
-            JURISDICTIONS.codeAt(shard.state.jurisdiction),
+            NODES.codeAt(shard.state.jurisdiction),
             shard.state.leastContributors,
             shard.model,
             payload
@@ -290,20 +288,20 @@ contract TrainingJobs is JobRounds {
         uint256 all;
         for (uint256 i; i < shards.length; ++i) {
             JobRules.checkCommittee(shards[i].committee);
-            jurisdictions[i] = JURISDICTIONS.indexOf(shards[i].jurisdiction);
+            jurisdictions[i] = NODES.indexOf(shards[i].jurisdiction);
             uint256 bit = 1 << jurisdictions[i];
             if (all & bit != 0) revert InvalidParameter("shards");
             all |= bit;
         }
         for (uint256 i; i < shards.length; ++i) {
-            uint256 ancestors = JURISDICTIONS.closureOf(jurisdictions[i]) & ~(1 << jurisdictions[i]);
+            uint256 ancestors = NODES.closureOf(jurisdictions[i]) & ~(1 << jurisdictions[i]);
             if (ancestors & all != 0) revert InvalidParameter("shards");
         }
     }
 
     function _maskOf(bytes8[] calldata codes) private view returns (uint256 mask) {
         for (uint256 i; i < codes.length; ++i) {
-            mask |= 1 << JURISDICTIONS.indexOf(codes[i]);
+            mask |= 1 << NODES.indexOf(codes[i]);
         }
     }
 
@@ -320,8 +318,8 @@ contract TrainingJobs is JobRounds {
         address previous;
         for (uint256 i; i < proposal.excluded.length; ++i) {
             address node = proposal.excluded[i].node;
-            Seat storage member = job.members[node];
-            bool known = node > previous && member.shard == index && _hasCommitted(shard.state, member);
+            Seat seat = job.members[node];
+            bool known = node > previous && seat.shard() == index && _hasCommitted(shard.state, seat);
             if (!known || proposal.excluded[i].reason == ExclusionReason.None) revert InvalidExclusion(node);
             previous = node;
         }
@@ -356,37 +354,42 @@ contract TrainingJobs is JobRounds {
         revert NotCommitteeMember(msg.sender);
     }
 
-    function _hasCommitted(LiveShard storage state, Seat storage member) private view returns (bool) {
-        return
-            member.hasCommitted &&
-            member.lastGlobalRound == state.globalRound &&
-            member.lastRegionalRound == state.regionalRound;
+    function _hasCommitted(LiveShard storage state, Seat seat) private view returns (bool) {
+        return seat.hasCommitted(Seats.roundOf(state.globalRound, state.regionalRound));
     }
 
-    function _checkGate(Job storage job, uint8 jurisdiction) private view {
-        _admit(_requirement(job, jurisdiction));
+    /// @dev Where the sender is.
+    function _checkGate(Job storage job, uint8 jurisdiction) private view returns (uint8 place) {
+        return _admit(_requirement(job, jurisdiction));
     }
 
-    function _admit(Requirement memory requirement) private view {
-        Refusal reason = NODES.refusal(msg.sender, requirement);
+    /// @dev The same for a member, without the job's deny list as long as the member is where it was when that list was
+    /// last compared: neither the list nor what a place lies within ever changes.
+    function _checkSeat(Job storage job, Seat seat, uint8 jurisdiction) private view returns (uint8 place) {
+        Refusal reason;
+        (reason, place) = NODES.eligibility(
+            msg.sender,
+            1 << jurisdiction,
+            0,
+            seat.maxTier(),
+            seat.sensitivity(),
+            seat.safeguards()
+        );
+        if (seat.hasDenied() && place != seat.place()) return _checkGate(job, jurisdiction);
         if (reason != Refusal.None) revert NotEligible(msg.sender, reason);
     }
 
-    function _seat(JobState storage state, uint8 index) private view returns (Seat memory) {
-        return
-            Seat({
-                joined: true,
-                hasCommitted: false,
-                shard: index,
-                lastGlobalRound: 0,
-                lastRegionalRound: 0,
-                sensitivity: state.sensitivity,
-                maxTier: state.maxTier,
-                safeguards: state.safeguards,
-                hasDenied: state.hasDenied,
-                minNodes: state.minNodes,
-                collectWindowS: state.collectWindowS
-            });
+    function _admit(Requirement memory requirement) private view returns (uint8 place) {
+        Refusal reason;
+        (reason, place) = NODES.eligibility(
+            msg.sender,
+            requirement.allowed,
+            requirement.denied,
+            requirement.maxTier,
+            requirement.sensitivity,
+            requirement.safeguards
+        );
+        if (reason != Refusal.None) revert NotEligible(msg.sender, reason);
     }
 
     function _reasonIn(ShardPhase phase) private pure returns (StallReason) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Tier} from "./IJurisdictionRegistry.sol";
+import {IJurisdictionRegistry, Tier} from "./IJurisdictionRegistry.sol";
 
 /// @notice How sensitive data or a job is. `Special`: health, biometric, genetic, financial records.
 enum Sensitivity {
@@ -70,7 +70,7 @@ struct Standing {
 /// owners. Time bounds are half-open: valid at t when `from <= t < until`.
 /// @dev Outside parties: attesters may sign anything, at any time, for ever; submitters may be anyone
 /// and may mix signatures. Auditors (AccessManager role) are trusted with clearance and suspension.
-interface INodeRegistry {
+interface INodeRegistry is IJurisdictionRegistry {
     event NodeRegistered(address indexed node, bytes32 keyCard, uint24 safeguards);
     event KeyCardChanged(address indexed node, bytes32 keyCard, uint24 safeguards);
     event NodeRetired(address indexed node);
@@ -152,8 +152,17 @@ interface INodeRegistry {
     /// @notice Auditors only.
     function reinstate(address node, bytes32 reason) external;
 
-    /// @notice May this account work on this, now? `None` if so, or the first reason against it.
-    function refusal(address node, Requirement calldata requirement) external view returns (Refusal);
+    /// @notice May this account work on something that demands this (see `Requirement`), now?
+    /// @return reason `None` if so, or the first reason against it
+    /// @return jurisdiction index of the place that the account was last attested in, 0 for none
+    function eligibility(
+        address node,
+        uint256 allowed,
+        uint256 denied,
+        Tier maxTier,
+        Sensitivity sensitivity,
+        uint24 safeguards
+    ) external view returns (Refusal reason, uint8 jurisdiction);
 
     function standingOf(address node) external view returns (Standing memory);
 

@@ -146,7 +146,7 @@ struct JobState {
 }
 
 /// @notice What every action on a shard reads; one storage slot, and the running hash beside it.
-/// @param jurisdiction index in the JurisdictionRegistry
+/// @param jurisdiction index in the registry of places
 /// @param leastContributors fewest contributors of any regional round since the last global model
 /// @param firstRound regional round with which the present attempt began. A stalled shard that opens again in
 /// the same global round (because too few shards reported) goes on counting: `regionalRound + 1` becomes its

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IJurisdictionRegistry, Tier} from "../interfaces/IJurisdictionRegistry.sol";
 import {INodeRegistry, Requirement, Sensitivity} from "../interfaces/INodeRegistry.sol";
 import {
     Committee,
@@ -14,13 +13,12 @@ import {
     ShardState,
     StallReason
 } from "../interfaces/ITrainingJobs.sol";
+import {Seat} from "../libraries/Seats.sol";
 
 /// @title What is kept of jobs, and how it is read
 abstract contract JobLedger is ITrainingJobs {
-    /// @notice Where participants, their attestations and clearance are kept: the gate.
+    /// @notice Where places, participants, attestations and clearance are kept: the gate.
     INodeRegistry public immutable NODES;
-    /// @notice Where jurisdictions and their tiers are listed.
-    IJurisdictionRegistry public immutable JURISDICTIONS;
 
     /// @dev A ShardState and what a commit needs besides, so that it need not read the job.
     /// @param globalRound that of the job
@@ -41,21 +39,6 @@ abstract contract JobLedger is ITrainingJobs {
         uint64 bestLossMicros;
         uint16 globalRound;
         bool cancelled;
-    }
-
-    /// @dev A Member and those figures of its job that never change, copied at joining for the same reason.
-    struct Seat {
-        bool joined;
-        bool hasCommitted;
-        uint8 shard;
-        uint16 lastGlobalRound;
-        uint16 lastRegionalRound;
-        Sensitivity sensitivity;
-        Tier maxTier;
-        uint24 safeguards;
-        bool hasDenied;
-        uint16 minNodes;
-        uint32 collectWindowS;
     }
 
     /// @param commitments running hash of the regional round; never zero once a round was opened
@@ -92,9 +75,8 @@ abstract contract JobLedger is ITrainingJobs {
     mapping(uint256 id => Job) internal _jobs;
     mapping(bytes32 proposalId => uint32 voters) internal _votes;
 
-    constructor(INodeRegistry nodes, IJurisdictionRegistry jurisdictions) {
+    constructor(INodeRegistry nodes) {
         NODES = nodes;
-        JURISDICTIONS = jurisdictions;
     }
 
     /// @inheritdoc ITrainingJobs
@@ -154,15 +136,7 @@ abstract contract JobLedger is ITrainingJobs {
 
     /// @inheritdoc ITrainingJobs
     function memberOf(uint256 id, address node) external view override returns (Member memory) {
-        Seat storage seat = _known(id).members[node];
-        return
-            Member({
-                joined: seat.joined,
-                hasCommitted: seat.hasCommitted,
-                shard: seat.shard,
-                lastGlobalRound: seat.lastGlobalRound,
-                lastRegionalRound: seat.lastRegionalRound
-            });
+        return _known(id).members[node].member();
     }
 
     /// @inheritdoc ITrainingJobs
@@ -199,22 +173,6 @@ abstract contract JobLedger is ITrainingJobs {
                 maxTier: job.state.maxTier,
                 sensitivity: job.state.sensitivity,
                 safeguards: job.state.safeguards
-            });
-    }
-
-    /// @dev The same as `_requirement`, from the seat's copy of the job's figures.
-    function _requirementOf(
-        Job storage job,
-        Seat storage member,
-        uint8 jurisdiction
-    ) internal view returns (Requirement memory) {
-        return
-            Requirement({
-                allowed: 1 << jurisdiction,
-                denied: member.hasDenied ? job.denied : 0,
-                maxTier: member.maxTier,
-                sensitivity: member.sensitivity,
-                safeguards: member.safeguards
             });
     }
 

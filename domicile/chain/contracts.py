@@ -41,10 +41,10 @@ class _Contract:
 
 
 class Jurisdictions(_Contract):
-    """JurisdictionRegistry."""
+    """The half of NodeRegistry that is about places."""
 
     def __init__(self, chain: Chain, deployment: Deployment) -> None:
-        super().__init__(chain, "JurisdictionRegistry", deployment.jurisdiction_registry)
+        super().__init__(chain, "NodeRegistry", deployment.node_registry)
 
     def list(self, code: JurisdictionCode, parent: JurisdictionCode | None, tier: Tier, legal_basis: Digest) -> Call:
         return self._action("list", code, parent or "", tier, legal_basis)
@@ -72,7 +72,7 @@ class Jurisdictions(_Contract):
 
 
 class Nodes(_Contract):
-    """NodeRegistry."""
+    """The half of NodeRegistry that is about participants."""
 
     def __init__(self, chain: Chain, deployment: Deployment) -> None:
         super().__init__(chain, "NodeRegistry", deployment.node_registry)
@@ -107,7 +107,16 @@ class Nodes(_Contract):
         return self._action("suspend", node, reason)
 
     def refusal(self, node: Address, requirement: Requirement) -> Refusal:
-        return Refusal(self._view("refusal", node, requirement))
+        reason, _ = self._view(
+            "eligibility",
+            node,
+            requirement.allowed,
+            requirement.denied,
+            requirement.max_tier,
+            requirement.sensitivity,
+            requirement.safeguards,
+        )
+        return Refusal(reason)
 
     def standing_of(self, node: Address) -> Standing:
         standing: Standing = self._view("standingOf", node)

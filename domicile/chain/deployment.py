@@ -24,7 +24,7 @@ from domicile.chain.sender import Call, Sender
 from domicile.errors import ChainFault, ConfigurationError
 from domicile.types import Address
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 AUDITOR_ROLE = 1
 """AccessManager role that clears, suspends and reinstates, without delay."""
 
@@ -35,13 +35,9 @@ LOOSENER_ROLE = 3
 """AccessManager role that makes tiers less strict; each such act is scheduled and waits."""
 
 _AUDITOR_FUNCTIONS = ("clear", "withdrawClearance", "suspend", "reinstate")
-_GOVERNOR_FUNCTIONS: Mapping[str, tuple[str, ...]] = {
-    "JurisdictionRegistry": ("list", "setGuardian"),
-    "NodeRegistry": ("addAttester", "removeAttester", "setQuorum"),
-}
+_GOVERNOR_FUNCTIONS = ("list", "setGuardian", "addAttester", "removeAttester", "setQuorum")
 _FIELDS = {
     "AccessManager": "access_manager",
-    "JurisdictionRegistry": "jurisdiction_registry",
     "NodeRegistry": "node_registry",
     "TrainingJobs": "training_jobs",
 }
@@ -54,7 +50,6 @@ class Deployment:
     chain_id: int
     first_block: int
     access_manager: Address
-    jurisdiction_registry: Address
     node_registry: Address
     training_jobs: Address
     abis: Mapping[str, str]
@@ -127,20 +122,14 @@ def deploy(chain: Chain, sender: Sender, *, loosening_delay_s: int) -> Deploymen
     artifacts = load_artifacts()
     first_block = chain.block_number()
     manager = _create(sender, artifacts["AccessManager"], encode(["address"], [sender.address]))
-    jurisdictions = _create(sender, artifacts["JurisdictionRegistry"], encode(["address"], [manager]))
-    nodes = _create(sender, artifacts["NodeRegistry"], encode(["address", "address"], [manager, jurisdictions]))
-    jobs = _create(sender, artifacts["TrainingJobs"], encode(["address", "address"], [nodes, jurisdictions]))
-    addresses = {
-        "AccessManager": manager,
-        "JurisdictionRegistry": jurisdictions,
-        "NodeRegistry": nodes,
-        "TrainingJobs": jobs,
-    }
+    nodes = _create(sender, artifacts["NodeRegistry"], encode(["address"], [manager]))
+    jobs = _create(sender, artifacts["TrainingJobs"], encode(["address"], [nodes]))
+    addresses = {"AccessManager": manager, "NodeRegistry": nodes, "TrainingJobs": jobs}
     roles = AccessRoles(manager)
     for call in (
-        *(roles.assign(name, addresses[name], of, GOVERNOR_ROLE) for name, of in _GOVERNOR_FUNCTIONS.items()),
+        roles.assign("NodeRegistry", nodes, _GOVERNOR_FUNCTIONS, GOVERNOR_ROLE),
         roles.assign("NodeRegistry", nodes, _AUDITOR_FUNCTIONS, AUDITOR_ROLE),
-        roles.assign("JurisdictionRegistry", jurisdictions, ("loosen",), LOOSENER_ROLE),
+        roles.assign("NodeRegistry", nodes, ("loosen",), LOOSENER_ROLE),
         roles.grant(LOOSENER_ROLE, sender.address, delay_s=loosening_delay_s),
         roles.grant(GOVERNOR_ROLE, sender.address, delay_s=0),
         roles.grant(AUDITOR_ROLE, sender.address, delay_s=0),

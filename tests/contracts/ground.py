@@ -24,7 +24,7 @@ from domicile.chain.artifacts import Artifact, load_artifacts
 
 GAS_LIMIT = 12_000_000
 MNEMONIC = "test test test test test test test test test test test junk"
-CONTRACTS = ("AccessManager", "JurisdictionRegistry", "NodeRegistry", "TrainingJobs")
+CONTRACTS = ("AccessManager", "NodeRegistry", "TrainingJobs")
 
 
 class Reverted(Exception):
@@ -243,7 +243,6 @@ class Ground:
 
     chain: Chain
     manager: Contract
-    places: Contract
     nodes: Contract
     jobs: Contract
 
@@ -266,7 +265,7 @@ class Ground:
         return Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
 
     def list_place(self, name: str, parent: str = "", tier: int = 1) -> Receipt:
-        return self.places.send(self.governor, "list", code(name), code(parent), tier, word(1))
+        return self.nodes.send(self.governor, "list", code(name), code(parent), tier, word(1))
 
     def attestation(self, node: str, place: str, **changes: Any) -> dict[str, Any]:
         return {
@@ -319,11 +318,10 @@ def deploy(chain: Chain) -> Ground:
         return Contract(chain, artifacts[name], receipt.contract_address)
 
     manager = create("AccessManager", ["address"], [governor])
-    places = create("JurisdictionRegistry", ["address"], [manager.address])
-    nodes = create("NodeRegistry", ["address", "address"], [manager.address, places.address])
-    jobs = create("TrainingJobs", ["address", "address"], [nodes.address, places.address])
-    places.send(governor, "setGuardian", governor, True)
-    return Ground(chain, manager, places, nodes, jobs)
+    nodes = create("NodeRegistry", ["address"], [manager.address])
+    jobs = create("TrainingJobs", ["address"], [nodes.address])
+    nodes.send(governor, "setGuardian", governor, True)
+    return Ground(chain, manager, nodes, jobs)
 
 
 def settle_places(ground: Ground, quorum: int = 1) -> None:

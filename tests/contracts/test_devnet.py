@@ -122,6 +122,6 @@ def test_the_same_bytecode_runs_on_ganache() -> None:
         job.vote(committee)
         job.export(committee)
         assert job.vote_global(committee).names()[:2] == ["GlobalVote", "GlobalModelAccepted"]
-        code = chain.rpc("eth_getCode", ground.places.address, "latest")
-        assert bytes.fromhex(code[2:]) == load_artifacts()["JurisdictionRegistry"].runtime
+        code = chain.rpc("eth_getCode", ground.manager.address, "latest")
+        assert bytes.fromhex(code[2:]) == load_artifacts()["AccessManager"].runtime
         chain.close()

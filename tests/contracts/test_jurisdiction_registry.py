@@ -7,25 +7,25 @@ EVERYWHERE = 2**256 - 1
 
 
 def index(ground: Ground, place: str) -> int:
-    return int(ground.places.call("indexOf", code(place)))
+    return int(ground.nodes.call("indexOf", code(place)))
 
 
 def tier(ground: Ground, place: str) -> int:
-    return int(ground.places.call("tierOf", code(place)))
+    return int(ground.nodes.call("tierOf", code(place)))
 
 
 def tighten(ground: Ground, place: str, to: int):
-    return ground.places.send(ground.governor, "tighten", code(place), to, word(5))
+    return ground.nodes.send(ground.governor, "tighten", code(place), to, word(5))
 
 
 def loosen(ground: Ground, place: str, to: int):
-    return ground.places.send(ground.governor, "loosen", code(place), to, word(6))
+    return ground.nodes.send(ground.governor, "loosen", code(place), to, word(6))
 
 
 @pytest.mark.parametrize("bad", [b"\0" * 8, b"de\0\0\0\0\0\0", b"D\0E\0\0\0\0\0", b"D_\0\0\0\0\0\0", b" DE\0\0\0\0\0"])
 def test_a_malformed_code_is_refused(ground: Ground, bad: bytes) -> None:
     with pytest.raises(Reverted) as refusal:
-        ground.places.send(ground.governor, "list", bad, b"", OPEN, word(1))
+        ground.nodes.send(ground.governor, "list", bad, b"", OPEN, word(1))
     assert refusal.value.name == "InvalidJurisdictionCode"
     assert refusal.value.arguments == (bad,)
 
@@ -63,20 +63,20 @@ def test_unlisted_is_no_tier_to_give(ground: Ground) -> None:
 )
 def test_only_governance_lists_loosens_and_appoints(ground: Ground, function: str, arguments: tuple) -> None:
     with pytest.raises(Reverted) as refusal:
-        ground.places.send(ground.people[0], function, *arguments)
+        ground.nodes.send(ground.people[0], function, *arguments)
     assert refusal.value.name == "AccessManagedUnauthorized"
 
 
 def test_only_guardians_tighten(ground: Ground) -> None:
     with pytest.raises(Reverted) as refusal:
-        ground.places.send(ground.people[0], "tighten", code("DE"), PROHIBITED, word(1))
+        ground.nodes.send(ground.people[0], "tighten", code("DE"), PROHIBITED, word(1))
     assert (refusal.value.name, refusal.value.arguments) == ("NotGuardian", (ground.people[0],))
 
 
 def test_a_dismissed_guardian_tightens_no_more(ground: Ground) -> None:
-    receipt = ground.places.send(ground.governor, "setGuardian", ground.governor, False)
+    receipt = ground.nodes.send(ground.governor, "setGuardian", ground.governor, False)
     assert receipt.event("GuardianChanged") == {"account": ground.governor, "enabled": False}
-    assert ground.places.call("isGuardian", ground.governor) is False
+    assert ground.nodes.call("isGuardian", ground.governor) is False
     with pytest.raises(Reverted):
         tighten(ground, "DE", PROHIBITED)
 
@@ -121,7 +121,7 @@ def test_the_strictest_tier_on_the_path_counts(ground: Ground) -> None:
 
 def test_the_gate_knows_inside_denied_and_tier(ground: Ground) -> None:
     de, eu, us = (index(ground, place) for place in ("DE", "EU", "US"))
-    gate = lambda *arguments: ground.places.call("gate", *arguments)  # noqa: E731
+    gate = lambda *arguments: ground.nodes.call("gate", *arguments)  # noqa: E731
     assert gate(de, 1 << eu, 0, OPEN) == (True, True)
     assert gate(eu, 1 << de, 0, OPEN) == (False, True)
     assert gate(de, 1 << us, 0, OPEN) == (False, True)
@@ -134,14 +134,14 @@ def test_the_gate_knows_inside_denied_and_tier(ground: Ground) -> None:
 
 
 def test_none_and_the_unlisted_never_pass(ground: Ground) -> None:
-    assert ground.places.call("gate", 0, EVERYWHERE - 1, 0, HIGH_RISK) == (False, False)
-    assert ground.places.call("gate", 200, EVERYWHERE, 0, PROHIBITED) == (False, False)
-    assert ground.places.call("gate", index(ground, "DE"), EVERYWHERE, 0, 0) == (True, False)
+    assert ground.nodes.call("gate", 0, EVERYWHERE - 1, 0, HIGH_RISK) == (False, False)
+    assert ground.nodes.call("gate", 200, EVERYWHERE, 0, PROHIBITED) == (False, False)
+    assert ground.nodes.call("gate", index(ground, "DE"), EVERYWHERE, 0, 0) == (True, False)
     with pytest.raises(Reverted) as refusal:
-        ground.places.call("indexOf", code("ZZ"))
+        ground.nodes.call("indexOf", code("ZZ"))
     assert refusal.value.name == "UnknownJurisdiction"
     with pytest.raises(Reverted):
-        ground.places.call("tierOf", b"")
+        ground.nodes.call("tierOf", b"")
 
 
 def test_a_listing_says_all_that_an_indexer_needs(ground: Ground) -> None:
@@ -153,16 +153,19 @@ def test_a_listing_says_all_that_an_indexer_needs(ground: Ground) -> None:
         "index": own, "code": code("DE-BE"), "parent": code("DE"), "tier": CONDITIONAL, "legalBasis": word(1),
         "closure": closure,
     }  # fmt: skip
-    assert ground.places.call("closureOf", own) == closure
-    assert ground.places.call("codeAt", own) == code("DE-BE")
+    assert ground.nodes.call("closureOf", own) == closure
+    assert ground.nodes.call("codeAt", own) == code("DE-BE")
     assert tier(ground, "DE-BE") == CONDITIONAL
 
 
 def test_255_jurisdictions_fit_and_no_more(ground: Ground) -> None:
-    ground.chain.rpc("anvil_setStorageAt", ground.places.address, hex(1), "0x" + (254).to_bytes(32, "big").hex())
-    assert ground.list_place("AA").event("JurisdictionListed")["index"] == 255
+    ground.chain.rpc("anvil_setStorageAt", ground.nodes.address, hex(1), "0x" + (254).to_bytes(32, "big").hex())
+    assert ground.list_place("AA", "EU").event("JurisdictionListed")["index"] == 255
+    for own in (CONDITIONAL, HIGH_RISK):
+        tighten(ground, "EU", own)
+        assert tier(ground, "AA") == own, "its parent's tier lies in another word"
     tighten(ground, "AA", PROHIBITED)
-    assert tier(ground, "AA") == PROHIBITED
+    assert (tier(ground, "AA"), tier(ground, "EU"), tier(ground, "DE")) == (PROHIBITED, HIGH_RISK, HIGH_RISK)
     with pytest.raises(Reverted) as refusal:
         ground.list_place("AB")
     assert refusal.value.name == "JurisdictionsFull"

@@ -20,7 +20,7 @@ def reason(ground: Ground, node: str, **changes: Any) -> int:
     requirement = {
         "allowed": 2**256 - 2, "denied": 0, "maxTier": 1, "sensitivity": 2, "safeguards": 1, **changes,
     }  # fmt: skip
-    return int(ground.nodes.call("refusal", node, requirement))
+    return int(ground.nodes.call("eligibility", node, *requirement.values())[0])
 
 
 def govern(ground: Ground, function: str, *arguments: Any) -> Any:
@@ -85,7 +85,7 @@ def test_attesters_have_a_scope_and_an_index_of_their_own(ground: Ground) -> Non
     assert refused(lambda: govern(ground, "addAttester", account, [])) == ("EmptyScope", ())
     assert refused(lambda: govern(ground, "addAttester", account, [code("ZZ")]))[0] == "UnknownJurisdiction"
     told = govern(ground, "addAttester", account, [code("DE"), code("IN")]).event("AttesterAdded")
-    scope = sum(1 << ground.places.call("indexOf", code(place)) for place in ("DE", "IN"))
+    scope = sum(1 << ground.nodes.call("indexOf", code(place)) for place in ("DE", "IN"))
     assert told == {"attester": account, "index": 7, "scope": scope}
     assert ground.nodes.call("attesterOf", account) == (7, scope)
     assert refused(lambda: govern(ground, "addAttester", account, [code("DE")])) == ("AttesterAlreadyAdded", (account,))
@@ -276,12 +276,12 @@ def test_the_quorum_at_admission_stays_that_of_the_attestation(ground: Ground, n
 
 def test_the_first_reason_in_order_is_named(ground: Ground) -> None:
     account = ground.people[0]
-    index = ground.places.call("indexOf", code("DE"))
-    demand = {"allowed": 1 << ground.places.call("indexOf", code("US")), "safeguards": 4}
+    index = ground.nodes.call("indexOf", code("DE"))
+    demand = {"allowed": 1 << ground.nodes.call("indexOf", code("US")), "safeguards": 4}
     assert reason(ground, account, **demand) == NOT_REGISTERED
     ground.nodes.send(account, "register", word(11), 3)
     govern(ground, "suspend", account, word(1))
-    ground.places.send(ground.governor, "tighten", code("EU"), 2, word(1))
+    ground.nodes.send(ground.governor, "tighten", code("EU"), 2, word(1))
     assert reason(ground, account, **demand) == EXPIRED
     ground.attest(account, "DE")
     assert reason(ground, account, **demand) == OUTSIDE

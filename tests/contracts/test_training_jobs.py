@@ -171,7 +171,7 @@ def test_creating_tells_everything(cast: Cast) -> None:
     assert made["owner"] == job.call("ownerOf") == cast.owner
     assert made["globalCommittee"] == job.call("globalCommitteeOf")
     assert job.call("committeeOf", 0) == {"members": cast.eu_committee, "quorum": 2}
-    index = lambda place: cast.ground.places.call("indexOf", code(place))  # noqa: E731
+    index = lambda place: cast.ground.nodes.call("indexOf", code(place))  # noqa: E731
     denied = 1 << index("FR") | 1 << index("BR")
     assert job.call("requirementOf", 0) == {
         "allowed": 1 << index("EU"), "denied": denied, "maxTier": 2, "sensitivity": 2, "safeguards": 1,
@@ -303,7 +303,7 @@ def test_a_commit_is_refused_out_of_place_round_and_time(cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("withdraw", "reason"),
     [
-        (lambda g, n: g.places.send(g.governor, "tighten", code("EU"), 4, word(1)), 4),
+        (lambda g, n: g.nodes.send(g.governor, "tighten", code("EU"), 4, word(1)), 4),
         (lambda g, n: g.nodes.send(g.attesters[1], "revokeAttestation", n, word(1)), 2),
         (lambda g, n: g.nodes.send(g.governor, "removeAttester", g.attesters[0]), 2),
         (lambda g, n: g.nodes.send(g.governor, "withdrawClearance", n, word(1)), 5),
@@ -325,6 +325,21 @@ def test_whatever_the_gate_refuses_now_counts_at_join_commit_and_vote(
     assert refused(lambda: joining.send(node, "join", 0)) == ("NotEligible", (node, reason))
     assert refused(lambda: job.commit(node)) == ("NotEligible", (node, reason))
     assert refused(lambda: voting.send(voter, "voteRegional", 0, proposal)) == ("NotEligible", (voter, reason))
+
+
+def test_a_member_that_moves_within_its_shard_is_judged_by_the_deny_list_anew(cast: Cast) -> None:
+    ground, node = cast.ground, cast.europe[0]
+    job = cast.training(denied=[code("FR")], minRegionalRounds=2, maxRegionalRounds=2)
+    ground.attest(node, "FR")
+    assert refused(lambda: job.commit(node)) == ("NotEligible", (node, 3))
+    ground.attest(node, "EU")
+    job.commit(node)
+    for other in cast.europe[1:]:
+        job.commit(other)
+    for voter in cast.eu_committee:
+        job.vote(voter)
+    ground.attest(node, "FR")
+    assert refused(lambda: job.commit(node)) == ("NotEligible", (node, 3))
 
 
 def _dismissed(ground: Ground) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,7 @@ from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import deploy
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
-from domicile.chain.sender import Sender
+from domicile.chain.sender import Call, Sender
 from domicile.errors import Refused
 from domicile.protocol import acts, commitment, eligibility
 from domicile.protocol import jurisdiction as places
@@ -35,7 +37,7 @@ from domicile.protocol.round import (
     ShardState,
     StallReason,
 )
-from domicile.types import Digest, JobId, ShardIndex
+from domicile.types import Digest, JobId, JurisdictionCode, ShardIndex
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -87,7 +89,7 @@ class World:
 
     def _settle_in(self) -> None:
         act = self.governor.act
-        for code, parent in (("EU", None), ("DE", "EU"), ("US", None)):
+        for code, parent in (("EU", None), ("DE", "EU"), ("US", None), ("FR", "EU")):
             act(self.places.list(code, parent, Tier.OPEN, digest(1)))
         act(self.places.set_guardian(self.governor.address, True))
         act(self.nodes.add_attester(ADDRESS["att"], ["EU", "US"]))
@@ -99,26 +101,42 @@ class World:
         for number, name in enumerate((*NODES, *MEMBERS)):
             Sender(self.chain, SIGNERS[name]).act(self.nodes.register(digest(number), Safeguard.NONE))
             # The attestation of u3 lapses while jobs run.
-            until_s = now_s + (400 if name == "u3" else 10**8)
-            attestation = Attestation(
-                node=ADDRESS[name],
-                jurisdiction=PLACE[name],
-                assurance=0,
-                evidence=digest(1),
-                valid_from_s=now_s - 10,
-                valid_until_s=until_s,
-                nonce=0,
-            )
-            signature = SIGNERS["att"].sign_typed_data(self.nodes.typed_data(attestation))
-            act(self.nodes.attest(attestation, [signature]))
+            act(self.attest(name, PLACE[name], until_s=now_s + (400 if name == "u3" else 10**8)))
             act(self.nodes.clear(ADDRESS[name], Sensitivity.SPECIAL, digest(2), now_s + 10**8))
         for name in (*NODES, *MEMBERS, OWNER):
             self.chain.request("anvil_impersonateAccount", ADDRESS[name])
 
+    def attest(self, name: str, place: str, *, until_s: int = 10**11) -> Call:
+        """An attestation of a participant in a place, signed."""
+        attestation = Attestation(
+            node=ADDRESS[name],
+            jurisdiction=JurisdictionCode(place),
+            assurance=0,
+            evidence=digest(1),
+            valid_from_s=1,
+            valid_until_s=until_s,
+            nonce=self.nodes.standing_of(ADDRESS[name]).nonce,
+        )
+        return self.nodes.attest(attestation, [SIGNERS["att"].sign_typed_data(self.nodes.typed_data(attestation))])
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Whatever happens meanwhile is taken back."""
+        snapshot = self.chain.request("evm_snapshot")
+        try:
+            yield
+        finally:
+            self.chain.request("evm_revert", snapshot)
+            self.governor._nonce = None
+
     def begin(self, parameters: JobParameters) -> None:
         """Creates one and the same job on both sides."""
         self.law = (
-            places.Jurisdictions().list("EU", None, Tier.OPEN).list("DE", "EU", Tier.OPEN).list("US", None, Tier.OPEN)
+            places.Jurisdictions()
+            .list("EU", None, Tier.OPEN)
+            .list("DE", "EU", Tier.OPEN)
+            .list("US", None, Tier.OPEN)
+            .list("FR", "EU", Tier.OPEN)
         )
         self.now_s = self.chain.timestamp() + 1
         committees = (
@@ -266,7 +284,7 @@ PARAMETERS = st.builds(
     sensitivity=st.sampled_from([Sensitivity.PUBLIC, Sensitivity.SPECIAL]),
     max_tier=st.sampled_from([Tier.CONDITIONAL, Tier.HIGH_RISK]),
     safeguards=st.just(Safeguard.NONE),
-    denied=st.just(()),
+    denied=st.sampled_from([(), (JurisdictionCode("FR"),)]),
 )
 MOVES = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 5), st.integers(0, 9)), min_size=30, max_size=45)
 
@@ -378,13 +396,15 @@ def move(world: World, kind: int, who: int, salt: int) -> None:
         world.both(node, jobs.leave(number), lambda now_s: acts.leave(job, ADDRESS[node], now_s=now_s))
     elif kind == 98 and salt < 2:
         world.both(OWNER, jobs.cancel(number), lambda _now_s: acts.cancel(job, ADDRESS[OWNER]))
-    elif kind == 99 and salt < 4:
-        change_the_law(world, who)
+    elif kind == 99:
+        change_the_law(world, who, salt)
 
 
-def change_the_law(world: World, who: int) -> None:
-    """A tier turns stricter, or a node is suspended."""
-    if who % 2:
+def change_the_law(world: World, who: int, salt: int = 0) -> None:
+    """A node moves, a tier turns stricter, or a node is suspended."""
+    if salt > 3:
+        world.govern(world.attest(NODES[who], "FR" if salt < 8 else PLACE[NODES[who]]))
+    elif who % 2:
         tier = Tier.CONDITIONAL if world.law.tiers[2] is Tier.OPEN else Tier.PROHIBITED
         if world.law.tiers[2] is not Tier.PROHIBITED:
             world.govern(world.places.tighten("DE", tier, digest(1)))
@@ -398,16 +418,12 @@ def test_twin_and_contracts_agree_after_every_act(world: World) -> None:
     @settings(max_examples=45, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(PARAMETERS, MOVES)
     def drive(parameters: JobParameters, moves: list[tuple[int, int, int]]) -> None:
-        snapshot = world.chain.request("evm_snapshot")
-        try:
+        with world.undone():
             world.begin(parameters)
             for name in NODES if moves[0][2] < 8 else []:
                 move(world, 10, NODES.index(name), 0)
             for kind, who, salt in moves:
                 move(world, kind, who, salt)
-        finally:
-            world.chain.request("evm_revert", snapshot)
-            world.governor._nonce = None
 
     drive()
     honest_life(world)
@@ -418,7 +434,7 @@ def test_twin_and_contracts_agree_after_every_act(world: World) -> None:
     assert [name for name in (*missed, "reopened") if not world.seen[name]] == []
 
 
-def honest_life(world: World) -> None:  # noqa: PLR0912 - one script after the other
+def honest_life(world: World) -> None:
     """Whole lives on both sides: to completion, and through stalls, a re-opening and cancelling."""
     base = JobParameters(
         spec=digest(3),
@@ -438,44 +454,54 @@ def honest_life(world: World) -> None:  # noqa: PLR0912 - one script after the o
         safeguards=Safeguard.NONE,
         denied=(),
     )
-    for script in ("complete", "stall", "few", "nothing", "silent", "law", "cancel"):
-        snapshot = world.chain.request("evm_snapshot")
-        world.begin(replace(base, min_shards=1 if script == "few" else 2, max_retries=0 if script == "few" else 1))
-        for who in range(6):
-            move(world, 10, who, 0)
-        move(world, 27, 0, 0)
-        if script == "law":
-            for law in (0, 1, 1):
-                change_the_law(world, law)
-                for who in (0, 1, 4):
-                    move(world, 40, who, 6)
-        if script == "silent":
-            for who in range(6):
+    for script in ("complete", "stall", "few", "nothing", "silent", "law", "cancel", "moved"):
+        with world.undone():
+            _live(world, script, base)
+
+
+def _live(world: World, script: str, base: JobParameters) -> None:  # noqa: PLR0912 - one script after the other
+    few = script == "few"
+    denied = (JurisdictionCode("FR"),) if script == "moved" else ()
+    world.begin(replace(base, min_shards=1 if few else 2, max_retries=0 if few else 1, denied=denied))
+    for who in range(6):
+        move(world, 10, who, 0)
+    move(world, 27, 0, 0)
+    if script == "law":
+        for law in (0, 1, 1):
+            change_the_law(world, law)
+            for who in (0, 1, 4):
                 move(world, 40, who, 6)
-            for who in (0, 1, 0, 1):
-                world.now_s += WINDOW_S
-                move(world, 95, who, 0)
-        for _ in range(8 if script == "complete" else 3):
-            for who in range(6):
-                if not (script in {"stall", "nothing"} and who < 3) and not (script == "few" and who in {2, 5}):
-                    move(world, 40, who, 6)
-            if script in {"stall", "few", "nothing"}:
-                world.now_s += WINDOW_S
-                for who in (0, 1):
-                    move(world, 95, who, 0)
-            if script != "nothing":
-                for who in (0, 2, 1):
-                    move(world, 60, who, 6)
+    if script == "moved":
+        # Refused where it is denied, accepted again at home, also in later rounds.
+        for place in ("FR", "DE"):
+            world.govern(world.attest("e1", place))
+            move(world, 40, 0, 6)
+    if script == "silent":
+        for who in range(6):
+            move(world, 40, who, 6)
+        for who in (0, 1, 0, 1):
+            world.now_s += WINDOW_S
+            move(world, 95, who, 0)
+    for _ in range(8 if script == "complete" else 3):
+        for who in range(6):
+            if not (script in {"stall", "nothing"} and who < 3) and not (script == "few" and who in {2, 5}):
+                move(world, 40, who, 6)
+        if script in {"stall", "few", "nothing"}:
+            world.now_s += WINDOW_S
             for who in (0, 1):
-                move(world, 82, who, 6)
-            move(world, 88, 0, 6)
-        if script == "nothing":
-            for _ in range(6):
-                world.now_s += 8 * WINDOW_S
-                move(world, 92, 0, 0)
-        if script == "cancel":
-            move(world, 98, 0, 0)
-        world.chain.request("evm_revert", snapshot)
+                move(world, 95, who, 0)
+        if script != "nothing":
+            for who in (0, 2, 1):
+                move(world, 60, who, 6)
+        for who in (0, 1):
+            move(world, 82, who, 6)
+        move(world, 88, 0, 6)
+    if script == "nothing":
+        for _ in range(6):
+            world.now_s += 8 * WINDOW_S
+            move(world, 92, 0, 0)
+    if script == "cancel":
+        move(world, 98, 0, 0)
 
 
 def test_an_equal_proposal_has_an_equal_id_and_any_difference_shows() -> None:
