@@ -42,6 +42,10 @@ class DirectoryBlocks:
         except OSError as exc:
             raise ConfigurationError(f"store {path}: cannot be made ({exc.strerror}); name a folder of yours") from exc
 
+    def identity(self) -> str:
+        found = self._path.stat()
+        return f"dir:{found.st_dev}:{found.st_ino}"
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         with self._lock.open("rb") as lock:
