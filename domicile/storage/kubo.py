@@ -60,8 +60,12 @@ class KuboBlocks:
             )
         except ipfs_errors.AddressError as exc:
             raise ConfigurationError(f"store {host}: no name or address of a host; {_MEND}") from exc
+        session = self._client._client._session
         # The client reads every answer whole, errors too: a hostile daemon would fill the memory with one.
-        self._client._client._session.hooks["response"].append(_bound_answer)
+        session.hooks["response"].append(_bound_answer)
+        for adapter in session.adapters.values():
+            # An option of Python 2 over which urllib3 warns at every call.
+            adapter.poolmanager.connection_pool_kw.pop("strict", None)
 
     def identity(self) -> str:
         with self._translated():
