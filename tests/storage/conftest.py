@@ -33,6 +33,9 @@ class Place:
     replace: Callable[[Digest, bytes], None] | None
     """Puts other bytes where a block was; `None` for a real daemon, which cannot be made to lie."""
 
+    vanish: Callable[[], None] | None
+    """Takes the whole store away; `None` for a real daemon, which other tests use too."""
+
 
 DAEMON_URL = os.environ.get(DAEMON_VARIABLE)
 PROGRAM = shutil.which("ipfs")
@@ -93,6 +96,7 @@ def _embedded(folder: Path) -> Place:
         location=location,
         lose=lambda digest: block(digest).unlink(),
         replace=lambda digest, other: void(block(digest).write_bytes(other)),
+        vanish=lambda: void(folder.rename(folder.with_name("moved"))),
     )
 
 
@@ -102,6 +106,7 @@ def _fake_kubo(fake: KuboFake) -> Place:
         location=fake.url,
         lose=lambda digest: void(fake.blocks.pop(digest)),
         replace=fake.blocks.__setitem__,
+        vanish=fake.stop,
     )
 
 
@@ -112,7 +117,7 @@ def _real_kubo(url: str) -> Place:
     def lose(digest: Digest) -> None:
         requests.post(f"{url}/api/v0/block/rm", params={"arg": cid_of(digest)}, timeout=10).raise_for_status()
 
-    return Place(store=store, location=url, lose=lose, replace=None)
+    return Place(store=store, location=url, lose=lose, replace=None, vanish=None)
 
 
 def void(_result: object) -> None:

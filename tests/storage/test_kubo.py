@@ -143,23 +143,6 @@ def test_a_full_disk_is_told_in_the_daemons_words(fake: KuboFake) -> None:
         open_store(fake.url).put_bytes(FEW)
 
 
-def test_a_daemon_that_is_gone_is_a_fault_and_not_a_missing_block(fake: KuboFake) -> None:
-    store = open_store(fake.url)
-    digest = store.put_bytes(FEW)
-    fake.stop()
-    for act in (
-        lambda: store.get_bytes(digest, max_bytes=len(FEW)),
-        lambda: store.put_bytes(FEW),
-        lambda: store.has(digest),
-        lambda: store.unpin(digest),
-        store.collect,
-        store.identity,
-    ):
-        with pytest.raises(StoreFault, match="start the daemon") as fault:
-            act()
-        assert not isinstance(fault.value, BlockMissing)
-
-
 def test_an_answer_that_breaks_off_is_a_fault(fake: KuboFake) -> None:
     store = open_store(fake.url)
     digest = store.put_bytes(FEW)

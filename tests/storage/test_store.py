@@ -107,6 +107,23 @@ class TestEveryStore:
             with pytest.raises(BlockCorrupt, match="other bytes"):
                 reader.read(1)
 
+    def test_a_store_that_is_gone_is_a_fault_and_misses_no_block(self, place: Place) -> None:
+        if place.vanish is None:
+            pytest.skip("a real daemon is needed by other tests too")
+        store, digest = place.store, place.store.put_bytes(b"data")
+        place.vanish()
+        for act in (
+            lambda: store.get_bytes(digest, max_bytes=4),
+            lambda: store.put_bytes(b"other"),
+            lambda: store.has(digest),
+            lambda: store.unpin(digest),
+            store.collect,
+            store.identity,
+        ):
+            with pytest.raises(StoreFault, match=r"bring it back|start the daemon") as fault:
+                act()
+            assert not isinstance(fault.value, BlockMissing)
+
     def test_a_store_is_the_same_however_it_is_named_and_no_other_is(self, place: Place, tmp_path: Path) -> None:
         again = place.location.replace("127.0.0.1", "localhost") + "/"
         assert open_store(again).identity() == place.store.identity()
