@@ -15,10 +15,11 @@ def drop_finished_rounds(party: Party, journal: AggregatorJournal, job: JobId, k
     for payload in journal.pinned_payloads(job):
         by_kind[payload.shard, payload.kind].append(payload)
     dropped = [payload for payloads in by_kind.values() for payload in payloads[:-kept_rounds]]
-    for payload in dropped:
-        store = party.region if payload.kind == "regional" else party.border
-        if store is not None:
+    for store, kinds in ((party.region, {"regional"}), (party.border, {"export", "global"})):
+        finished = [payload for payload in dropped if payload.kind in kinds]
+        if store is None or not finished:
+            continue
+        for payload in finished:
             store.unpin(payload.digest)
-        journal.record_unpinned(job, payload)
-    if dropped and party.region is not None:
-        party.region.collect()
+            journal.record_unpinned(job, payload)
+        store.collect()

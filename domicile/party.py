@@ -43,7 +43,10 @@ class KeySettings(Settings):
 
 
 class StoreSettings(Settings):
-    """`region`: the store of this party's jurisdiction; `border`: the store that all shards can read."""
+    """`region`: the store of this party's jurisdiction; `border`: the store that all shards can read.
+
+    Each is ``dir:PATH`` for a folder of blocks, or ``http://HOST:PORT`` for the RPC of a Kubo daemon.
+    """
 
     border: str
     region: str | None = None
@@ -82,12 +85,9 @@ def open_party(settings: PartySettings) -> Party:
     Raises:
         ConfigurationError: a file, password or location is wrong, or region and border store are the same.
         ChainFault: the endpoint cannot be reached or is not the chain of the deployment file.
+        StoreFault: a Kubo daemon cannot be reached, so that nobody can tell whether it is the other store too.
     """
-    if settings.stores.region is not None and _same(settings.stores.region, settings.stores.border):
-        raise ConfigurationError(
-            "stores: region and border are the same store, so that everything in the region could be read outside; "
-            "name two different stores"
-        )
+    border, region = _open_stores(settings.stores)
     password = _password(settings.keys)
     signer = Signer.load(settings.keys.account, password)
     hpke = HpkeKey.load(settings.keys.hpke, password)
@@ -103,15 +103,23 @@ def open_party(settings: PartySettings) -> Party:
         jobs=Jobs(chain, deployment),
         sender=Sender(chain, signer, max_fee_gwei=settings.chain.max_fee_gwei),
         hpke=hpke,
-        border=open_store(settings.stores.border),
-        region=open_store(settings.stores.region) if settings.stores.region else None,
+        border=border,
+        region=region,
         poll_s=settings.chain.poll_s,
     )
 
 
-def _same(first: str, second: str) -> bool:
-    paths = [Path(one.removeprefix("dir:")).resolve() for one in (first, second) if one.startswith("dir:")]
-    return first.rstrip("/") == second.rstrip("/") or (len(paths) == 2 and paths[0] == paths[1])
+def _open_stores(settings: StoreSettings) -> tuple[Store, Store | None]:
+    border = open_store(settings.border)
+    if settings.region is None:
+        return border, None
+    region = open_store(settings.region)
+    if region.identity() == border.identity():
+        raise ConfigurationError(
+            "stores: region and border are the same store, so that everything in the region could be read outside; "
+            "name two different stores"
+        )
+    return border, region
 
 
 def _password(keys: KeySettings) -> str:

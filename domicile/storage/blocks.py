@@ -14,6 +14,14 @@ Piece = bytes | memoryview
 class Blocks(Protocol):
     """Content-addressed blocks. Implementations check nothing: whoever reads compares digests."""
 
+    def identity(self) -> str:
+        """Equal for two adapters exactly if they reach the same store, whatever way it was named.
+
+        Raises:
+            StoreFault: the store cannot be reached.
+        """
+        ...
+
     def writing(self) -> AbstractContextManager[None]:
         """Keeps `collect` away, in this process and others, until the payload being written is pinned."""
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from domicile.types import Digest, digest
 
 MULTIHASH_PREFIX = b"\x12\x20"
@@ -18,6 +20,12 @@ def cid_of(value: Digest) -> str:
         number, position = divmod(number, 58)
         text = _ALPHABET[position] + text
     return text
+
+
+def cid_v1_of(value: Digest) -> str:
+    """``bafybei...`` of a digest: version 1, dag-pb, base32. What Kubo calls a block that it took."""
+    raw = b"\x01\x70" + MULTIHASH_PREFIX + value
+    return "b" + base64.b32encode(raw).decode().rstrip("=").lower()
 
 
 def digest_of(cid: str) -> Digest:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from domicile.errors import BlockMissing, ConfigurationError, StoreFault
 from domicile.storage.blocks import Piece
@@ -42,9 +43,14 @@ class DirectoryBlocks:
         except OSError as exc:
             raise ConfigurationError(f"store {path}: cannot be made ({exc.strerror}); name a folder of yours") from exc
 
+    def identity(self) -> str:
+        with self._translated("cannot be looked at"):
+            found = self._path.stat()
+        return f"dir:{found.st_dev}:{found.st_ino}"
+
     @contextmanager
     def writing(self) -> Iterator[None]:
-        with self._lock.open("rb") as lock:
+        with self._opened_lock() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
             yield
 
@@ -53,51 +59,67 @@ class DirectoryBlocks:
         if target.exists():
             return
         temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with self._translated("a block cannot be written"):
             try:
-                _write_all(descriptor, parts)
-            finally:
-                os.close(descriptor)
-            temporary.replace(target)
-        except OSError as exc:
-            temporary.unlink(missing_ok=True)
-            mend = "free some space" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
-            raise StoreFault(f"store {self._path}: a block cannot be written ({exc.strerror}); {mend}") from exc
+                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+                try:
+                    _write_all(descriptor, parts)
+                finally:
+                    os.close(descriptor)
+                temporary.replace(target)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
 
     def get(self, digest: Digest) -> bytes:
-        try:
-            descriptor = os.open(self._block(digest), os.O_RDONLY)
+        with self._translated("a block cannot be read"):
+            try:
+                descriptor = os.open(self._block(digest), os.O_RDONLY)
+            except FileNotFoundError as exc:
+                # A folder that was moved or unmounted misses no block: it is not there to be asked.
+                self._lock.stat()
+                raise BlockMissing(f"store {self._path} has no block {cid_of(digest)}; fetch the payload anew") from exc
             try:
                 # Asking for as much as there is: a larger buffer would be fresh memory for every block.
                 return os.read(descriptor, min(os.fstat(descriptor).st_size, BLOCK_BYTES_MAX + 1))
             finally:
                 os.close(descriptor)
-        except FileNotFoundError as exc:
-            raise BlockMissing(f"store {self._path} has no block {cid_of(digest)}; fetch the payload anew") from exc
-        except OSError as exc:
-            raise StoreFault(f"store {self._path}: a block cannot be read ({exc.strerror}); make it readable") from exc
 
     def has(self, digest: Digest) -> bool:
-        return self._block(digest).exists()
+        with self._translated("cannot be looked at"):
+            self._lock.stat()
+            return self._block(digest).exists()
 
     def pin(self, root: Digest) -> None:
-        try:
+        with self._translated("a pin cannot be written"):
             (self._path / "pins" / root.hex()).touch()
-        except OSError as exc:
-            raise StoreFault(f"store {self._path}: a pin cannot be written ({exc.strerror})") from exc
 
     def unpin(self, root: Digest) -> None:
-        (self._path / "pins" / root.hex()).unlink(missing_ok=True)
+        with self._translated("a pin cannot be removed"):
+            self._lock.stat()
+            (self._path / "pins" / root.hex()).unlink(missing_ok=True)
 
     def collect(self) -> int:
         """Does nothing while somebody writes: blocks of an unfinished payload are not pinned yet."""
-        with self._lock.open("rb") as lock:
+        with self._opened_lock() as lock, self._translated("cannot be collected"):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return 0
             return self._sweep(self._reachable())
+
+    def _opened_lock(self) -> BinaryIO:
+        with self._translated("cannot be locked"):
+            return self._lock.open("rb")
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            mends = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.ENOENT: "bring it back"}
+            mend = mends.get(exc.errno or 0, "give this account the right to")
+            raise StoreFault(f"store {self._path}: {what} ({exc.strerror}); {mend}") from exc
 
     def _reachable(self) -> set[str]:
         kept: set[str] = set()

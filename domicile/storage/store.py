@@ -38,6 +38,10 @@ TREE_DEPTH_MAX = 8
 class Store(Protocol):
     """Where payloads lie."""
 
+    def identity(self) -> str:
+        """Equal for two stores exactly if they are the same one."""
+        ...
+
     def writer(self) -> PayloadWriter:
         """A context manager that takes a payload; nothing of it is kept unless it is committed."""
         ...
@@ -67,6 +71,9 @@ class BlockStore:
 
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
+
+    def identity(self) -> str:
+        return self._blocks.identity()
 
     def writer(self) -> PayloadWriter:
         return PayloadWriter(self._blocks)

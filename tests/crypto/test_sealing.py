@@ -103,6 +103,15 @@ def test_a_payload_that_was_refused_stays_refused() -> None:
             reader.read(99)
 
 
+def test_a_payload_cut_between_chunks_is_refused_even_if_its_header_is_made_to_fit() -> None:
+    sealed = seal(os.urandom(3 * CHUNK_BYTES), CARDS[:1])
+    cut = sealed[: -CHUNK_BYTES - TAG_BYTES]
+    assert reason(cut) is SealFault.TRUNCATED
+    fields = list(FIXED_HEADER.unpack_from(cut))
+    fields[4] = 2 * CHUNK_BYTES
+    assert reason(FIXED_HEADER.pack(*fields) + cut[FIXED_HEADER.size :]) is SealFault.ALTERED
+
+
 @pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 2), (0, 2)])
 def test_chunks_cannot_change_places_or_be_doubled(first: int, second: int) -> None:
     sealed = seal(os.urandom(3 * CHUNK_BYTES), CARDS[:1])

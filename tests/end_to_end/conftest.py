@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import time
 from collections.abc import Callable
@@ -27,9 +28,10 @@ from scripts.view import JobView
 
 @dataclass(kw_only=True)
 class SmallNetwork:
-    """One shard ``EU`` with places ``DE`` and ``FR``; node ``d`` is the only one in ``FR``."""
+    """Shard ``EU`` of ``DE`` and ``FR``, where node ``d`` is the only one in ``FR``; shard ``US`` if it has nodes."""
 
     nodes: tuple[str, ...] = ("a", "b", "c", "d")
+    us_nodes: tuple[str, ...] = ()
     committee: tuple[str, ...] = ("agg-1",)
     quorum: int = 1
     global_rounds: int = 3
@@ -42,19 +44,27 @@ class SmallNetwork:
     def write(self, folder: Path) -> Path:
         """Two TOML files and a CSV file a node."""
         folder.mkdir(parents=True, exist_ok=True)
-        for number, name in enumerate(self.nodes):
+        nodes = {name: "FR" if name == "d" else "DE" for name in self.nodes} | dict.fromkeys(self.us_nodes, "US")
+        aggregators = dict.fromkeys((*self.committee, "global-1"), "DE")
+        committees = {"EU": (list(self.committee), self.quorum)}
+        if self.us_nodes:
+            aggregators["agg-us"] = "US"
+            committees["US"] = (["agg-us"], 1)
+        for number, name in enumerate(nodes):
             write_table(folder / f"{name}.csv", rows=self.rows, seed=number)
-        places = ["DE" if name != "d" else "FR" for name in self.nodes]
         lines = [
             "block_time_s = 0.2",
             *(["[[jurisdictions]]", 'code = "EU"', "[[jurisdictions]]", 'code = "DE"', 'parent = "EU"']),
-            *(["[[jurisdictions]]", 'code = "FR"', 'parent = "EU"']),
+            *(["[[jurisdictions]]", 'code = "FR"', 'parent = "EU"', "[[jurisdictions]]", 'code = "US"']),
             *(
                 f'[[nodes]]\nname = "{name}"\njurisdiction = "{place}"\ntrain = "{name}.csv"'
-                for name, place in zip(self.nodes, places, strict=True)
+                for name, place in nodes.items()
             ),
-            *(f'[[aggregators]]\nname = "{name}"\njurisdiction = "DE"' for name in (*self.committee, "global-1")),
-            f"[committees.EU]\nmembers = {list(self.committee)}\nquorum = {self.quorum}".replace("'", '"'),
+            *(f'[[aggregators]]\nname = "{name}"\njurisdiction = "{place}"' for name, place in aggregators.items()),
+            *(
+                f"[committees.{code}]\nmembers = {members}\nquorum = {quorum}".replace("'", '"')
+                for code, (members, quorum) in committees.items()
+            ),
             '[global_committee]\nmembers = ["global-1"]',
         ]
         (folder / "network.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -63,7 +73,7 @@ class SmallNetwork:
 name = "small"
 seed = 7
 sensitivity = "special"
-shards = ["EU"]
+shards = {json.dumps(list(committees))}
 [task]
 use = "tabular"
 [task.options]

@@ -83,14 +83,6 @@ class BadNode:
             self.done.add(key[1:])
 
 
-def test_a_job_completes_and_its_record_holds(arena, small_network):
-    outcome = arena(small_network(global_rounds=2)).run(lambda _: None)
-    assert final_phase(outcome) is JobPhase.COMPLETE
-    assert outcome.lineage.verified, outcome.lineage.problems
-    assert [len(model.from_regions[0].rounds[-1].included) for model in outcome.lineage.models] == [4, 4]
-    assert excluded(outcome) == []
-
-
 def test_a_job_goes_on_without_a_node_that_is_lost(arena, small_network):
     field = arena(small_network(global_rounds=3, window_s=5))
     killed = []

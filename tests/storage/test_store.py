@@ -8,9 +8,10 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,13 +21,10 @@ from domicile.storage.directory import DirectoryBlocks
 from domicile.storage.store import BlockStore, open_store, root_of
 from domicile.storage.unixfs import CHUNK_BYTES, Link, block_digest, encode_leaf, encode_node, parse
 from domicile.types import Digest
+from tests.storage.conftest import Place
 
+OWN_VECTORS = Path(__file__).with_name("cid_vectors.json")
 VECTORS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ipfs_cid_vectors" / "vectors.json"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> BlockStore:
-    return BlockStore(DirectoryBlocks(tmp_path / "store"))
 
 
 def stream(size: int) -> bytes:
@@ -34,28 +32,109 @@ def stream(size: int) -> bytes:
     return hashlib.shake_128(str(size).encode()).digest(size)
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 175 * CHUNK_BYTES + 5])
-def test_a_payload_comes_back_whole_and_survives_collection_until_it_is_unpinned(store: BlockStore, size: int) -> None:
-    data = stream(size)
-    digest = store.put_bytes(data)
-    assert store.collect() == 0
-    assert store.get_bytes(digest, max_bytes=size) == data
-    assert root_of(io.BytesIO(data)) == digest
-    store.unpin(digest)
-    store.unpin(digest)
-    assert store.collect() > 0
-    with pytest.raises(BlockMissing):
-        store.get_bytes(digest, max_bytes=size)
+def leaf_block(data: bytes) -> bytes:
+    head, tail = encode_leaf(len(data))
+    return head + data + tail
 
 
-def test_known_files_have_the_cids_that_every_ipfs_gives_them() -> None:
-    known = {
-        b"": "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH",
-        b"hello world": "Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD",
-    }
-    for data, cid in known.items():
-        assert cid_of(root_of(io.BytesIO(data))) == cid
-        assert cid_of(digest_of(cid)) == cid
+class TestEveryStore:
+    """What holds for the embedded store and for Kubo."""
+
+    @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 175 * CHUNK_BYTES + 5])
+    def test_a_payload_comes_back_whole_and_survives_collection_until_it_is_unpinned(
+        self, store: BlockStore, size: int
+    ) -> None:
+        data = stream(size)
+        digest = store.put_bytes(data)
+        assert store.collect() == 0
+        assert store.get_bytes(digest, max_bytes=size) == data
+        assert root_of(io.BytesIO(data)) == digest
+        store.unpin(digest)
+        store.unpin(digest)
+        assert store.collect() > 0
+        assert not store.has(digest)
+        with pytest.raises(BlockMissing):
+            store.get_bytes(digest, max_bytes=size)
+
+    def test_a_payload_above_the_limit_is_refused_before_a_byte_is_read(self, store: BlockStore) -> None:
+        digest = store.put_bytes(stream(100))
+        with pytest.raises(StoreFault, match="at most 99"):
+            store.open(digest, max_bytes=99)
+
+    def test_nothing_is_kept_of_a_payload_that_was_not_committed(self, store: BlockStore) -> None:
+        with store.writer() as writer:
+            writer.write(stream(3 * CHUNK_BYTES))
+        assert store.collect() == 3
+        assert store.collect() == 0
+
+    def test_what_two_payloads_share_stays_as_long_as_one_of_them_is_pinned(self, store: BlockStore) -> None:
+        first, second = stream(2 * CHUNK_BYTES), stream(2 * CHUNK_BYTES) + b"more"
+        digests = [store.put_bytes(first), store.put_bytes(second)]
+        store.unpin(digests[0])
+        # Its root alone: both leaves belong to the second payload too.
+        assert store.collect() == 1
+        assert store.get_bytes(digests[1], max_bytes=1 << 30) == second
+
+    def test_a_lost_block_is_missing(self, place: Place) -> None:
+        data = stream(3 * CHUNK_BYTES)
+        digest = place.store.put_bytes(data)
+        place.store.unpin(digest)
+        place.lose(block_digest(leaf_block(data[:CHUNK_BYTES])))
+        with pytest.raises(BlockMissing, match="fetch the payload anew"):
+            place.store.get_bytes(digest, max_bytes=1 << 30)
+
+    @pytest.mark.parametrize(
+        "lie",
+        [
+            lambda block: block[:1000] + bytes([block[1000] ^ 1]) + block[1001:],
+            lambda block: block[:-1],
+            lambda block: b"",
+            lambda block: block + b"\0",
+            lambda block: block + bytes(2 << 20),
+        ],
+        ids=["other bytes", "short", "empty", "over-long", "longer than any block"],
+    )
+    def test_bytes_that_were_not_asked_for_never_reach_the_caller(
+        self, place: Place, lie: Callable[[bytes], bytes]
+    ) -> None:
+        if place.replace is None:
+            pytest.skip("a real daemon cannot be made to lie")
+        data = stream(3 * CHUNK_BYTES)
+        digest, last = place.store.put_bytes(data), leaf_block(data[2 * CHUNK_BYTES :])
+        place.replace(block_digest(last), lie(last))
+        with place.store.open(digest, max_bytes=1 << 30) as reader:
+            assert reader.read(2 * CHUNK_BYTES) == data[: 2 * CHUNK_BYTES]
+            with pytest.raises(BlockCorrupt, match="other bytes"):
+                reader.read(1)
+
+    def test_a_store_that_is_gone_is_a_fault_and_misses_no_block(self, place: Place) -> None:
+        if place.vanish is None:
+            pytest.skip("a real daemon is needed by other tests too")
+        store, digest = place.store, place.store.put_bytes(b"data")
+        place.vanish()
+        for act in (
+            lambda: store.get_bytes(digest, max_bytes=4),
+            lambda: store.put_bytes(b"other"),
+            lambda: store.has(digest),
+            lambda: store.unpin(digest),
+            store.collect,
+            store.identity,
+        ):
+            with pytest.raises(StoreFault, match=r"bring it back|start the daemon") as fault:
+                act()
+            assert not isinstance(fault.value, BlockMissing)
+
+    def test_a_store_is_the_same_however_it_is_named_and_no_other_is(self, place: Place, tmp_path: Path) -> None:
+        again = place.location.replace("127.0.0.1", "localhost") + "/"
+        assert open_store(again).identity() == place.store.identity()
+        assert open_store(f"dir:{tmp_path / 'other'}").identity() != place.store.identity()
+
+
+@pytest.mark.parametrize("vector", json.loads(OWN_VECTORS.read_text())["vectors"], ids=lambda vector: vector["name"])
+def test_a_file_has_the_cid_that_kubo_gives_it(vector: dict[str, Any]) -> None:
+    data = vector["text"].encode() if "text" in vector else stream(vector["stream_bytes"])
+    assert cid_of(root_of(io.BytesIO(data))) == vector["cid"]
+    assert cid_of(digest_of(vector["cid"])) == vector["cid"]
 
 
 @pytest.mark.skipif(not VECTORS.exists(), reason="reference vectors are not here")
@@ -76,32 +155,6 @@ def test_the_profile_vectors_hold() -> None:
     assert checked >= 3
 
 
-def test_a_payload_above_the_limit_is_refused_before_a_byte_is_read(store: BlockStore) -> None:
-    digest = store.put_bytes(stream(100))
-    with pytest.raises(StoreFault, match="at most 99"):
-        store.open(digest, max_bytes=99)
-
-
-def test_nothing_is_kept_of_a_payload_that_was_not_committed(store: BlockStore, tmp_path: Path) -> None:
-    with store.writer() as writer:
-        writer.write(stream(3 * CHUNK_BYTES))
-    assert store.collect() == 3
-    assert not list((tmp_path / "store" / "pins").iterdir())
-
-
-def test_a_flipped_byte_and_a_lost_block_are_found(store: BlockStore, tmp_path: Path) -> None:
-    digest = store.put_bytes(stream(3 * CHUNK_BYTES))
-    leaf = max((tmp_path / "store" / "blocks").glob("*/*"), key=lambda path: (path.stat().st_size, path.name))
-    block = bytearray(leaf.read_bytes())
-    block[1000] ^= 1
-    leaf.write_bytes(block)
-    with pytest.raises(BlockCorrupt, match="other bytes"):
-        store.get_bytes(digest, max_bytes=1 << 30)
-    leaf.unlink()
-    with pytest.raises(BlockMissing):
-        store.get_bytes(digest, max_bytes=1 << 30)
-
-
 class LyingBlocks:
     """A store that answers whatever it likes."""
 
@@ -112,6 +165,9 @@ class LyingBlocks:
         digest = block_digest(block)
         self.blocks[digest] = block
         return digest
+
+    def identity(self) -> str:
+        return "lying"
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -132,11 +188,6 @@ class LyingBlocks:
 
     def collect(self) -> int:
         return 0
-
-
-def leaf_block(data: bytes) -> bytes:
-    head, tail = encode_leaf(len(data))
-    return head + data + tail
 
 
 def test_wrong_bytes_are_refused() -> None:
@@ -252,7 +303,15 @@ def test_a_store_is_named_by_a_folder_or_a_url(tmp_path: Path) -> None:
     for wrong in ("", "dir:", "ftp://host:1", "/path"):
         with pytest.raises(ConfigurationError, match=r"dir:PATH"):
             open_store(wrong)
-    for wrong in ("http://host", "http://user:secret@host:5001"):
-        with pytest.raises(ConfigurationError) as refused:
+    assert open_store("http://[::1]:5001")
+    for wrong in (
+        "http://host",
+        "http://host:99999",
+        "http://a_b:5001",
+        "http://user:secret@host:5001",
+        "http://host:5001/secret",
+        "http://host:5001?secret",
+    ):
+        with pytest.raises(ConfigurationError, match="http://HOST:PORT") as refused:
             open_store(wrong)
         assert "secret" not in str(refused.value)

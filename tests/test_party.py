@@ -1,0 +1,73 @@
+"""Which stores a party may be given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from domicile.errors import ConfigurationError, StoreFault
+from domicile.party import PartySettings, open_party
+from domicile.settings import load_settings
+from tests.storage.kubo_fake import KuboFake
+
+
+@pytest.fixture
+def daemons() -> Iterator[tuple[KuboFake, KuboFake]]:
+    with KuboFake(peer_id="12D3KooWRegion") as region, KuboFake(peer_id="12D3KooWBorder") as border:
+        yield region, border
+
+
+def open_with(tmp_path: Path, *, region: str, border: str) -> None:
+    """Opens a party from a file; all of it but the stores is missing, which is noticed only after them."""
+    file = tmp_path / "party.toml"
+    file.write_text(
+        f"""
+name = "a"
+journal = "{tmp_path}/journal.sqlite"
+[chain]
+rpc_url = "http://127.0.0.1:1"
+deployment = "{tmp_path}/deployment.json"
+[keys]
+account = "{tmp_path}/account.json"
+hpke = "{tmp_path}/hpke.json"
+password_file = "{tmp_path}/password"
+[stores]
+region = "{region}"
+border = "{border}"
+"""
+    )
+    open_party(load_settings(file, PartySettings))
+
+
+def test_one_store_under_two_names_is_refused(tmp_path: Path, daemons: tuple[KuboFake, KuboFake]) -> None:
+    kubo = daemons[0]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    for region, border in (
+        (f"dir:{tmp_path}/folder", f"dir:{tmp_path}/folder"),
+        (f"dir:{tmp_path}/folder", f"dir:{tmp_path}/x/../folder/"),
+        (f"dir:{tmp_path}/folder", f"dir:{tmp_path}/link"),
+        (kubo.url, kubo.url),
+        (kubo.url, f"{kubo.url}/"),
+        (kubo.url, f"HTTP://localhost:{kubo.port}"),
+    ):
+        with pytest.raises(ConfigurationError, match="name two different stores"):
+            open_with(tmp_path, region=region, border=border)
+
+
+def test_two_daemons_and_a_daemon_beside_a_folder_are_two_stores(
+    tmp_path: Path, daemons: tuple[KuboFake, KuboFake]
+) -> None:
+    region, border = daemons
+    for second in (border.url, f"dir:{tmp_path}/folder"):
+        with pytest.raises(ConfigurationError, match="password_file"):
+            open_with(tmp_path, region=region.url, border=second)
+
+
+def test_a_daemon_that_cannot_be_asked_is_a_fault(tmp_path: Path, daemons: tuple[KuboFake, KuboFake]) -> None:
+    region, border = daemons
+    border.stop()
+    with pytest.raises(StoreFault, match="start the daemon"):
+        open_with(tmp_path, region=region.url, border=border.url)
