@@ -66,7 +66,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     "no such target": ({}, "x,z\n1,0\n2,1\n", ["no column 'y'", "task.options"]),
     "text in a number column": ({}, "x,z,y\n1,2,0\nhigh,3,1\n", ["'x'", "text", "task.options.categorical"]),
     "an infinite cell": ({}, "x,z,y\n1,inf,0\n2,3,1\n", ["'z'", "not finite", "correct it"]),
-    "one class": ({}, "x,z,y\n1,2,1\n2,3,1\n", ["'y'", "fewer than two classes", "add rows"]),
+    "one class": ({}, "x,z,y\n1,2,1\n2,3,1\n", ["'y'", "fewer than two classes", "task.options.single_class"]),
     "a third class": ({}, "x,z,y\n1,2,1\n2,3,2\n", ["'y'", "0 or 1", "recode"]),
     "a binary target of text": ({}, "x,z,y\n1,2,yes\n2,3,no\n", ["'y'", "text", "task.options.kind"]),
     "a missing target": ({}, "x,z,y\n1,2,1\n2,3,\n", ["'y'", "target is missing", "remove the row"]),
@@ -100,6 +100,12 @@ def test_wrong_data_is_refused_in_one_line_that_names_file_key_cause_and_mend(tm
     options, rows, told = REFUSED[case]
     message = refusal(tmp_path, {**OPTIONS, **options}, rows)
     assert [word for word in ("train.csv", *told) if word not in message] == [], message
+
+
+def test_a_node_that_sees_one_class_takes_part_where_the_job_accepts_it(tmp_path: Path) -> None:
+    data = load(tmp_path, {**OPTIONS, "single_class": "accept"}, "x,z,y\n1,2,1\n2,3,1\n", "x,z,y\n1,2,0\n")
+    assert data.train[1].tolist() == [1, 1]
+    assert data.test[1].tolist() == [0]
 
 
 def test_a_wrong_test_file_is_named_itself(tmp_path: Path) -> None:
