@@ -29,6 +29,8 @@ class TabularOptions(Settings):
 
     `missing`: ``mean`` of the local training rows, ``constant`` (`fill_value`), ``drop`` the row, or ``refuse``.
     `missing_indicator` adds one column a feature, whatever the data, so that all nodes build the same model.
+
+    `single_class`: training rows of one class mostly mean a mistake, and at times a hospital that sees no other.
     """
 
     target: str = Field(min_length=1)
@@ -42,6 +44,7 @@ class TabularOptions(Settings):
     standardize: bool = True
     kind: Literal["binary", "multiclass", "regression"] = "binary"
     classes: tuple[str, ...] = ()
+    single_class: Literal["refuse", "accept"] = "refuse"
     model: Literal["logistic", "mlp"] = "logistic"
     hidden: tuple[int, ...] = (16,)
 
@@ -160,9 +163,10 @@ class Tabular:
         if not len(test_targets):
             raise ConfigurationError(f"{train}: no test rows; add rows or raise data.test_fraction")
         rows, validation_rows = split_rows(rows, labels, settings.validation_fraction, seed + 1)
-        if labels is not None and len(np.unique(targets[rows])) < 2:
+        if labels is not None and self.options.single_class == "refuse" and len(np.unique(targets[rows])) < 2:
             raise ConfigurationError(
-                f"{train}: column {self.options.target!r}: fewer than two classes to train on; add rows of another"
+                f"{train}: column {self.options.target!r}: fewer than two classes to train on; add rows of another or "
+                'set task.options.single_class = "accept"'
             )
         scale = self._scale(inputs[rows])
         return NodeData(
