@@ -6,6 +6,8 @@ Shapes: P flat parameters.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -21,8 +23,9 @@ from domicile.learning.update import EncodedUpdate, Update, encode_update
 from domicile.log import log_event
 from domicile.models import JobModels, open_job_models
 from domicile.party import Party
+from domicile.spec import TaskReference
 from domicile.types import JobId, ShardIndex
-from node.config import NodeConfig
+from node.config import ApprovedTask, NodeConfig
 from node.journal import NodeJournal, SealedUpdate
 from node.training import LocalJob, Trainer, split_seed, training_seed
 
@@ -111,11 +114,21 @@ class JobWork:
         )
 
 
+def approved_folder(task: TaskReference, approved: Sequence[ApprovedTask]) -> Path:
+    """Where the operator keeps the code that a job names.
+
+    Raises:
+        TaskNotApproved: not with this digest, or only under another name: one file may hold several tasks.
+    """
+    of_name = [one for one in approved if one.use == task.use]
+    require_approved(task.use, task.digest, [one.digest for one in of_name])
+    return next(one.folder for one in of_name if one.digest == task.digest)
+
+
 def _prepare(config: NodeConfig, party: Party, job: JobId, history: JobHistory) -> tuple[LocalJob, JobModels]:
     spec = fetch_spec(party.border, history.created.parameters.spec)
-    require_approved(spec.task.use, spec.task.digest, [task.digest for task in config.tasks])
-    folders = {task.use: task.folder for task in config.tasks}
-    task = find_task(spec.task.use, spec.task.options, folder=folders[spec.task.use], expected=spec.task.digest)
+    folder = approved_folder(spec.task, config.tasks)
+    task = find_task(spec.task.use, spec.task.options, folder=folder, expected=spec.task.digest)
     data = task.load(config.data.train, config.data.test, spec.data, split_seed(spec.seed, config.name))
     module = task.build_model()
     layout = layout_of(module)

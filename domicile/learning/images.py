@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -126,8 +127,12 @@ class Images:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 pixels, raw = arrays["x"], arrays["y"]
-        except (KeyError, OSError, ValueError) as exc:
-            raise ConfigurationError(f"{path}: needs arrays x (images) and y (labels) without pickles ({exc})") from exc
+        except (BadZipFile, EOFError, KeyError, OSError, ValueError) as exc:
+            raise ConfigurationError(
+                f"{path}: needs arrays x (images) and y (labels) without pickles ({exc}); save it anew"
+            ) from exc
+        if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
+            raise ConfigurationError(f"{path}: x holds {pixels.dtype}; save bytes (uint8, 0 to 255) or floats")
         if pixels.ndim == 3:
             pixels = pixels[:, None]
         if pixels.ndim != 4 or raw.shape != pixels.shape[:1]:
@@ -135,14 +140,16 @@ class Images:
         return pixels, self._labels(path, [str(label) for label in raw.tolist()])
 
     def _read_folder(self, path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        from matplotlib.image import imread
-
+        for name in self.options.classes:
+            if not (path / name).is_dir():
+                raise ConfigurationError(
+                    f"{path}: no folder for class {name!r} of task.options.classes; make it, an empty one if the node "
+                    "has no such image"
+                )
         pixels, names = [], []
         for folder in sorted(one for one in path.iterdir() if one.is_dir()):
             for file in sorted(folder.glob(PICTURES)):
-                picture = np.asarray(imread(file), dtype=np.float32)
-                picture = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
-                pixels.append(picture[: self.options.channels])
+                pixels.append(_read_picture(file)[: self.options.channels])
                 names.append(folder.name)
         shapes = {picture.shape for picture in pixels}
         if len(shapes) > 1:
@@ -156,3 +163,14 @@ class Images:
             if name not in known:
                 raise ConfigurationError(f"{path}: label {name!r} is not among task.options.classes; add or mend it")
         return np.array([known[name] for name in names], dtype=np.int64)
+
+
+def _read_picture(path: Path) -> np.ndarray[Any, Any]:
+    """Shape ``(C, H, W)``, 0 to 1."""
+    from matplotlib.image import imread
+
+    try:
+        picture = np.asarray(imread(path), dtype=np.float32)
+    except (OSError, SyntaxError, ValueError) as exc:
+        raise ConfigurationError(f"{path}: cannot be read as a PNG image; mend or remove the file") from exc
+    return picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,30 @@ from domicile.errors import ConfigurationError
 Array = np.ndarray[Any, Any]
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: Path, *, text: Collection[str] = ()) -> pa.Table:
     """A CSV or Parquet file with at least one row.
 
+    A CSV's columns of the names in `text` stay as they are written: guessed types would tell the level ``1`` of one
+    node from the level ``1.0`` of another, and ``true`` from ``True``.
+
     Raises:
-        ConfigurationError: missing, unreadable, of another kind, or empty.
+        ConfigurationError: missing, unreadable, of another kind, empty, or two columns have one name.
     """
-    import pyarrow.csv
     import pyarrow.parquet
 
     if path.suffix not in (".csv", ".parquet"):
         raise ConfigurationError(f"{path}: neither .csv nor .parquet; convert it")
     try:
-        table = pyarrow.csv.read_csv(path) if path.suffix == ".csv" else pyarrow.parquet.read_table(path)
+        table = _read_csv(path, text) if path.suffix == ".csv" else pyarrow.parquet.read_table(path)
     except FileNotFoundError as exc:
         raise ConfigurationError(f"{path}: no such file; correct the path") from exc
     except (OSError, pa.ArrowException) as exc:
         raise ConfigurationError(f"{path}: cannot be read as a table; mend the file") from exc
     if not table.num_rows:
         raise ConfigurationError(f"{path}: no rows; add some")
+    for name in table.column_names:
+        if table.column_names.count(name) > 1:
+            raise ConfigurationError(f"{path}: column {name!r} comes twice; rename one of them")
     return table
 
 
@@ -43,28 +49,34 @@ def cells(table: pa.Table, name: str, path: Path) -> list[str]:
     """
     if name not in table.column_names:
         raise ConfigurationError(f"{path}: no column {name!r}; add it or correct task.options")
-    return ["" if value is None else str(value) for value in table.column(name).to_pylist()]
+    values = table.column(name).to_pylist()
+    return ["" if value is None or value != value else str(value) for value in values]  # noqa: PLR0124 - NaN
 
 
-def numbers(table: pa.Table, name: str, path: Path) -> Array:
-    """A column as float64; a missing value is NaN.
+def numbers(table: pa.Table, name: str, path: Path, *, mend: str) -> Array:
+    """A column as float64; a missing value is NaN. `mend` says what to do about a column of text.
 
     Raises:
-        ConfigurationError: there is no such column, or it holds something else or infinite values.
+        ConfigurationError: there is no such column, or it holds something else or a value that is not finite.
     """
     texts = cells(table, name, path)
-    kind = table.schema.field(name).type
-    if pa.types.is_boolean(kind):
+    if pa.types.is_boolean(table.schema.field(name).type):
         texts = [{"True": "1", "False": "0"}.get(text, text) for text in texts]
     try:
         column = np.array([float(text) if text else np.nan for text in texts])
     except ValueError as exc:
-        raise ConfigurationError(
-            f"{path}: column {name!r} holds text; list its levels in task.options.categorical or drop it"
-        ) from exc
-    if np.isinf(column).any():
-        raise ConfigurationError(f"{path}: column {name!r}: a value is infinite; correct it")
+        raise ConfigurationError(f"{path}: column {name!r} holds text; {mend}") from exc
+    if not np.isfinite(column[np.array([bool(text) for text in texts])]).all():
+        raise ConfigurationError(f"{path}: column {name!r}: a value is not finite; correct it or leave the cell empty")
     return column
+
+
+def _read_csv(path: Path, text: Collection[str]) -> pa.Table:
+    from pyarrow import csv
+
+    # Without strings_can_be_null, "NA" would be missing in a column of numbers and a level in one of text.
+    options = csv.ConvertOptions(column_types={name: pa.string() for name in text}, strings_can_be_null=True)
+    return csv.read_csv(path, convert_options=options)
 
 
 def split_rows(rows: Array, labels: Array | None, fraction: float, seed: int) -> tuple[Array, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,23 +16,35 @@ from torch import nn
 
 from domicile.errors import ConfigurationError
 from domicile.learning.settings import DataSettings
-from domicile.learning.table import cells, numbers, read_table, split_rows
+from domicile.learning.table import Array, cells, numbers, read_table, split_rows
 from domicile.learning.task import NodeData, Split
 from domicile.settings import Settings, parse_settings
 
 
 class TabularOptions(Settings):
-    """`categorical` gives the levels of each categorical column: all nodes must agree on them; a level that is not
-    listed becomes all zeros. `missing`: ``mean`` of the local training rows, ``zero``, or ``refuse``.
+    """`categorical` gives the levels of each categorical column, and with them the columns that the model sees:
+    one a level, the first level without one under `drop_first`. Where the empty level ``""`` is listed, a missing
+    value is that level; elsewhere it becomes all zeros, and so does a level that is not listed where
+    `unknown_level` allows it.
+
+    `missing`: ``mean`` of the local training rows, ``constant`` (`fill_value`), ``drop`` the row, or ``refuse``.
+    `missing_indicator` adds one column a feature, whatever the data, so that all nodes build the same model.
+
+    `single_class`: training rows of one class mostly mean a mistake, and at times a hospital that sees no other.
     """
 
     target: str = Field(min_length=1)
     features: tuple[str, ...] | None = None
     categorical: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    missing: Literal["mean", "zero", "refuse"] = "mean"
+    unknown_level: Literal["refuse", "zeros"] = "refuse"
+    drop_first: bool = False
+    missing: Literal["mean", "constant", "drop", "refuse"] = "mean"
+    fill_value: float | None = Field(default=None, allow_inf_nan=False)
+    missing_indicator: bool = False
     standardize: bool = True
     kind: Literal["binary", "multiclass", "regression"] = "binary"
     classes: tuple[str, ...] = ()
+    single_class: Literal["refuse", "accept"] = "refuse"
     model: Literal["logistic", "mlp"] = "logistic"
     hidden: tuple[int, ...] = (16,)
 
@@ -40,13 +53,42 @@ class TabularOptions(Settings):
         features = self.features
         if features is not None and (not features or self.target in features or len(set(features)) < len(features)):
             raise ValueError("features is empty, repeats a column or holds the target; correct the list")
-        if features is not None and not set(self.categorical) <= set(features):
-            raise ValueError("a categorical column is not among the features; add it there")
-        if (self.kind == "multiclass") != (len(set(self.classes)) > 2):
+        if (self.kind == "multiclass") != (len(set(self.classes)) > 2) or len(set(self.classes)) < len(self.classes):
             raise ValueError("classes lists three or more labels for multiclass, and nothing otherwise; correct it")
         if any(width < 1 for width in self.hidden):
             raise ValueError("hidden holds a width below 1; correct it")
         return self
+
+    @model_validator(mode="after")
+    def _check_categorical(self) -> Self:
+        if self.features is not None and not set(self.categorical) <= set(self.features):
+            raise ValueError("a categorical column is not among the features; add it there")
+        for name, levels in self.categorical.items():
+            if len(set(levels)) < len(levels) or len(levels) < (2 if self.drop_first else 1):
+                raise ValueError(
+                    f"categorical.{name} repeats a level, or lists too few (one; two with drop_first); correct the list"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_missing(self) -> Self:
+        if (self.missing == "constant") != (self.fill_value is not None):
+            raise ValueError('fill_value belongs to missing = "constant", which needs it; give both or neither')
+        if self.missing_indicator and self.missing in ("drop", "refuse"):
+            raise ValueError(f'missing_indicator has nothing to show with missing = "{self.missing}"; remove it')
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scale:
+    """One value a column, from a node's training rows alone."""
+
+    fill: Array
+    mean: Array
+    deviation: Array
+
+    def apply(self, inputs: Array) -> Array:
+        return (np.where(np.isnan(inputs), self.fill, inputs) - self.mean) / self.deviation
 
 
 def resolve_options(options: Mapping[str, Any], sample: Path) -> dict[str, Any]:
@@ -76,7 +118,13 @@ class Tabular:
 
     @property
     def num_inputs(self) -> int:
-        return sum(len(self.options.categorical.get(name, ("",))) for name in self.features)
+        indicators = len(self.features) if self.options.missing_indicator else 0
+        return indicators + sum(1 if levels is None else len(levels) for levels in map(self._columns_of, self.features))
+
+    def _columns_of(self, name: str) -> tuple[str, ...] | None:
+        """Levels that have a column of their own; `None` for a column of numbers."""
+        levels = self.options.categorical.get(name)
+        return levels[1:] if levels is not None and self.options.drop_first else levels
 
     def build_model(self) -> nn.Module:
         widths = [self.num_inputs, *(self.options.hidden if self.options.model == "mlp" else ())]
@@ -104,22 +152,21 @@ class Tabular:
 
     def load(self, train: Path, test: Path | None, settings: DataSettings, seed: int) -> NodeData:
         """See `Task.load`; all statistics come from the local training rows."""
-        table = read_table(train)
-        inputs, targets = self._inputs(table, train), self._targets(table, train)
+        inputs, targets = self._read(train)
         labels = None if self.options.kind == "regression" else targets
         rows = np.arange(len(targets))
         if test is None:
             rows, test_rows = split_rows(rows, labels, settings.test_fraction, seed)
             test_inputs, test_targets = inputs[test_rows], targets[test_rows]
         else:
-            other = read_table(test)
-            test_inputs, test_targets = self._inputs(other, test), self._targets(other, test)
+            test_inputs, test_targets = self._read(test)
         if not len(test_targets):
-            raise ConfigurationError(f"{test or train}: no test rows; add rows or raise data.test_fraction")
+            raise ConfigurationError(f"{train}: no test rows; add rows or raise data.test_fraction")
         rows, validation_rows = split_rows(rows, labels, settings.validation_fraction, seed + 1)
-        if not len(rows) or (labels is not None and len(np.unique(targets[rows])) < 2):
+        if labels is not None and self.options.single_class == "refuse" and len(np.unique(targets[rows])) < 2:
             raise ConfigurationError(
-                f"{train}: column {self.options.target!r}: fewer than two classes to train on; add rows of another"
+                f"{train}: column {self.options.target!r}: fewer than two classes to train on; add rows of another or "
+                'set task.options.single_class = "accept"'
             )
         scale = self._scale(inputs[rows])
         return NodeData(
@@ -128,49 +175,68 @@ class Tabular:
             test=self._split(test_inputs, test_targets, scale),
         )
 
-    def _inputs(self, table: pa.Table, path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
-        columns = []
-        for name in self.features:
-            levels = self.options.categorical.get(name)
-            if levels is not None:
-                values = cells(table, name, path)
-                columns += [np.array([value == level for value in values], dtype=float) for level in levels]
-                continue
-            column = numbers(table, name, path)
-            if self.options.missing == "refuse" and np.isnan(column).any():
-                raise ConfigurationError(f"{path}: column {name!r}: a value is missing; fill it or set missing")
-            columns.append(column)
-        return np.stack(columns, axis=1)
+    def _read(self, path: Path) -> tuple[Array, Array]:
+        """Inputs, in which a missing number is NaN, and targets."""
+        labels = (self.options.target,) if self.options.kind == "multiclass" else ()
+        table = read_table(path, text=(*self.options.categorical, *labels))
+        if self.options.missing == "drop":
+            complete = ~np.any([self._missing(table, name, path) for name in (*self.features, self.options.target)], 0)
+            if not complete.any():
+                raise ConfigurationError(f"{path}: every row misses a value; fill some or change task.options.missing")
+            table = table.filter(pa.array(complete))
+        columns = [column for name in self.features for column in self._inputs(table, name, path)]
+        if self.options.missing_indicator:
+            columns += [self._missing(table, name, path).astype(float) for name in self.features]
+        return np.stack(columns, axis=1), self._targets(table, path)
 
-    def _targets(self, table: pa.Table, path: Path) -> np.ndarray[Any, Any]:
-        name = self.options.target
-        if self.options.kind == "multiclass":
+    def _missing(self, table: pa.Table, name: str, path: Path) -> Array:
+        if "" in self.options.categorical.get(name, ()):
+            return np.zeros(table.num_rows, dtype=bool)
+        return np.array([not cell for cell in cells(table, name, path)])
+
+    def _inputs(self, table: pa.Table, name: str, path: Path) -> list[Array]:
+        if self.options.missing == "refuse" and self._missing(table, name, path).any():
+            raise ConfigurationError(
+                f"{path}: column {name!r}: a value is missing; fill it or change task.options.missing"
+            )
+        own = self._columns_of(name)
+        if own is None:
+            return [numbers(table, name, path, mend="list its levels in task.options.categorical or drop it")]
+        values = cells(table, name, path)
+        unknown = sorted(set(values) - {*self.options.categorical[name], ""})
+        if unknown and self.options.unknown_level == "refuse":
+            raise ConfigurationError(
+                f"{path}: column {name!r}: level {unknown[0]!r} is not in task.options.categorical.{name}; add it "
+                'there or set task.options.unknown_level = "zeros"'
+            )
+        return [np.array([value == level for value in values], dtype=float) for level in own]
+
+    def _targets(self, table: pa.Table, path: Path) -> Array:
+        name, kind = self.options.target, self.options.kind
+        if any(not cell for cell in cells(table, name, path)):
+            raise ConfigurationError(f"{path}: column {name!r}: a target is missing; remove the row")
+        if kind == "multiclass":
             values = cells(table, name, path)
             unknown = sorted(set(values) - set(self.options.classes))
             if unknown:
                 raise ConfigurationError(
-                    f"{path}: column {name!r}: label {unknown[0]!r} is not in classes; add it there"
+                    f"{path}: column {name!r}: label {unknown[0]!r} is not in task.options.classes; add it there"
                 )
             return np.array([self.options.classes.index(value) for value in values])
-        column = numbers(table, name, path)
-        if np.isnan(column).any():
-            raise ConfigurationError(f"{path}: column {name!r}: a target is missing; remove the row")
-        if self.options.kind == "binary" and not np.isin(column, (0, 1)).all():
+        column = numbers(table, name, path, mend=f"a {kind} target is a number: recode it or change task.options.kind")
+        if kind == "binary" and not np.isin(column, (0, 1)).all():
             raise ConfigurationError(f"{path}: column {name!r}: a binary target is 0 or 1; recode it")
         return column
 
-    def _scale(self, train: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Any]:
-        counts = np.maximum((~np.isnan(train)).sum(0), 1)
-        mean = np.nansum(train, axis=0) / counts
-        fill = mean if self.options.missing == "mean" else np.zeros_like(mean)
-        filled = np.where(np.isnan(train), fill, train)
+    def _scale(self, train: Array) -> _Scale:
+        mean = np.nansum(train, axis=0) / np.maximum((~np.isnan(train)).sum(0), 1)
+        fill = mean if self.options.fill_value is None else np.full_like(mean, self.options.fill_value)
         if not self.options.standardize:
-            return fill, np.zeros_like(mean), np.ones_like(mean)
+            return _Scale(fill=fill, mean=np.zeros_like(mean), deviation=np.ones_like(mean))
+        filled = np.where(np.isnan(train), fill, train)
         deviation = filled.std(0)
-        return fill, filled.mean(0), np.where(deviation > 1e-12, deviation, 1.0)
+        return _Scale(fill=fill, mean=filled.mean(0), deviation=np.where(deviation > 1e-12, deviation, 1.0))
 
-    def _split(self, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any], scale: Any) -> Split:
-        fill, mean, deviation = scale
-        values = (np.where(np.isnan(inputs), fill, inputs) - mean) / deviation
+    def _split(self, inputs: Array, targets: Array, scale: _Scale) -> Split:
         kind = torch.int64 if self.options.kind == "multiclass" else torch.float32
-        return torch.tensor(values, dtype=torch.float32), torch.tensor(targets, dtype=kind)
+        return torch.tensor(scale.apply(inputs), dtype=torch.float32), torch.tensor(targets, dtype=kind)

@@ -3,19 +3,15 @@ import io
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from domicile.errors import ConfigurationError
-from domicile.learning.merging import Accumulator, apply_delta, new_state
-from domicile.learning.model import ModelError, ModelFile, flatten, layout_of, load_flat, model_chunks
+from domicile.learning.merging import new_state
+from domicile.learning.model import ModelError, ModelFile, flatten, layout_of, model_chunks
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
 from domicile.learning.tabular import Tabular, resolve_options
-from domicile.learning.task import TaskNotApproved, find_task, require_approved, task_digest
 from domicile.learning.training import evaluate, train
 from domicile.learning.update import METADATA_BYTES, InvalidUpdate, Update, encode_update, read_update
 from domicile.protocol.round import ExclusionReason
@@ -56,33 +52,6 @@ def test_a_model_with_a_counter_is_refused_with_the_mend():
 def test_epochs_and_steps_together_are_refused():
     with pytest.raises(ConfigurationError, match="both epochs and steps"):
         parse_settings({"epochs": 1, "steps": 1}, TrainingSettings, source="job.toml")
-
-
-def test_a_missing_column_is_named(task, tmp_path):
-    file = tmp_path / "a.csv"
-    file.write_text("malignant\n1\n0\n")
-    with pytest.raises(ConfigurationError, match="no column 'mean_radius'"):
-        task.load(file, None, DataSettings(), 0)
-
-
-def test_a_target_with_one_class_is_refused(tmp_path):
-    file = tmp_path / "a.csv"
-    file.write_text("x,y\n" + "1,1\n" * 9)
-    with pytest.raises(ConfigurationError, match="fewer than two classes"):
-        Tabular({"target": "y", "features": ["x"]}).load(file, None, DataSettings(), 0)
-
-
-def test_an_unknown_option_is_refused():
-    with pytest.raises(ConfigurationError, match="did you mean 'model'"):
-        Tabular({"target": "y", "modell": "mlp"})
-
-
-def test_code_that_the_job_does_not_name_is_not_run(tmp_path):
-    (tmp_path / "mine.py").write_text("raise SystemExit")
-    with pytest.raises(TaskNotApproved):
-        find_task("mine.py:Mine", {}, folder=tmp_path, expected="0" * 64)
-    with pytest.raises(TaskNotApproved, match="not approved"):
-        require_approved("tabular", task_digest("tabular"), ["0" * 64])
 
 
 @pytest.mark.parametrize("position", [0, METADATA_BYTES, METADATA_BYTES + 20])
@@ -143,52 +112,16 @@ def test_a_flipped_bit_in_an_expected_model_is_found(task):
         layout.read(io.BytesIO(raw), flat_P.clone(), expected=ModelFile(layout=layout).digest(flat_P))
 
 
-def test_training_repeats_bit_for_bit_and_leaves_global_randomness_alone(task, data):
-    module = task.build_model()
-    start_P = flatten(module)
+def test_training_leaves_global_randomness_alone(task, data):
     before = torch.get_rng_state()
-    first = train(task, module, data.train, TRAINING, seed=5)
-    load_flat(module, start_P)
-    assert torch.equal(train(task, module, data.train, TRAINING, seed=5).delta_P, first.delta_P)
-    assert torch.equal(torch.get_rng_state(), before)
+    train(task, task.build_model(), data.train, TRAINING, seed=5)
+    after = torch.get_rng_state()
+    torch.set_rng_state(before)
+    task.build_model()
+    assert torch.equal(torch.get_rng_state(), after)
 
 
 def test_training_that_diverges_is_refused(task, data):
     rate = TrainingSettings(steps=30, learning_rate=1000.0, weight_decay=1000.0)
     with pytest.raises(ConfigurationError, match="learning_rate"):
         train(task, task.build_model(), data.train, rate, seed=0)
-
-
-values = st.floats(-10, 10, width=32)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    strategy=st.sampled_from(["fedavg", "fedavgm", "fedadam", "fedyogi", "fedadagrad"]),
-    rounds=st.lists(st.lists(st.tuples(values, st.integers(1, 500)), min_size=1, max_size=4), min_size=1, max_size=4),
-)
-def test_merging_agrees_with_the_obvious_oracle(strategy, rounds):
-    merging = MergingSettings(strategy=strategy, server_learning_rate=0.5)
-    model_P, state = torch.zeros(1), new_state(merging, 1)
-    x, m, v = 0.0, 0.0, merging.tau**2
-    for updates in rounds:
-        total = Accumulator(1)
-        for value, weight in updates:
-            total.add(torch.tensor([value]), weight)
-        apply_delta(merging, model_P, total.mean(), state)
-        d = sum(value * weight for value, weight in updates) / sum(weight for _, weight in updates)
-        if strategy == "fedavg":
-            x += 0.5 * d
-            continue
-        if strategy == "fedavgm":
-            m = 0.9 * m + d
-            x += 0.5 * m
-            continue
-        m = 0.9 * m + 0.1 * d
-        v = {
-            "fedadagrad": v + d * d,
-            "fedyogi": v - 0.01 * d * d * float(np.sign(v - d * d)),
-            "fedadam": 0.99 * v + 0.01 * d * d,
-        }[strategy]
-        x += 0.5 * m / (math.sqrt(v) + merging.tau)
-    assert float(model_P) == pytest.approx(x, rel=1e-3, abs=1e-3)

@@ -99,6 +99,24 @@ CASES = {
     ),
     "unknown task": ("job.toml", 'use = "tabular"', 'use = "tabluar"', ["job.toml", "task", "tabluar"]),
     "missing column": ("job.toml", 'target = "y"', 'target = "z"', ["job.toml", "a.csv", "'z'"]),
+    "misspelt task option": (
+        "job.toml",
+        'target = "y"',
+        'target = "y"\nmissing_indicators = true',
+        ["job.toml", "task.options", "missing_indicators", "did you mean 'missing_indicator'"],
+    ),
+    "constant without a value": (
+        "job.toml",
+        'target = "y"',
+        'target = "y"\nmissing = "constant"',
+        ["job.toml", "task.options", "fill_value"],
+    ),
+    "unknown level": (
+        "job.toml",
+        'target = "y"',
+        'target = "y"\ncategorical = { x = ["a"] }',
+        ["network.toml", "'a'", "a.csv", "task.options.categorical.x", "add it"],
+    ),
     "unknown jurisdiction": (
         "network.toml",
         'name = "a"\njurisdiction = "EU"',
