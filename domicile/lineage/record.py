@@ -39,7 +39,7 @@ def read_record(chain: Chain, deployment: Deployment, job: JobId) -> Record:
         contract=deployment.training_jobs,
         job=job,
         events=events,
-        times_s={block: chain.timestamp_of(block) for block in {event.block for event in events}},
+        times_s=chain.timestamps_of(event.block for event in events),
     )
 
 
