@@ -114,15 +114,8 @@ def _pieces(store: Store, digest: Digest) -> Iterator[memoryview]:
 
 
 def _cards(record: Record) -> Iterable[tuple[Address, Digest, str]]:
-    """Every key card that an account of the job ever had; those of strangers to it prove nothing here."""
-    parties: set[Address] = set()
-    for event in record.events:
-        if isinstance(event, ev.JobCreated):
-            parties.update(event.global_committee.members)
-        elif isinstance(event, ev.ShardCreated):
-            parties.update(event.parameters.committee.members)
-        elif isinstance(event, ev.MemberJoined):
-            parties.add(event.node)
+    """Every key card that a party to the job ever had; those of strangers to it prove nothing here."""
+    parties = record.parties()
     for event in record.events:
         if isinstance(event, (ev.NodeRegistered, ev.KeyCardChanged)) and event.node in parties:
             yield event.node, event.key_card, f"{place_of(event, ())}: its key card"

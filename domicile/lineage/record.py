@@ -22,6 +22,21 @@ class Record:
     events: tuple[ev.Event, ...]
     times_s: Mapping[int, int]
 
+    def parties(self) -> frozenset[Address]:
+        """The job's owner, the members of its committees, and all who ever joined it."""
+        found: set[Address] = set()
+        for event in self.events:
+            match event:
+                case ev.JobCreated():
+                    found.update((event.owner, *event.global_committee.members))
+                case ev.ShardCreated():
+                    found.update(event.parameters.committee.members)
+                case ev.MemberJoined():
+                    found.add(event.node)
+                case _:
+                    pass
+        return frozenset(found)
+
 
 def read_record(chain: Chain, deployment: Deployment, job: JobId) -> Record:
     """Reads the record up to the chain's newest block.

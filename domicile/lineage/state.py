@@ -42,7 +42,7 @@ class Contracts:
 
 
 def compare_registries(record: Record, registry: Registry, contracts: Contracts, findings: Findings) -> None:
-    """Every place, guardian, attester and participant that an event names."""
+    """Every place, guardian, attester and participant that an event names, and the job's parties in any case."""
     _compare_places(registry.places, contracts.places, findings)
     for index, name in enumerate(registry.places.codes[1:], 1):
         code = JurisdictionCode(name)
@@ -55,8 +55,9 @@ def compare_registries(record: Record, registry: Registry, contracts: Contracts,
         held = _if_any(partial(contracts.nodes.attester_of, account))
         seen = registry.attesters.get(account)
         _equal(findings, f"attester {account}", None if held is None else Attester(index=held[0], scope=held[1]), seen)
-    for account, standing in registry.standings.items():
-        _equal(findings, f"{account}: its standing", contracts.nodes.standing_of(account), standing)
+    for account in sorted(record.parties() | set(registry.standings)):
+        standing = contracts.nodes.standing_of(account)
+        _equal(findings, f"{account}: its standing", standing, registry.standing_of(account))
         card = contracts.nodes.key_card_of(account)
         _equal(findings, f"{account}: its key card", card, registry.key_cards.get(account, NO_CARD))
 
