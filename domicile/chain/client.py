@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterable, Iterator
+from copy import copy
+from typing import Any, Self, cast
 
 import requests
 from web3 import HTTPProvider
@@ -17,6 +18,9 @@ RPC_TIMEOUT_S = 30.0
 LOG_RANGE_BLOCKS = 5_000
 """Blocks asked for at once; halved where an endpoint refuses so many."""
 
+BATCH_REQUESTS = 100
+"""Far below what endpoints allow in one batch (geth: 1,000)."""
+
 _REVERTED = 3
 """Error code of a reverted call (geth, anvil, reth, Besu)."""
 
@@ -29,6 +33,13 @@ class Chain:
             rpc_url, request_kwargs={"timeout": RPC_TIMEOUT_S}, exception_retry_configuration=None
         )
         self._confirmations = confirmations
+        self._block: int | None = None
+
+    def at(self, block: int) -> Self:
+        """The same endpoint with `block` as the newest that is read, so that all views tell of one moment."""
+        pinned = copy(self)
+        pinned._block = block
+        return pinned
 
     def request(self, method: str, *parameters: object) -> Any:
         """One JSON-RPC request.
@@ -54,6 +65,8 @@ class Chain:
 
     def block_number(self) -> int:
         """Number of the newest block that is read."""
+        if self._block is not None:
+            return self._block
         return max(0, int(self.request("eth_blockNumber"), 16) - self._confirmations)
 
     def timestamp(self) -> int:
@@ -64,6 +77,30 @@ class Chain:
         """Time of a block in seconds."""
         return int(self.request("eth_getBlockByNumber", hex(block), False)["timestamp"], 16)
 
+    def timestamps_of(self, blocks: Iterable[int]) -> dict[int, int]:
+        """Time of each block in seconds, many blocks to a round trip.
+
+        Raises:
+            ChainFault: the endpoint cannot be reached, or does not know one of the blocks.
+        """
+        found: dict[int, int] = {}
+        wanted = sorted(set(blocks))
+        for start in range(0, len(wanted), BATCH_REQUESTS):
+            part = wanted[start : start + BATCH_REQUESTS]
+            answers = self._batch([("eth_getBlockByNumber", [hex(block), False]) for block in part])
+            found |= {block: int(answer["timestamp"], 16) for block, answer in zip(part, answers, strict=True)}
+        return found
+
+    def _batch(self, calls: list[tuple[str, list[object]]]) -> list[Any]:
+        batch = [(RPCEndpoint(method), parameters) for method, parameters in calls]
+        try:
+            answers = self._provider.make_batch_request(batch)
+        except (requests.RequestException, ValueError) as exc:
+            raise ChainFault(f"the endpoint cannot be reached ({type(exc).__name__}); is the chain up?") from exc
+        if not isinstance(answers, list) or not all(answer.get("result") for answer in answers):
+            raise ChainFault("the endpoint did not answer every request of a batch; look at its log")
+        return [answer["result"] for answer in answers]
+
     def code(self, address: Address) -> bytes:
         return bytes.fromhex(self.request("eth_getCode", address, "latest").removeprefix("0x"))
 
@@ -73,7 +110,7 @@ class Chain:
         block = "latest"
         if sender is not None:
             transaction["from"] = sender
-        elif self._confirmations:
+        elif self._confirmations or self._block is not None:
             block = hex(self.block_number())
         return bytes.fromhex(self.request("eth_call", transaction, block).removeprefix("0x"))
 
