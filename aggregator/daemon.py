@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from aggregator import step
 from aggregator.config import AggregatorConfig
 from aggregator.journal import AggregatorJournal
@@ -38,14 +40,18 @@ class AggregatorDaemon:
         self._histories = Histories(party.chain, party.deployment)
         self._jobs: dict[JobId, CommitteeWork] = {}
         self._registered = False
+        # Looks again although nothing changed on chain: after an act of its own, or after a look that was cut short.
+        self._busy = True
 
     def step(self) -> bool:
         """Looks and acts; `True` if it did something."""
         if not self._registered:
             ensure_registered(self._party)
             self._registered = True
-        self._histories.update()
-        acted = False
+        if not self._histories.update() and not self._busy:
+            return False
+        self._busy = True
+        acted = newer = False
         for job, history in list(self._histories.jobs.items()):
             if job not in self._jobs and _serves(self._party.sender.address, history):
                 self._jobs[job] = CommitteeWork(self._party, self._journal, job, history)
@@ -54,11 +60,12 @@ class AggregatorDaemon:
                 continue
             state, shards = self._party.jobs.snapshot(job)
             # Read after the snapshot: a set that the snapshot calls complete is then complete in the history too.
-            self._histories.update()
+            newer |= self._histories.update()
             if work.step(state, shards):
                 acted = True
                 kept = self._config.jobs.kept_rounds
                 drop_finished_rounds(self._party, self._journal, job, kept)
+        self._busy = acted or newer
         return acted
 
 
@@ -132,6 +139,8 @@ def main(path: Path) -> int:
     def serve() -> int:
         config = load_settings(path, AggregatorConfig)
         configure_logging(config.name)
+        # One thread: merging waits for memory, and threads that wait for one another would burn the other cores.
+        torch.set_num_threads(1)
         party = open_party(config)
         journal = AggregatorJournal(config.journal)
         daemon = AggregatorDaemon(config, party, journal)

@@ -129,17 +129,25 @@ class Histories:
     def __init__(self, chain: Chain, deployment: Deployment) -> None:
         self._chain = chain
         self._deployment = deployment
-        self._next_block = deployment.first_block
+        self.block = deployment.first_block - 1
+        """All is known up to this block."""
+        self.now_s = 0
+        """The chain's time when that was read."""
         self.jobs: dict[JobId, JobHistory] = {}
 
-    def update(self) -> int:
-        """Reads what is new and returns the block up to which all is known."""
-        head = self._chain.block_number()
-        if head >= self._next_block:
-            for event in ev.read_events(self._chain, self._deployment, self._next_block, head):
+    def update(self) -> bool:
+        """Reads what is new; `False` if nothing can have changed since the last time.
+
+        Whatever changes on chain is told by an event, or follows from the chain's time, which goes by whole seconds.
+        """
+        before_s, num_events = self.now_s, 0
+        head, self.now_s = self._chain.head()
+        if head > self.block:
+            for event in ev.read_events(self._chain, self._deployment, self.block + 1, head):
                 self._apply(event)
-            self._next_block = head + 1
-        return head
+                num_events += 1
+            self.block = head
+        return num_events > 0 or self.now_s != before_s
 
     def _apply(self, event: ev.Event) -> None:
         if isinstance(event, ev.JobCreated):

@@ -38,14 +38,18 @@ class NodeDaemon:
         self._histories = Histories(party.chain, party.deployment)
         self._jobs: dict[JobId, NodeJob] = {}
         self._registered = False
+        # Looks again although nothing changed on chain: after an act of its own, or after a look that was cut short.
+        self._busy = True
 
     def step(self) -> bool:
         """Looks and acts; `True` if it did something."""
         if not self._registered:
             ensure_registered(self._party)
             self._registered = True
-        self._histories.update()
-        acted = False
+        if not self._histories.update() and not self._busy:
+            return False
+        self._busy = True
+        acted = newer = False
         for job, history in list(self._histories.jobs.items()):
             if self._config.jobs.join != "all" and job not in self._config.jobs.join:
                 continue
@@ -55,8 +59,9 @@ class NodeDaemon:
                 continue
             state, shards = self._party.jobs.snapshot(job)
             # Read after the snapshot: what the snapshot builds on is then in the history too.
-            self._histories.update()
+            newer |= self._histories.update()
             acted |= self._jobs[job].advance(state, shards)
+        self._busy = acted or newer
         return acted
 
 

@@ -48,9 +48,9 @@ class Observer:
     def look(self, refusals: tuple[tuple[str, str], ...] = ()) -> JobView:
         """The job now."""
         state, shards = self._jobs.snapshot(self._job)
-        block = self._histories.update()
-        self.gas.update(block)
-        now_s = self._chain.timestamp()
+        self._histories.update()
+        self.gas.update(self._histories.block)
+        now_s = self._histories.now_s
         history = self.history
         views = tuple(self._shard(history, state, index, shard) for index, shard in enumerate(shards))
         return JobView(
@@ -62,7 +62,7 @@ class Observer:
             retries=state.retries,
             deadline_s=state.deadline_s,
             now_s=now_s,
-            block=block,
+            block=self._histories.block,
             gas_used=self.gas.total,
             shards=views,
             figures=tuple(self.figures[key] for key in sorted(self.figures)),

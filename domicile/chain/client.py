@@ -69,6 +69,12 @@ class Chain:
             return self._block
         return max(0, int(self.request("eth_blockNumber"), 16) - self._confirmations)
 
+    def head(self) -> tuple[int, int]:
+        """`block_number` and `timestamp` in one request."""
+        newest = self.request("eth_getBlockByNumber", "latest", False)
+        number = max(0, int(newest["number"], 16) - self._confirmations) if self._block is None else self._block
+        return number, int(newest["timestamp"], 16)
+
     def timestamp(self) -> int:
         """The chain's time in seconds: that of its newest block."""
         return int(self.request("eth_getBlockByNumber", "latest", False)["timestamp"], 16)

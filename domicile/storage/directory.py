@@ -1,6 +1,8 @@
 """The embedded block store: a directory of blocks, safe with several processes.
 
-A block is written to a temporary name and renamed, so that none is ever half visible. Blocks are not flushed to the
+A block is written in a folder of its own and renamed, so that none is ever half visible. All are written in the same
+folder, since a file system spreads the files of different folders over the disk, which doubles the cost of making one.
+Blocks are not flushed to the
 disk one by one: what a power failure tears is found by its digest when it is read.
 """
 
@@ -21,11 +23,9 @@ from domicile.storage.cid import cid_of
 from domicile.storage.unixfs import BLOCK_BYTES_MAX, CHUNK_BYTES, parse
 from domicile.types import Digest
 
-TEMPORARY = ".tmp-"
-
 
 class DirectoryBlocks:
-    """Blocks as files, in 256 folders by the first byte of the digest; pins as empty files."""
+    """Blocks as files, in 256 folders by the first byte of the digest; unfinished ones; pins as empty files."""
 
     def __init__(self, path: Path) -> None:
         """Creates the store if there is none.
@@ -35,10 +35,12 @@ class DirectoryBlocks:
         """
         self._path = path
         self._lock = path / "lock"
+        self._incoming = path / "incoming"
         try:
             for first in range(256):
                 (path / "blocks" / f"{first:02x}").mkdir(parents=True, exist_ok=True)
-            (path / "pins").mkdir(exist_ok=True)
+            for folder in (self._incoming, path / "pins"):
+                folder.mkdir(exist_ok=True)
             self._lock.touch()
         except OSError as exc:
             raise ConfigurationError(f"store {path}: cannot be made ({exc.strerror}); name a folder of yours") from exc
@@ -58,7 +60,7 @@ class DirectoryBlocks:
         target = self._block(digest)
         if target.exists():
             return
-        temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+        temporary = self._incoming / secrets.token_hex(8)
         with self._translated("a block cannot be written"):
             try:
                 descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -143,7 +145,10 @@ class DirectoryBlocks:
             for file in folder.iterdir():
                 if file.name not in kept:
                     file.unlink(missing_ok=True)
-                    removed += not file.name.startswith(TEMPORARY)
+                    removed += 1
+        # Nobody writes now: what lies here was left by a process that died.
+        for file in self._incoming.iterdir():
+            file.unlink(missing_ok=True)
         return removed
 
     def _block(self, digest: Digest) -> Path:

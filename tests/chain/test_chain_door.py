@@ -21,6 +21,7 @@ from domicile.chain.errors import decode_refusal, known_errors
 from domicile.chain.events import JurisdictionListed, NodeRegistered, decode_log, read_events
 from domicile.chain.sender import Sender
 from domicile.errors import ChainFault, ConfigurationError
+from domicile.history import Histories
 from domicile.protocol.eligibility import Safeguard
 from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.refusals import JurisdictionAlreadyListed, NotGuardian, UnknownJurisdiction
@@ -134,6 +135,19 @@ def test_a_log_that_the_contract_cannot_have_written_is_named(
     log["data"] = log["data"][:-2]
     with pytest.raises(ChainFault, match=f"block {head}, log 0: .* JurisdictionListed that cannot be read"):
         decode_log("NodeRegistry", log)
+
+
+def test_a_history_tells_when_nothing_can_have_changed(chain: Chain, governor: Sender, deployment: Deployment) -> None:
+    histories = Histories(chain, deployment)
+    assert histories.update(), "the first look always finds something"
+    assert not histories.update()
+    governor.act(Jurisdictions(chain, deployment).list("TN", None, Tier.OPEN, DIGEST))
+    assert histories.update(), "an event"
+    chain.request("evm_setNextBlockTimestamp", histories.now_s + 1)
+    chain.request("evm_mine")
+    assert histories.update(), "a second went by"
+    assert (histories.block, histories.now_s) == chain.head() == (chain.block_number(), chain.timestamp())
+    assert not histories.update()
 
 
 def test_a_fee_above_the_cap_is_refused_before_anything_is_sent(chain: Chain, governor: Sender) -> None:
