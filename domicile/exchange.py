@@ -11,7 +11,7 @@ import torch
 
 from domicile.chain.contracts import Nodes
 from domicile.crypto.context import PayloadContext
-from domicile.crypto.keys import HpkeKey, KeyCard
+from domicile.crypto.keys import KEY_CARD_BYTES_MAX, HpkeKey, KeyCard
 from domicile.crypto.sealing import OpeningReader, SealingWriter, sealed_size
 from domicile.errors import PeerError
 from domicile.learning.model import ModelFile, ModelLayout, read_layout
@@ -19,7 +19,6 @@ from domicile.spec import SPEC_BYTES_MAX, JobSpec
 from domicile.storage.store import Store
 from domicile.types import Address, Digest
 
-KEY_CARD_BYTES_MAX = 16 << 10
 MODEL_BYTES_MAX = 1 << 40
 PIECE_BYTES = 1 << 20
 NUM_RECIPIENTS_MAX = 2048

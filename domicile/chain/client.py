@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from copy import copy
+from typing import Any, Self, cast
 
 import requests
 from web3 import HTTPProvider
@@ -29,6 +30,13 @@ class Chain:
             rpc_url, request_kwargs={"timeout": RPC_TIMEOUT_S}, exception_retry_configuration=None
         )
         self._confirmations = confirmations
+        self._block: int | None = None
+
+    def at(self, block: int) -> Self:
+        """The same endpoint with `block` as the newest that is read, so that all views tell of one moment."""
+        pinned = copy(self)
+        pinned._block = block
+        return pinned
 
     def request(self, method: str, *parameters: object) -> Any:
         """One JSON-RPC request.
@@ -54,6 +62,8 @@ class Chain:
 
     def block_number(self) -> int:
         """Number of the newest block that is read."""
+        if self._block is not None:
+            return self._block
         return max(0, int(self.request("eth_blockNumber"), 16) - self._confirmations)
 
     def timestamp(self) -> int:
@@ -73,7 +83,7 @@ class Chain:
         block = "latest"
         if sender is not None:
             transaction["from"] = sender
-        elif self._confirmations:
+        elif self._confirmations or self._block is not None:
             block = hex(self.block_number())
         return bytes.fromhex(self.request("eth_call", transaction, block).removeprefix("0x"))
 

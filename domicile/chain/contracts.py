@@ -70,6 +70,9 @@ class Jurisdictions(_Contract):
     def tier_of(self, code: JurisdictionCode) -> Tier:
         return Tier(self._view("tierOf", code))
 
+    def is_guardian(self, account: Address) -> bool:
+        return bool(self._view("isGuardian", account))
+
 
 class Nodes(_Contract):
     """The half of NodeRegistry that is about participants."""
@@ -83,6 +86,9 @@ class Nodes(_Contract):
 
     def update_key_card(self, key_card: Digest, safeguards: Safeguard) -> Call:
         return self._action("updateKeyCard", key_card, safeguards)
+
+    def retire(self) -> Call:
+        return self._action("retire")
 
     def add_attester(self, attester: Address, jurisdictions: Sequence[JurisdictionCode]) -> Call:
         return self._action("addAttester", attester, jurisdictions)
@@ -103,8 +109,14 @@ class Nodes(_Contract):
     def clear(self, node: Address, sensitivity: Sensitivity, policy: Digest, valid_until_s: int) -> Call:
         return self._action("clear", node, sensitivity, policy, valid_until_s)
 
+    def withdraw_clearance(self, node: Address, policy: Digest) -> Call:
+        return self._action("withdrawClearance", node, policy)
+
     def suspend(self, node: Address, reason: Digest) -> Call:
         return self._action("suspend", node, reason)
+
+    def reinstate(self, node: Address, reason: Digest) -> Call:
+        return self._action("reinstate", node, reason)
 
     def refusal(self, node: Address, requirement: Requirement) -> Refusal:
         reason, _ = self._view(
@@ -121,6 +133,23 @@ class Nodes(_Contract):
     def standing_of(self, node: Address) -> Standing:
         standing: Standing = self._view("standingOf", node)
         return standing
+
+    def quorum_of(self, jurisdiction: JurisdictionCode) -> int:
+        """Nearest quorum on the path to the root.
+
+        Raises:
+            QuorumNotSet: there is none.
+        """
+        return int(self._view("quorumOf", jurisdiction))
+
+    def attester_of(self, attester: Address) -> tuple[int, int]:
+        """Index and scope of a present attester.
+
+        Raises:
+            UnknownAttester: it is none, or was removed.
+        """
+        index, scope = self._view("attesterOf", attester)
+        return index, scope
 
     def key_card_of(self, node: Address) -> Digest:
         return Digest(self._view("keyCardOf", node))
@@ -173,6 +202,21 @@ class Jobs(_Contract):
 
     def num_jobs(self) -> int:
         return int(self._view("numJobs"))
+
+    def owner_of(self, job: JobId) -> Address:
+        return Address(self._view("ownerOf", job))
+
+    def committee_of(self, job: JobId, shard: ShardIndex) -> Committee:
+        committee: Committee = self._view("committeeOf", job, shard)
+        return committee
+
+    def global_committee_of(self, job: JobId) -> Committee:
+        committee: Committee = self._view("globalCommitteeOf", job)
+        return committee
+
+    def proposal_votes(self, proposal_id: bytes) -> int:
+        """Mask of a proposal's voters by position in the committee; empty where one vote was enough."""
+        return int(self._view("proposalVotes", proposal_id))
 
     def parameters_of(self, job: JobId) -> JobParameters:
         parameters: JobParameters = self._view("parametersOf", job)

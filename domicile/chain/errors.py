@@ -12,7 +12,7 @@ from domicile.chain.artifacts import load_artifacts
 from domicile.chain.codec import Component, decode_values, selector, snake
 from domicile.errors import Refused
 from domicile.protocol import refusals
-from domicile.protocol.refusals import ContractRefusal
+from domicile.protocol.complaint import ContractRefusal
 
 _REASON_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")

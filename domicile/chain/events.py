@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
 from domicile.chain.artifacts import load_artifacts
 from domicile.chain.client import Chain
 from domicile.chain.codec import Component, decode_values, signature, snake
 from domicile.chain.deployment import Deployment
+from domicile.errors import ChainFault
+from domicile.protocol import notice
 from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
-from domicile.protocol.proposal import GlobalProposal, RegionalProposal
-from domicile.protocol.round import Committee, JobParameters, JobPhase, ShardParameters, ShardPhase, StallReason
-from domicile.types import Address, Digest, JobId, JurisdictionCode, ShardIndex
+from domicile.types import Address, Digest, JobId, JurisdictionCode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,102 +148,51 @@ class QuorumChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GlobalModelAccepted(JobEvent):
-    global_round: int
-    model: Digest
-    payload: Digest
-    shards: int
-    reports: Digest
+class GlobalModelAccepted(JobEvent, notice.GlobalModelAccepted): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GlobalVote(JobEvent):
-    voter: Address
-    proposal_id: bytes
-    proposal: GlobalProposal
+class GlobalVote(JobEvent, notice.GlobalVote): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobCreated(JobEvent):
-    owner: Address
-    parameters: JobParameters
-    global_committee: Committee
+class JobCreated(JobEvent, notice.JobCreated): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobPhaseChanged(JobEvent):
-    phase: JobPhase
-    global_round: int
-    retries: int
-    deadline_s: int
+class JobPhaseChanged(JobEvent, notice.JobPhaseChanged): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MemberJoined(JobEvent):
-    shard: ShardIndex
-    node: Address
+class MemberJoined(JobEvent, notice.MemberJoined): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MemberLeft(JobEvent):
-    shard: ShardIndex
-    node: Address
+class MemberLeft(JobEvent, notice.MemberLeft): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelExported(JobEvent):
-    shard: ShardIndex
-    exporter: Address
-    global_round: int
-    jurisdiction: JurisdictionCode
-    contributors: int
-    model: Digest
-    payload: Digest
+class ModelExported(JobEvent, notice.ModelExported): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RegionalModelAccepted(JobEvent):
-    shard: ShardIndex
-    global_round: int
-    regional_round: int
-    model: Digest
-    payload: Digest
-    contributors: int
-    loss_micros: int
+class RegionalModelAccepted(JobEvent, notice.RegionalModelAccepted): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RegionalVote(JobEvent):
-    shard: ShardIndex
-    voter: Address
-    proposal_id: bytes
-    proposal: RegionalProposal
+class RegionalVote(JobEvent, notice.RegionalVote): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShardCreated(JobEvent):
-    shard: ShardIndex
-    parameters: ShardParameters
+class ShardCreated(JobEvent, notice.ShardCreated): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShardPhaseChanged(JobEvent):
-    shard: ShardIndex
-    phase: ShardPhase
-    stall: StallReason
-    global_round: int
-    regional_round: int
-    retries: int
-    deadline_s: int
+class ShardPhaseChanged(JobEvent, notice.ShardPhaseChanged): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UpdateCommitted(JobEvent):
-    shard: ShardIndex
-    node: Address
-    global_round: int
-    regional_round: int
-    digest: Digest
+class UpdateCommitted(JobEvent, notice.UpdateCommitted): ...
 
 
 @cache
@@ -256,25 +206,39 @@ def _known(contract: str) -> Mapping[bytes, tuple[type[Event], tuple[Component, 
 
 
 def decode_log(contract: str, log: Mapping[str, Any]) -> Event | None:
-    """An event from a log; `None` for one that is not ours (AccessManaged's)."""
+    """An event from a log; `None` for one that is not ours (AccessManaged's).
+
+    Raises:
+        ChainFault: the endpoint answered with a log that the contract cannot have written.
+    """
     topics = [bytes.fromhex(topic.removeprefix("0x")) for topic in log["topics"]]
     known = _known(contract).get(topics[0])
     if known is None:
         return None
     kind, inputs = known
-    indexed = [one for one in inputs if one["indexed"]]
-    others = [one for one in inputs if not one["indexed"]]
-    values = {
-        snake(one["name"]): decode_values([one], topic)[0] for one, topic in zip(indexed, topics[1:], strict=True)
-    }
-    data = decode_values(others, bytes.fromhex(log["data"].removeprefix("0x")))
-    values |= {snake(one["name"]): value for one, value in zip(others, data, strict=True)}
+    try:
+        values = _values(inputs, topics, bytes.fromhex(log["data"].removeprefix("0x")))
+    except (DecodingError, ValueError) as exc:
+        raise ChainFault(
+            f"block {int(log['blockNumber'], 16)}, log {int(log['logIndex'], 16)}: the endpoint tells a "
+            f"{kind.__name__} that cannot be read ({exc}); ask another endpoint"
+        ) from exc
     return kind(
         block=int(log["blockNumber"], 16),
         log_index=int(log["logIndex"], 16),
         transaction=log["transactionHash"],
         **values,
     )
+
+
+def _values(inputs: tuple[Component, ...], topics: list[bytes], data: bytes) -> dict[str, Any]:
+    indexed = [one for one in inputs if one["indexed"]]
+    others = [one for one in inputs if not one["indexed"]]
+    values = {
+        snake(one["name"]): decode_values([one], topic)[0] for one, topic in zip(indexed, topics[1:], strict=True)
+    }
+    told = decode_values(others, data)
+    return values | {snake(one["name"]): value for one, value in zip(others, told, strict=True)}
 
 
 def read_events(chain: Chain, deployment: Deployment, first: int, last: int) -> Iterator[Event]:

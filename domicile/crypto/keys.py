@@ -37,7 +37,7 @@ SCRYPT_ALLOWED = frozenset(1 << power for power in range(10, 21))
 """Costs that a key file may ask for: a hostile file must not ask for all memory."""
 
 _MLKEM_SEED_BYTES = 64
-_CARD_BYTES_MAX = 16 << 10
+KEY_CARD_BYTES_MAX = 16 << 10
 
 
 class HpkeKey:
@@ -164,7 +164,7 @@ class KeyCard:
             PeerError: these bytes are not a key card of this version.
         """
         try:
-            if len(raw) > _CARD_BYTES_MAX:
+            if len(raw) > KEY_CARD_BYTES_MAX:
                 raise ValueError(f"{len(raw)} bytes are too many")
             document = json.loads(raw)
             public = base64.b64decode(document["hpke"], validate=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from domicile.protocol import commitment
+from domicile.protocol import commitment, notice
 from domicile.protocol import job as rules
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.job import Job
@@ -73,7 +73,8 @@ def join(job: Job, sender: Address, shard: int, *, now_s: int, refusal: Refusal)
     _admit(sender, refusal)
     job = job.with_shard(shard, replace(state, num_members=state.num_members + 1))
     seat = replace(_OUTSIDE, joined=True, shard=ShardIndex(shard))
-    return replace(job, members={**job.members, sender: seat})
+    job = replace(job, members={**job.members, sender: seat})
+    return job.telling(notice.MemberJoined(shard=ShardIndex(shard), node=sender))
 
 
 def leave(job: Job, sender: Address, *, now_s: int) -> Job:
@@ -89,6 +90,7 @@ def leave(job: Job, sender: Address, *, now_s: int) -> Job:
         raise AlreadyCommitted(account=sender)
     job = job.with_shard(member.shard, replace(shard, num_members=shard.num_members - 1))
     job = replace(job, members={**job.members, sender: replace(member, joined=False)})
+    job = job.telling(notice.MemberLeft(shard=member.shard, node=sender))
     return rules.close_if_complete(job, member.shard, now_s) if collecting else job
 
 
@@ -133,6 +135,10 @@ def commit(
     job = replace(job, members={**job.members, sender: seat})
     job = job.with_commitments(index, commitment.extend_commitments(job.commitments[index], sender, digest))
     job = job.with_shard(index, replace(shard, num_committed=shard.num_committed + 1))
+    committed = notice.UpdateCommitted(
+        shard=index, node=sender, global_round=global_round, regional_round=regional_round, digest=digest
+    )
+    job = job.telling(committed)
     return rules.close_if_complete(job, index, now_s)
 
 
@@ -150,6 +156,8 @@ def vote_regional(
     contributors = _check_regional(job, index, proposal)
     proposal_id = commitment.regional_proposal_id(job.id, ShardIndex(index), proposal)
     job, accepted = _count(job, sender, proposal_id, job.committees[index].quorum)
+    vote = notice.RegionalVote(shard=ShardIndex(index), voter=sender, proposal_id=proposal_id, proposal=proposal)
+    job = job.telling(vote)
     return rules.accept_regional(job, index, proposal, contributors, now_s) if accepted else job
 
 
@@ -166,7 +174,7 @@ def report_export(
     if not any(payload):
         raise ZeroDigest()
     _admit(sender, refusal)
-    return rules.report(job, index, payload, now_s)
+    return rules.report(job, index, sender, payload, now_s)
 
 
 def vote_global(job: Job, sender: Address, proposal: GlobalProposal, *, now_s: int, refusal: Refusal) -> Job:
@@ -177,10 +185,11 @@ def vote_global(job: Job, sender: Address, proposal: GlobalProposal, *, now_s: i
     _require_open(job.state.deadline_s, now_s)
     _require_seat(job.global_committee, sender)
     _admit(sender, refusal)
-    _check_global(job, proposal)
+    merged = _check_global(job, proposal)
     proposal_id = commitment.global_proposal_id(job.id, proposal)
     job, accepted = _count(job, sender, proposal_id, job.global_committee.quorum)
-    return rules.accept_global(job, proposal, now_s) if accepted else job
+    job = job.telling(notice.GlobalVote(voter=sender, proposal_id=proposal_id, proposal=proposal))
+    return rules.accept_global(job, proposal, merged, now_s) if accepted else job
 
 
 def advance(job: Job, *, now_s: int) -> Job:
@@ -246,7 +255,8 @@ def _check_regional(job: Job, index: int, proposal: RegionalProposal) -> int:
     return contributors
 
 
-def _check_global(job: Job, proposal: GlobalProposal) -> None:
+def _check_global(job: Job, proposal: GlobalProposal) -> int:
+    """Number of shards that are merged."""
     if not any(proposal.model) or not any(proposal.payload):
         raise ZeroDigest()
     if proposal.reports != job.reports:
@@ -260,6 +270,7 @@ def _check_global(job: Job, proposal: GlobalProposal) -> None:
     merged = job.state.num_reported - len(proposal.excluded)
     if merged < job.parameters.min_shards:
         raise TooFewShards(required=job.parameters.min_shards, given=merged)
+    return merged
 
 
 def _count(job: Job, sender: Address, proposal_id: bytes, quorum: int) -> tuple[Job, bool]:

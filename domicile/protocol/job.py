@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from domicile.protocol import commitment
+from domicile.protocol import commitment, notice
+from domicile.protocol.eligibility import Requirement, Safeguard, Sensitivity
 from domicile.protocol.maturity import is_mature, note_loss
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
 from domicile.protocol.round import (
@@ -23,20 +24,28 @@ from domicile.protocol.round import (
     ShardState,
     StallReason,
 )
-from domicile.types import Address, Digest, JobId, ShardIndex
+from domicile.types import Address, Digest, JobId, JurisdictionCode, ShardIndex
 
 NO_CONTRIBUTORS_YET = 65535
+ANY_PLACE = 2**256 - 2
+"""Every jurisdiction but *none*, as a mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job and its shards; `votes` holds the voters of each proposal by its id."""
+    """A job and its shards; `votes` holds the voters of each proposal by its id.
+
+    `denied` is a mask over jurisdiction indices. `told` has what acts made known, oldest first; whoever has read it
+    may clear it.
+    """
 
     chain_id: int
     contract: Address
     id: JobId
     owner: Address
     parameters: JobParameters
+    denied: int
+    places: tuple[JurisdictionCode, ...]
     committees: tuple[Committee, ...]
     global_committee: Committee
     state: JobState
@@ -47,6 +56,31 @@ class Job:
     model: Digest
     members: Mapping[Address, Member] = field(default_factory=dict)
     votes: Mapping[bytes, frozenset[Address]] = field(default_factory=dict)
+    told: tuple[notice.Notice, ...] = ()
+
+    def telling(self, *news: notice.Notice) -> Job:
+        """The job with more made known."""
+        return replace(self, told=(*self.told, *news))
+
+    def requirement(self, index: int) -> Requirement:
+        """What the gate demands of a shard's members and committee."""
+        return Requirement(
+            allowed=1 << self.shards[index].jurisdiction,
+            denied=self.denied,
+            max_tier=self.state.max_tier,
+            sensitivity=self.state.sensitivity,
+            safeguards=self.state.safeguards,
+        )
+
+    def global_requirement(self) -> Requirement:
+        """What the gate demands of the global committee: any listed place."""
+        return Requirement(
+            allowed=ANY_PLACE,
+            denied=self.denied,
+            max_tier=self.state.max_tier,
+            sensitivity=Sensitivity.PUBLIC,
+            safeguards=Safeguard.NONE,
+        )
 
     def with_shard(self, index: int, shard: ShardState) -> Job:
         """The job with one shard's state replaced."""
@@ -105,7 +139,16 @@ def accept_regional(job: Job, index: int, proposal: RegionalProposal, contributo
         stale_rounds=stale,
     )
     models = (*job.models[:index], proposal.model, *job.models[index + 1 :])
-    job = replace(job.with_shard(index, shard), models=models)
+    accepted = notice.RegionalModelAccepted(
+        shard=ShardIndex(index),
+        global_round=proposal.global_round,
+        regional_round=proposal.regional_round,
+        model=proposal.model,
+        payload=proposal.payload,
+        contributors=contributors,
+        loss_micros=proposal.loss_micros,
+    )
+    job = replace(job.with_shard(index, shard), models=models).telling(accepted)
     done = shard.regional_round - shard.first_round + 1
     if not is_mature(done, stale, job.parameters):
         return _open_regional_round(job, index, shard.regional_round + 1, now_s)
@@ -114,17 +157,33 @@ def accept_regional(job: Job, index: int, proposal: RegionalProposal, contributo
     return settle(stall(job, index, StallReason.TOO_FEW_CONTRIBUTORS), now_s)
 
 
-def report(job: Job, index: int, payload: Digest, now_s: int) -> Job:
+def report(job: Job, index: int, exporter: Address, payload: Digest, now_s: int) -> Job:
     """Enters an export into the ledger."""
     reports = commitment.extend_reports(job.reports, ShardIndex(index), job.models[index], payload)
     state = replace(job.state, num_reported=job.state.num_reported + 1)
-    job = _shard_phase(replace(job, reports=reports, state=state), index, ShardPhase.REPORTED, 0)
-    return settle(job, now_s)
+    exported = notice.ModelExported(
+        shard=ShardIndex(index),
+        exporter=exporter,
+        global_round=state.global_round,
+        jurisdiction=job.places[index],
+        contributors=job.shards[index].least_contributors,
+        model=job.models[index],
+        payload=payload,
+    )
+    job = replace(job, reports=reports, state=state).telling(exported)
+    return settle(_shard_phase(job, index, ShardPhase.REPORTED, 0), now_s)
 
 
-def accept_global(job: Job, proposal: GlobalProposal, now_s: int) -> Job:
-    """Takes a global model in: the job is complete, or its next global round opens."""
-    job = replace(job, model=proposal.model)
+def accept_global(job: Job, proposal: GlobalProposal, merged: int, now_s: int) -> Job:
+    """Takes a global model of `merged` shards in: the job is complete, or its next global round opens."""
+    accepted = notice.GlobalModelAccepted(
+        global_round=proposal.global_round,
+        model=proposal.model,
+        payload=proposal.payload,
+        shards=merged,
+        reports=proposal.reports,
+    )
+    job = replace(job, model=proposal.model).telling(accepted)
     following = proposal.global_round + 1
     if following >= job.parameters.global_rounds:
         return _phase(job, JobPhase.COMPLETE, 0)
@@ -222,8 +281,24 @@ def _open_regional_round(job: Job, index: int, regional_round: int, now_s: int) 
 
 
 def _phase(job: Job, phase: JobPhase, deadline_s: int) -> Job:
-    return replace(job, state=replace(job.state, phase=phase, deadline_s=deadline_s))
+    job = replace(job, state=replace(job.state, phase=phase, deadline_s=deadline_s))
+    state = job.state
+    return job.telling(
+        notice.JobPhaseChanged(
+            phase=phase, global_round=state.global_round, retries=state.retries, deadline_s=deadline_s
+        )
+    )
 
 
 def _shard_phase(job: Job, index: int, phase: ShardPhase, deadline_s: int) -> Job:
-    return job.with_shard(index, replace(job.shards[index], phase=phase, deadline_s=deadline_s))
+    shard = replace(job.shards[index], phase=phase, deadline_s=deadline_s)
+    changed = notice.ShardPhaseChanged(
+        shard=ShardIndex(index),
+        phase=phase,
+        stall=shard.stall,
+        global_round=job.state.global_round,
+        regional_round=shard.regional_round,
+        retries=shard.retries,
+        deadline_s=deadline_s,
+    )
+    return job.with_shard(index, shard).telling(changed)

@@ -5,41 +5,11 @@ The pure rules raise them too, so that twin and contract can be compared.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from domicile.errors import Refused
+from domicile.protocol.complaint import ContractRefusal
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.round import JobPhase, ShardPhase
 from domicile.types import Address
-
-
-class ContractRefusal(Refused):
-    """Base of the named refusals. Equal if of one kind and with equal fields."""
-
-    cause: ClassVar[str]
-    mend: ClassVar[str]
-
-    def __init__(self, **fields: object) -> None:
-        expected = tuple(type(self).__annotations__)
-        if tuple(fields) != expected:
-            raise TypeError(f"{type(self).__name__} takes {expected}, not {tuple(fields)}")
-        for name, value in fields.items():
-            setattr(self, name, value)
-        told = ", ".join(f"{name} {_shown(value)}" for name, value in fields.items())
-        super().__init__(f"{type(self).__name__}{f' ({told})' if told else ''}: {self.cause} Mend: {self.mend}.")
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash(str(self))
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bytes):
-        return f"0x{value.hex()}"
-    return str(getattr(value, "name", value))
 
 
 class InvalidParameter(ContractRefusal):

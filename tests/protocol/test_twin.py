@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from domicile.chain import events as ev
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
@@ -21,9 +22,11 @@ from domicile.errors import Refused
 from domicile.protocol import acts, commitment, eligibility
 from domicile.protocol import jurisdiction as places
 from domicile.protocol.attestation import Attestation
+from domicile.protocol.creation import create
 from domicile.protocol.eligibility import Refusal, Safeguard, Sensitivity
 from domicile.protocol.job import Job
 from domicile.protocol.jurisdiction import Tier
+from domicile.protocol.notice import Notice
 from domicile.protocol.proposal import GlobalProposal, NodeExclusion, RegionalProposal, ShardExclusion
 from domicile.protocol.round import (
     NO_LOSS,
@@ -31,10 +34,8 @@ from domicile.protocol.round import (
     ExclusionReason,
     JobParameters,
     JobPhase,
-    JobState,
     ShardParameters,
     ShardPhase,
-    ShardState,
     StallReason,
 )
 from domicile.types import Digest, JobId, JurisdictionCode, ShardIndex
@@ -52,25 +53,16 @@ SIGNERS = {
     name: Signer.from_key(bytes([number]) * 32) for number, name in enumerate([*NODES, *MEMBERS, OWNER, "att"], 1)
 }
 ADDRESS = {name: signer.address for name, signer in SIGNERS.items()}
-ZERO_STATE = ShardState(
-    phase=ShardPhase.IDLE,
-    stall=StallReason.NONE,
-    jurisdiction=0,
-    quorum=0,
-    retries=0,
-    stale_rounds=0,
-    regional_round=0,
-    first_round=0,
-    num_members=0,
-    num_committed=0,
-    least_contributors=0,
-    deadline_s=0,
-    best_loss_micros=0,
-)
 
 
 def digest(number: int) -> Digest:
     return Digest(bytes([number % 255 + 1]) * 32)
+
+
+def plain(event: ev.Event, kind: type[Notice]) -> Notice:
+    """An event without its place on the chain."""
+    assert isinstance(event, kind)
+    return kind(**{field.name: getattr(event, field.name) for field in fields(kind)})
 
 
 class World:
@@ -149,42 +141,19 @@ class World:
             for code, committee in zip(("EU", "US"), committees, strict=True)
         ]
         self._mine()
-        self._send(OWNER, self.jobs.create_job(parameters, shards, worldwide))
-        state = JobState(
-            phase=JobPhase.JOINING,
-            global_round=0,
-            retries=0,
-            num_shards=2,
-            num_reported=0,
-            num_stalled=0,
-            deadline_s=self.now_s + parameters.join_window_s,
-            collect_window_s=parameters.collect_window_s,
-            sensitivity=parameters.sensitivity,
-            max_tier=parameters.max_tier,
-            safeguards=parameters.safeguards,
-            min_nodes=parameters.min_nodes,
-            has_denied=bool(parameters.denied),
-        )
-        indices = (self.law.codes.index("EU"), self.law.codes.index("US"))
-        self.job = Job(
+        told = self._send(OWNER, self.jobs.create_job(parameters, shards, worldwide))
+        self.job = create(
             chain_id=self.deployment.chain_id,
             contract=self.deployment.training_jobs,
-            id=JobId(self.jobs.num_jobs()),
+            number=JobId(self.jobs.num_jobs()),
             owner=ADDRESS[OWNER],
             parameters=parameters,
-            committees=committees,
+            shards=shards,
             global_committee=worldwide,
-            state=state,
-            shards=tuple(
-                replace(ZERO_STATE, jurisdiction=index, quorum=committee.quorum)
-                for index, committee in zip(indices, committees, strict=True)
-            ),
-            commitments=(Digest(bytes(32)),) * 2,
-            models=(Digest(bytes(32)),) * 2,
-            reports=Digest(bytes(32)),
-            model=Digest(bytes(32)),
+            law=self.law,
+            now_s=self.now_s,
         )
-        self.compare()
+        self.compare(told)
 
     def note(self, *reached: object) -> None:
         """Remembers what was reached, by name: members of different enums are equal as numbers."""
@@ -199,6 +168,7 @@ class World:
             if shard is None
             else self.jobs.requirement_of(self.job.id, ShardIndex(shard))
         )
+        assert requirement == (self.job.global_requirement() if shard is None else self.job.requirement(shard))
         standing = self.nodes.standing_of(ADDRESS[name])
         registered = any(self.nodes.key_card_of(ADDRESS[name]))
         ours = eligibility.refusal(standing, requirement, self.law, 1, registered=registered, now_s=self.now_s)
@@ -221,17 +191,21 @@ class World:
             theirs = exc
         assert ours == theirs, f"{call.action}: twin {ours!r}, contract {theirs!r}"  # type: ignore[attr-defined]
         self.seen[type(ours).__name__] += 1
-        if theirs is None:
-            self._send(name, call)
+        told = self._send(name, call) if theirs is None else []
         self.job = after
-        self.compare()
+        self.compare(told)
 
     def govern(self, call: object) -> None:
         self._mine()
         self.chain.request("evm_setNextBlockTimestamp", self.now_s)
         self.governor.act(call)  # type: ignore[arg-type]
 
-    def compare(self) -> None:
+    def compare(self, told: list[ev.Event]) -> None:
+        """The contract holds what the twin holds, and its events are what the twin tells."""
+        assert [plain(event, type(notice)) for event, notice in zip(told, self.job.told, strict=True)] == [
+            *self.job.told
+        ]
+        self.job = replace(self.job, told=())
         state, shards = self.jobs.snapshot(self.job.id)
         assert state == self.job.state
         for ours, theirs in zip(self.job.shards, shards, strict=True):
@@ -254,11 +228,12 @@ class World:
         self.chain.request("evm_setNextBlockTimestamp", self.now_s)
         self.chain.request("evm_mine")
 
-    def _send(self, name: str, call: object) -> None:
+    def _send(self, name: str, call: object) -> list[ev.Event]:
         self.chain.request("evm_setNextBlockTimestamp", self.now_s)
         transaction = {"from": ADDRESS[name], "to": call.target, "data": "0x" + call.data.hex(), "gas": hex(3_000_000)}  # type: ignore[attr-defined]
         receipt = self.chain.request("eth_sendTransactionSync", transaction)
         assert receipt["status"] == "0x1"
+        return [event for log in receipt["logs"] if (event := ev.decode_log("TrainingJobs", log)) is not None]
 
 
 @pytest.fixture(scope="module")
