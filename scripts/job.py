@@ -149,6 +149,8 @@ def _print_lineage(found: Any, names: dict[str, str]) -> None:
                     click.echo(f"      left out: {names.get(node, node)} ({reason.name})")
     for problem in found.problems:
         click.echo(f"PROBLEM {problem}")
+    for remark in found.remarks:
+        click.echo(f"remark: {remark}")
     verdict = "holds" if found.verified else "DOES NOT HOLD"
     click.echo(
         f"the record {verdict}: {found.num_checks} checks, {found.payloads_checked} payloads read, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any, Self, cast
 
@@ -17,6 +17,9 @@ from domicile.types import Address
 RPC_TIMEOUT_S = 30.0
 LOG_RANGE_BLOCKS = 5_000
 """Blocks asked for at once; halved where an endpoint refuses so many."""
+
+BATCH_REQUESTS = 100
+"""Far below what endpoints allow in one batch (geth: 1,000)."""
 
 _REVERTED = 3
 """Error code of a reverted call (geth, anvil, reth, Besu)."""
@@ -73,6 +76,30 @@ class Chain:
     def timestamp_of(self, block: int) -> int:
         """Time of a block in seconds."""
         return int(self.request("eth_getBlockByNumber", hex(block), False)["timestamp"], 16)
+
+    def timestamps_of(self, blocks: Iterable[int]) -> dict[int, int]:
+        """Time of each block in seconds, many blocks to a round trip.
+
+        Raises:
+            ChainFault: the endpoint cannot be reached, or does not know one of the blocks.
+        """
+        found: dict[int, int] = {}
+        wanted = sorted(set(blocks))
+        for start in range(0, len(wanted), BATCH_REQUESTS):
+            part = wanted[start : start + BATCH_REQUESTS]
+            answers = self._batch([("eth_getBlockByNumber", [hex(block), False]) for block in part])
+            found |= {block: int(answer["timestamp"], 16) for block, answer in zip(part, answers, strict=True)}
+        return found
+
+    def _batch(self, calls: list[tuple[str, list[object]]]) -> list[Any]:
+        batch = [(RPCEndpoint(method), parameters) for method, parameters in calls]
+        try:
+            answers = self._provider.make_batch_request(batch)
+        except (requests.RequestException, ValueError) as exc:
+            raise ChainFault(f"the endpoint cannot be reached ({type(exc).__name__}); is the chain up?") from exc
+        if not isinstance(answers, list) or not all(answer.get("result") for answer in answers):
+            raise ChainFault("the endpoint did not answer every request of a batch; look at its log")
+        return [answer["result"] for answer in answers]
 
     def code(self, address: Address) -> bytes:
         return bytes.fromhex(self.request("eth_getCode", address, "latest").removeprefix("0x"))

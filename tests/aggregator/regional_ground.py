@@ -115,9 +115,7 @@ def _party(folder: Path) -> Party:
         first_block=0,
         **{
             field: Address(to_checksum_address(f"0x{number:040x}"))
-            for number, field in enumerate(
-                ("access_manager", "jurisdiction_registry", "node_registry", "training_jobs"), start=1000
-            )
+            for number, field in enumerate(("access_manager", "node_registry", "training_jobs"), start=1000)
         },
         abis={},
         codes={},

@@ -16,9 +16,9 @@ from domicile.chain.client import Chain
 from domicile.chain.codec import snake
 from domicile.chain.contracts import Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment, deploy
-from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
+from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Client, Devnet
 from domicile.chain.errors import decode_refusal, known_errors
-from domicile.chain.events import JurisdictionListed, NodeRegistered, read_events
+from domicile.chain.events import JurisdictionListed, NodeRegistered, decode_log, read_events
 from domicile.chain.sender import Sender
 from domicile.errors import ChainFault, ConfigurationError
 from domicile.protocol.eligibility import Safeguard
@@ -101,6 +101,39 @@ def test_events_come_back_as_what_was_done(chain: Chain, governor: Sender, deplo
     assert (listed.code, listed.tier, listed.parent) == ("US", Tier.CONDITIONAL, "")
     assert isinstance(registered, NodeRegistered)
     assert (registered.node, registered.safeguards) == (governor.address, Safeguard.TEE)
+
+
+def test_views_at_a_block_tell_of_that_block(chain: Chain, governor: Sender, deployment: Deployment) -> None:
+    places = Jurisdictions(chain, deployment)
+    before = chain.at(chain.block_number())
+    governor.act(places.list("KE", None, Tier.OPEN, DIGEST))
+    assert places.index_of("KE") > 0
+    assert before.block_number() == chain.block_number() - 1
+    with pytest.raises(UnknownJurisdiction):
+        Jurisdictions(before, deployment).index_of("KE")
+
+
+@pytest.mark.parametrize("client", ["anvil", "ganache"])
+def test_the_times_of_many_blocks_come_in_few_round_trips(client: Client) -> None:
+    with Devnet(client=client) as devnet:
+        chain = Chain(devnet.rpc_url)
+        for _ in range(101):
+            chain.request("evm_mine")
+        head = chain.block_number()
+        assert chain.timestamps_of(range(head + 1)) == {n: chain.timestamp_of(n) for n in range(head + 1)}
+        with pytest.raises(ChainFault, match="did not answer every request"):
+            chain.timestamps_of([head, head + 1])
+
+
+def test_a_log_that_the_contract_cannot_have_written_is_named(
+    chain: Chain, governor: Sender, deployment: Deployment
+) -> None:
+    governor.act(Jurisdictions(chain, deployment).list("SN", None, Tier.OPEN, DIGEST))
+    head = chain.block_number()
+    log = next(chain.logs((deployment.node_registry,), head, head))
+    log["data"] = log["data"][:-2]
+    with pytest.raises(ChainFault, match=f"block {head}, log 0: .* JurisdictionListed that cannot be read"):
+        decode_log("NodeRegistry", log)
 
 
 def test_a_fee_above_the_cap_is_refused_before_anything_is_sent(chain: Chain, governor: Sender) -> None:

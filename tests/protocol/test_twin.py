@@ -19,6 +19,10 @@ from domicile.chain.deployment import deploy
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
 from domicile.chain.sender import Call, Sender
 from domicile.errors import Refused
+from domicile.lineage.record import read_record
+from domicile.lineage.replay import replay
+from domicile.lineage.state import Contracts, compare_job, compare_registries
+from domicile.lineage.verdict import Findings
 from domicile.protocol import acts, commitment, eligibility
 from domicile.protocol import jurisdiction as places
 from domicile.protocol.attestation import Attestation
@@ -224,6 +228,18 @@ class World:
             theirs = self.jobs.member_of(self.job.id, ADDRESS[name])
             assert theirs == acts.member_of(self.job, ADDRESS[name])
 
+    def replay(self) -> None:
+        """The job's record, followed from its events alone, leads to what the contracts hold."""
+        pinned = self.chain.at(self.chain.block_number())
+        record, findings = read_record(pinned, self.deployment, self.job.id), Findings()
+        replayed = replay(record, findings)
+        assert findings.problems == []
+        assert replayed.job == self.job
+        contracts = Contracts.at(pinned, self.deployment)
+        compare_registries(record, replayed.registry, contracts, findings)
+        compare_job(record, self.job, contracts, findings)
+        assert findings.problems == []
+
     def _mine(self) -> None:
         self.chain.request("evm_setNextBlockTimestamp", self.now_s)
         self.chain.request("evm_mine")
@@ -399,6 +415,7 @@ def test_twin_and_contracts_agree_after_every_act(world: World) -> None:
                 move(world, 10, NODES.index(name), 0)
             for kind, who, salt in moves:
                 move(world, kind, who, salt)
+            world.replay()
 
     drive()
     honest_life(world)
@@ -477,6 +494,7 @@ def _live(world: World, script: str, base: JobParameters) -> None:  # noqa: PLR0
             move(world, 92, 0, 0)
     if script == "cancel":
         move(world, 98, 0, 0)
+    world.replay()
 
 
 def test_an_equal_proposal_has_an_equal_id_and_any_difference_shows() -> None:

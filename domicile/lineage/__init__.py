@@ -1,0 +1,53 @@
+"""Replaying a job's record: from the chain's events alone, and from every payload that is still stored.
+
+Needs no key. The contracts' pure twin is driven by the events, so that each event must be what the rules tell after
+those before it; where that leads must be what the contracts hold. A missing or altered event shows as a difference, and
+the difference names its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from domicile.chain.client import Chain
+from domicile.chain.deployment import Deployment
+from domicile.lineage.payloads import PayloadReader
+from domicile.lineage.record import read_record
+from domicile.lineage.replay import replay
+from domicile.lineage.state import Contracts, compare_job, compare_registries
+from domicile.lineage.verdict import Findings, GlobalLineage, Lineage, RegionalLineage, RegionLineage
+from domicile.storage.store import Store
+from domicile.types import JobId
+
+__all__ = ["GlobalLineage", "Lineage", "RegionLineage", "RegionalLineage", "verify_lineage"]
+
+
+def verify_lineage(chain: Chain, deployment: Deployment, job: JobId, stores: Mapping[str, Store]) -> Lineage:
+    """Replays one job up to the chain's newest block and reads every payload that is still in one of the stores.
+
+    Raises:
+        LineageError: the job's creation is not among the chain's events.
+        ChainFault, StoreFault: the chain or a store cannot be reached.
+    """
+    block = chain.block_number()
+    pinned = chain.at(block)
+    record = read_record(pinned, deployment, job)
+    findings = Findings()
+    replayed = replay(record, findings)
+    if replayed.job is not None:
+        contracts = Contracts.at(pinned, deployment)
+        compare_registries(record, replayed.registry, contracts, findings)
+        compare_job(record, replayed.job, contracts, findings)
+    reader = PayloadReader(stores, findings)
+    reader.read_all(record, replayed)
+    return Lineage(
+        job=job,
+        block=block,
+        verified=not findings.problems,
+        num_checks=findings.num_checks,
+        problems=tuple(findings.problems),
+        remarks=tuple(findings.remarks),
+        models=tuple(replayed.ancestry.models),
+        payloads_checked=reader.num_checked,
+        payloads_gone=reader.num_gone,
+    )

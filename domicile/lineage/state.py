@@ -1,0 +1,130 @@
+"""Comparing where a record leads with what the contracts hold at the record's last block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from domicile.chain import events as ev
+from domicile.chain.client import Chain
+from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.deployment import Deployment
+from domicile.lineage.record import Record
+from domicile.lineage.verdict import Findings
+from domicile.protocol import jurisdiction
+from domicile.protocol.complaint import ContractRefusal, shown
+from domicile.protocol.job import Job
+from domicile.protocol.listing import MAX_INDEX
+from domicile.protocol.registry import Attester, Registry
+from domicile.protocol.round import Committee
+from domicile.types import DIGEST_BYTES, Address, Digest, JurisdictionCode, ShardIndex
+
+NO_CARD = Digest(bytes(DIGEST_BYTES))
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contracts:
+    """Views of the three contracts, all at one block."""
+
+    places: Jurisdictions
+    nodes: Nodes
+    jobs: Jobs
+
+    @classmethod
+    def at(cls, chain: Chain, deployment: Deployment) -> Self:
+        """`chain` MUST be pinned to a block."""
+        return cls(
+            places=Jurisdictions(chain, deployment), nodes=Nodes(chain, deployment), jobs=Jobs(chain, deployment)
+        )
+
+
+def compare_registries(record: Record, registry: Registry, contracts: Contracts, findings: Findings) -> None:
+    """Every place, guardian, attester and participant that an event names, and the job's parties in any case."""
+    _compare_places(registry.places, contracts.places, findings)
+    for index, name in enumerate(registry.places.codes[1:], 1):
+        code = JurisdictionCode(name)
+        quorum = _if_any(partial(contracts.nodes.quorum_of, code))
+        _equal(findings, f"jurisdiction {code}: its quorum", quorum, _if_any(partial(registry.quorum_of, index)))
+    for account in {event.account for event in record.events if isinstance(event, ev.GuardianChanged)}:
+        is_guardian = contracts.places.is_guardian(account)
+        _equal(findings, f"{account}: being a guardian", is_guardian, account in registry.guardians)
+    for account in {event.attester for event in record.events if isinstance(event, ev.AttesterAdded)}:
+        held = _if_any(partial(contracts.nodes.attester_of, account))
+        seen = registry.attesters.get(account)
+        _equal(findings, f"attester {account}", None if held is None else Attester(index=held[0], scope=held[1]), seen)
+    for account in sorted(record.parties() | set(registry.standings)):
+        standing = contracts.nodes.standing_of(account)
+        _equal(findings, f"{account}: its standing", standing, registry.standing_of(account))
+        card = contracts.nodes.key_card_of(account)
+        _equal(findings, f"{account}: its key card", card, registry.key_cards.get(account, NO_CARD))
+
+
+def _compare_places(seen: jurisdiction.Jurisdictions, places: Jurisdictions, findings: Findings) -> None:
+    for index, name in enumerate(seen.codes):
+        code = JurisdictionCode(name)
+        _equal(findings, f"jurisdiction {index}: its code", places.code_at(index), code)
+        _equal(findings, f"jurisdiction {code}: its closure", places.closure_of(index), seen.closures[index])
+        if index:
+            _equal(findings, f"jurisdiction {code}: its tier", places.tier_of(code), seen.strictest(index))
+    following = len(seen.codes)
+    if following <= MAX_INDEX:
+        _equal(findings, f"jurisdiction {following}, of which no event tells: its code", places.code_at(following), "")
+
+
+def compare_job(record: Record, job: Job, contracts: Contracts, findings: Findings) -> None:
+    """Every field that the contract lets be read."""
+    jobs, number = contracts.jobs, job.id
+    state, shards = jobs.snapshot(number)
+    _equal_fields(findings, "the job", state, job.state)
+    _equal(findings, "the job: its owner", jobs.owner_of(number), job.owner)
+    _equal_fields(findings, "the job", jobs.parameters_of(number), job.parameters)
+    _equal(findings, "the job: its global committee", jobs.global_committee_of(number), job.global_committee)
+    _equal(findings, "the job: its global requirement", jobs.global_requirement_of(number), job.global_requirement())
+    _equal(findings, "the job: its running hash of reports", jobs.reports_of(number), job.reports)
+    _equal(findings, "the job: its global model", jobs.global_model_of(number), job.model)
+    _equal(findings, "the job: its number of shards", len(shards), len(job.shards))
+    for position, (held, seen) in enumerate(zip(shards, job.shards, strict=False)):
+        index, place = ShardIndex(position), f"shard {job.places[position]}"
+        _equal_fields(findings, place, held, seen)
+        _equal(findings, f"{place}: its committee", jobs.committee_of(number, index), job.committees[index])
+        _equal(findings, f"{place}: its requirement", jobs.requirement_of(number, index), job.requirement(index))
+        _equal(findings, f"{place}: its running hash", jobs.commitments_of(number, index), job.commitments[index])
+        _equal(findings, f"{place}: its model", jobs.regional_model_of(number, index), job.models[index])
+    for account, member in job.members.items():
+        _equal_fields(findings, f"member {account}", jobs.member_of(number, account), member)
+    _compare_votes(record, job, jobs, findings)
+
+
+def _compare_votes(record: Record, job: Job, jobs: Jobs, findings: Findings) -> None:
+    committees: dict[bytes, Committee] = {}
+    for event in record.events:
+        if isinstance(event, ev.RegionalVote):
+            committees[event.proposal_id] = job.committees[event.shard]
+        elif isinstance(event, ev.GlobalVote):
+            committees[event.proposal_id] = job.global_committee
+    for proposal_id, committee in committees.items():
+        # A quorum of one writes nothing: the vote is the acceptance.
+        voters: frozenset[Address] = job.votes[proposal_id] if committee.quorum > 1 else frozenset()
+        mask = sum(1 << committee.members.index(voter) for voter in voters)
+        _equal(findings, f"proposal 0x{proposal_id.hex()}: its votes", jobs.proposal_votes(proposal_id), mask)
+
+
+def _equal(findings: Findings, place: str, held: object, seen: object) -> None:
+    # Most hold, and spelling out a whole standing takes longer than comparing it.
+    same = held == seen
+    findings.check(same, "" if same else f"{place} is {shown(held)} on chain, after its events {shown(seen)}")
+
+
+def _equal_fields(findings: Findings, place: str, held: Any, seen: Any) -> None:
+    for field in fields(seen):
+        _equal(findings, f"{place}: {field.name}", getattr(held, field.name), getattr(seen, field.name))
+
+
+def _if_any(question: Callable[[], T]) -> T | None:
+    try:
+        return question()
+    except ContractRefusal:
+        return None
