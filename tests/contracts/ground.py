@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from typing import Any
@@ -34,6 +34,15 @@ class Reverted(Exception):
         super().__init__(f"{name}{arguments}")
         self.name = name
         self.arguments = arguments
+
+
+def refused(act: Callable[[], Any]) -> tuple[str, tuple[Any, ...]]:
+    """Name and arguments of the custom error with which an act is refused."""
+    try:
+        act()
+    except Reverted as refusal:
+        return refusal.name, refusal.arguments
+    raise AssertionError("the act was not refused")
 
 
 @dataclass(frozen=True)

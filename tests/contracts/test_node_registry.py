@@ -1,19 +1,12 @@
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from tests.contracts.ground import Ground, Reverted, code, word
+from tests.contracts.ground import Ground, code, refused, word
 
 NONE, NOT_REGISTERED, EXPIRED, OUTSIDE, TIER, NOT_CLEARED, SUSPENDED, SAFEGUARD = range(8)
-
-
-def refused(act: Callable[[], Any]) -> tuple[str, tuple[Any, ...]]:
-    with pytest.raises(Reverted) as refusal:
-        act()
-    return refusal.value.name, refusal.value.arguments
 
 
 def reason(ground: Ground, node: str, **changes: Any) -> int:

@@ -1,96 +1,33 @@
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from tests.contracts.ground import Ground, Job, Reverted, code, create_job, shard_of, word
-
-NO_LOSS = 2**64 - 1
-JOINING, TRAINING, MERGING, COMPLETE, CANCELLED, FAILED = range(1, 7)
-IDLE, COLLECTING, AGGREGATING, MATURE, REPORTED, STALLED = range(6)
-TOO_FEW_MEMBERS, TOO_FEW_UPDATES, NO_QUORUM, TOO_FEW_CONTRIBUTORS, NOT_EXPORTED, ROUND_OVER = range(1, 7)
-INELIGIBLE = 1
-
-
-def refused(act: Callable[[], Any]) -> tuple[str, tuple[Any, ...]]:
-    with pytest.raises(Reverted) as refusal:
-        act()
-    return refusal.value.name, refusal.value.arguments
-
-
-@dataclass
-class Cast:
-    """EU: three nodes and a committee of two; US: three nodes and a committee of one."""
-
-    ground: Ground
-    owner: str
-    europe: list[str]
-    america: list[str]
-    eu_committee: list[str]
-    us_committee: list[str]
-    stranger: str
-
-    def job(self, **changes: Any) -> Job:
-        quorum = changes.pop("quorum", 2)
-        global_quorum = changes.pop("global_quorum", 1)
-        return create_job(
-            self.ground,
-            self.owner,
-            [shard_of("EU", self.eu_committee, quorum), shard_of("US", self.us_committee, 1)],
-            {"members": [self.eu_committee[0], self.us_committee[0]], "quorum": global_quorum},
-            **changes,
-        )
-
-    def training(self, **changes: Any) -> Job:
-        job = self.job(**changes)
-        for index, nodes in enumerate((self.europe, self.america)):
-            for node in nodes:
-                job.send(node, "join", index)
-        job.send(self.owner, "start")
-        return job
-
-    def collected(self, job: Job, index: int = 0) -> Job:
-        for node in (self.europe, self.america)[index]:
-            job.commit(node)
-        return job
-
-    def accepted(self, job: Job, index: int = 0, **changes: Any) -> Job:
-        self.collected(job, index)
-        for voter in (self.eu_committee, self.us_committee)[index]:
-            job.vote(voter, index, **changes)
-        return job
-
-    def reported(self, job: Job, index: int = 0) -> Job:
-        self.accepted(job, index)
-        job.export((self.eu_committee, self.us_committee)[index][0], index)
-        return job
-
-
-@pytest.fixture(scope="module")
-def admitted(settled_ground: Ground) -> Any:
-    chain = settled_ground.chain
-    then, snapshot = chain.now, chain.rpc("evm_snapshot")
-    people = settled_ground.people
-    cast = Cast(settled_ground, people[0], people[1:4], people[4:7], people[7:9], people[9:10], people[11])
-    for place, accounts in (("DE", people[1:4] + people[7:9]), ("US-CA", people[4:7] + people[9:10])):
-        for account in accounts:
-            settled_ground.admit(account, place)
-    settled_ground.admit(people[10], "BR")
-    yield cast
-    chain.rpc("evm_revert", snapshot)
-    chain.now = then
-
-
-@pytest.fixture
-def cast(admitted: Cast) -> Any:
-    chain = admitted.ground.chain
-    then, snapshot = chain.now, chain.rpc("evm_snapshot")
-    yield admitted
-    chain.rpc("evm_revert", snapshot)
-    chain.now = then
+from tests.contracts.cast import (
+    AGGREGATING,
+    CANCELLED,
+    COLLECTING,
+    COMPLETE,
+    FAILED,
+    INELIGIBLE,
+    JOINING,
+    MATURE,
+    MERGING,
+    NO_LOSS,
+    NO_QUORUM,
+    NOT_EXPORTED,
+    REPORTED,
+    ROUND_OVER,
+    STALLED,
+    TOO_FEW_CONTRIBUTORS,
+    TOO_FEW_MEMBERS,
+    TOO_FEW_UPDATES,
+    TRAINING,
+    Cast,
+)
+from tests.contracts.ground import Ground, Reverted, code, create_job, refused, shard_of, word
 
 
 @pytest.mark.parametrize(
