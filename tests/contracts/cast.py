@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from eth_utils import keccak
+
 from tests.contracts.ground import Ground, Job, create_job, shard_of
 
 NO_LOSS = 2**64 - 1
@@ -25,6 +27,35 @@ class Cast:
     eu_committee: list[str]
     us_committee: list[str]
     stranger: str
+
+    def proposal_id(self, function: str, *arguments: Any) -> bytes:
+        """What a vote is counted under: the hash of everything that it votes on."""
+        return bytes(keccak(self.ground.jobs.data(function, *arguments)[4:]))
+
+    def job_phase(self, job: Job, phase: int, *, window_s: int = 0, **changes: Any) -> dict[str, Any]:
+        """All that JobPhaseChanged tells; a window of 0 is none."""
+        return {
+            "job": job.id,
+            "phase": phase,
+            "globalRound": 0,
+            "retries": 0,
+            "deadline": window_s and self.ground.chain.now + window_s,
+            **changes,
+        }
+
+    def shard_phase(self, job: Job, phase: int, *, shard: int = 0, window_s: int = 0, **changes: Any) -> dict[str, Any]:
+        """All that ShardPhaseChanged tells; a window of 0 is none."""
+        return {
+            "job": job.id,
+            "shard": shard,
+            "phase": phase,
+            "stall": 0,
+            "globalRound": 0,
+            "regionalRound": 0,
+            "retries": 0,
+            "deadline": window_s and self.ground.chain.now + window_s,
+            **changes,
+        }
 
     def job(self, **changes: Any) -> Job:
         quorum = changes.pop("quorum", 2)

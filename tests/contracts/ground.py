@@ -96,6 +96,16 @@ def _named(value: Any, entry: Mapping[str, Any]) -> Any:
     return to_checksum_address(value) if entry["type"] == "address" else value
 
 
+def _blank(entry: Mapping[str, Any]) -> Any:
+    """Zeros and empty lists, for a parameter that must not be reached."""
+    kind = entry["type"]
+    if kind.endswith("]"):
+        return []
+    if kind == "tuple":
+        return {part["name"]: _blank(part) for part in entry["components"]}
+    return "0x" + "00" * 20 if kind == "address" else bytes(32) if kind == "bytes32" else 0
+
+
 def selector(entry: Mapping[str, Any]) -> bytes:
     signature = f"{entry['name']}({','.join(type_of(part) for part in entry['inputs'])})"
     return bytes(keccak(text=signature))
@@ -234,6 +244,20 @@ class Contract:
 
     def send(self, sender: str, function: str, *arguments: Any) -> Receipt:
         return self.chain.transact(sender, self.address, self.data(function, *arguments))
+
+    def functions_of(self, *parameters: str) -> list[str]:
+        """All functions whose first parameters have these names."""
+        return [
+            name
+            for name, entry in self.functions.items()
+            if tuple(part["name"] for part in entry["inputs"][: len(parameters)]) == parameters
+        ]
+
+    def try_out(self, sender: str, function: str, **given: Any) -> None:
+        """Calls a view or tries an action without sending it, blanks for all that is not given."""
+        inputs = self.functions[function]["inputs"]
+        arguments = [given.get(part["name"], _blank(part)) for part in inputs]
+        self.chain.call(self.address, self.data(function, *arguments), sender)
 
 
 def code(text: str) -> bytes:
