@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -270,6 +271,12 @@ def word(number: int) -> bytes:
     return bytes(keccak(number.to_bytes(32, "big")))
 
 
+@cache
+def _development_key(index: int) -> Any:
+    Account.enable_unaudited_hdwallet_features()
+    return Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
+
+
 @dataclass(frozen=True)
 class Ground:
     """All contracts deployed; account 0 governs, audits and brakes, accounts 1 to 7 attest."""
@@ -293,9 +300,7 @@ class Ground:
         return self.chain.accounts[8:]
 
     def key_of(self, account: str) -> Any:
-        Account.enable_unaudited_hdwallet_features()
-        index = self.chain.accounts.index(account)
-        return Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
+        return _development_key(self.chain.accounts.index(account))
 
     def list_place(self, name: str, parent: str = "", tier: int = 1) -> Receipt:
         return self.nodes.send(self.governor, "list", code(name), code(parent), tier, word(1))

@@ -27,7 +27,7 @@ from tests.contracts.cast import (
     TRAINING,
     Cast,
 )
-from tests.contracts.ground import Ground, Reverted, code, refused, word
+from tests.contracts.ground import Ground, Job, Reverted, code, refused, word
 
 
 def test_a_job_with_too_few_members_does_not_start_and_fails_at_the_deadline(cast: Cast) -> None:
@@ -81,6 +81,44 @@ def test_the_running_hash_is_that_of_every_commit(cast: Cast) -> None:
     assert receipt.event("ShardPhaseChanged") == cast.shard_phase(job, AGGREGATING, window_s=100)
     assert job.shard()["phase"] == AGGREGATING
     assert job.shard()["deadline"] == chain.now + 100
+
+
+POSSIBLE = {
+    JOINING: {"join", "leave", "start", "cancel", "advance"},
+    TRAINING: {"commit", "leave", "voteRegional", "reportExport", "advanceShard", "cancel", "advance"},
+    MERGING: {"voteGlobal", "cancel", "advance"},
+    COMPLETE: set(),
+    CANCELLED: set(),
+    FAILED: set(),
+}
+
+
+def _in_phase(cast: Cast, phase: int) -> Job:
+    if phase in (JOINING, FAILED):
+        job = cast.job()
+        if phase == FAILED:
+            job.pass_deadline()
+            job.send(cast.stranger, "advance")
+        return job
+    job = cast.training(globalRounds=1)
+    if phase in (MERGING, COMPLETE):
+        cast.reported(cast.reported(job, 0), 1)
+    if phase == COMPLETE:
+        job.vote_global(cast.eu_committee[0])
+    if phase == CANCELLED:
+        job.send(cast.owner, "cancel")
+    return job
+
+
+@pytest.mark.parametrize("phase", POSSIBLE)
+def test_an_act_in_a_phase_that_has_it_not_is_refused_by_that_phase(cast: Cast, phase: int) -> None:
+    jobs, job = cast.ground.jobs, _in_phase(cast, phase)
+    assert job.state["phase"] == phase
+    for name in set().union(*POSSIBLE.values()) - POSSIBLE[phase]:
+        sender = cast.owner if name in ("start", "cancel") else cast.europe[0]
+        answer = refused(lambda: jobs.try_out(sender, name, id=job.id))  # noqa: B023
+        over = phase in (COMPLETE, CANCELLED, FAILED) and name == "advance"
+        assert answer == (("NothingToAdvance", (job.id,)) if over else ("WrongJobPhase", (job.id, phase))), name
 
 
 def test_a_commit_is_refused_out_of_place_round_and_time(cast: Cast) -> None:
