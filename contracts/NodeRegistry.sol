@@ -109,13 +109,16 @@ contract NodeRegistry is INodeRegistry, JurisdictionRegistry, TypedData {
 
     /// @inheritdoc INodeRegistry
     function setQuorum(bytes8 jurisdiction, uint8 quorum) external override restricted {
-        if (quorum == 0 || quorum > MAX_ATTESTERS) revert InvalidQuorum(quorum);
+        _setQuorum(jurisdiction, _known(jurisdiction), quorum);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function raiseQuorum(bytes8 jurisdiction, uint8 quorum) external override restricted {
         uint256 index = _known(jurisdiction);
+        uint8 current = _nearestQuorum(jurisdiction, _closures[index]);
+        if (quorum <= current) revert NotHigher(jurisdiction, current, quorum);
 
-        _quorums[index] = quorum;
-        _withQuorum |= 1 << index;
-
-        emit QuorumChanged(jurisdiction, quorum);
+        _setQuorum(jurisdiction, index, quorum);
     }
 
     /// @inheritdoc INodeRegistry
@@ -264,6 +267,15 @@ contract NodeRegistry is INodeRegistry, JurisdictionRegistry, TypedData {
     /// @inheritdoc INodeRegistry
     function hashAttestation(Attestation calldata attestation) external view override returns (bytes32) {
         return _hashAttestation(attestation);
+    }
+
+    function _setQuorum(bytes8 jurisdiction, uint256 index, uint8 quorum) private {
+        if (quorum == 0 || quorum > MAX_ATTESTERS) revert InvalidQuorum(quorum);
+
+        _quorums[index] = quorum;
+        _withQuorum |= 1 << index;
+
+        emit QuorumChanged(jurisdiction, quorum);
     }
 
     /// @dev Bitmask of the signers, each of them a present attester whose scope covers the place.

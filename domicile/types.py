@@ -18,6 +18,9 @@ ShardIndex = NewType("ShardIndex", int)
 JurisdictionCode = NewType("JurisdictionCode", str)
 """ISO 3166-1 (``DE``), ISO 3166-2 (``US-CA``) or a bloc (``EU``); at most 8 ASCII characters."""
 
+OperationId = NewType("OperationId", bytes)
+"""32 bytes that name an act of governance: who does it, on which contract, with which arguments."""
+
 DIGEST_BYTES = 32
 
 

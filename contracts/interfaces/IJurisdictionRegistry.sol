@@ -44,16 +44,18 @@ interface IJurisdictionRegistry {
     error NotLooser(bytes8 code, Tier current, Tier requested);
     error NotGuardian(address account);
 
-    /// @notice Lists a jurisdiction below `parent` (zero for a root). Governance only.
+    /// @notice Lists a jurisdiction below `parent` (zero for a root). Governance only, immediate: whatever its own
+    /// tier, the strictest on the path counts.
     function list(bytes8 code, bytes8 parent, Tier tier, bytes32 legalBasis) external returns (uint8 index);
 
     /// @notice Makes the own tier of a jurisdiction stricter. Guardians only; takes effect at once.
     function tighten(bytes8 code, Tier tier, bytes32 legalBasis) external;
 
-    /// @notice Makes the own tier of a jurisdiction less strict. Governance only, which delays it.
+    /// @notice Makes the own tier of a jurisdiction less strict. Governance only, delayed.
     function loosen(bytes8 code, Tier tier, bytes32 legalBasis) external;
 
-    /// @notice Appoints or dismisses a guardian. Governance only.
+    /// @notice Appoints or dismisses a guardian. Governance only, delayed: a dismissed one can no longer brake what
+    /// was scheduled to loosen.
     function setGuardian(address account, bool enabled) external;
 
     function isGuardian(address account) external view returns (bool);

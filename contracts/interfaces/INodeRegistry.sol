@@ -70,6 +70,12 @@ struct Standing {
 /// owners. Time bounds are half-open: valid at t when `from <= t < until`.
 /// @dev Outside parties: attesters may sign anything, at any time, for ever; submitters may be anyone
 /// and may mix signatures. Auditors (AccessManager role) are trusted with clearance and suspension.
+/// "Delayed" acts belong to a role whose holders schedule them on the AccessManager and wait: whatever lets in
+/// somebody whom the rules kept out, for everyone and for good (a looser tier, an attester, a smaller quorum), or takes
+/// a guardian away. Immediate are the opposite acts (a stricter tier, a greater quorum, an attester removed); listing a
+/// place, which admits nobody whom its parent's attesters could not have attested in the parent, and nobody at all
+/// without parent until attesters and a quorum are given; and an auditor's acts, `clear` and `reinstate` among them,
+/// which concern one account, may be taken back at once, and are no use without an attestation.
 interface INodeRegistry is IJurisdictionRegistry {
     event NodeRegistered(address indexed node, bytes32 keyCard, uint24 safeguards);
     event KeyCardChanged(address indexed node, bytes32 keyCard, uint24 safeguards);
@@ -102,6 +108,7 @@ interface INodeRegistry is IJurisdictionRegistry {
     error EmptyScope();
     error QuorumNotSet(bytes8 jurisdiction);
     error InvalidQuorum(uint8 quorum);
+    error NotHigher(bytes8 jurisdiction, uint8 current, uint8 requested);
     error WrongNonce(address node, uint16 expected, uint16 given);
     /// @notice The attestation is over, not yet valid, or its bounds are in the wrong order.
     error OutsideValidity(uint40 validFrom, uint40 validUntil, uint256 nowS);
@@ -123,16 +130,22 @@ interface INodeRegistry is IJurisdictionRegistry {
     /// @notice Removes the sender; everything but its nonce and a suspension is forgotten.
     function retire() external;
 
-    /// @notice Adds an attester for the given jurisdictions and all below them. Governance only. At most 64
-    /// attesters are ever added; an index is never used twice.
+    /// @notice Adds an attester for the given jurisdictions and all below them. Governance only, delayed: its
+    /// signature admits. At most 64 attesters are ever added; an index is never used twice.
     function addAttester(address attester, bytes8[] calldata jurisdictions) external;
 
-    /// @notice Removes an attester; its signatures stop counting at once, given ones included. Governance only.
+    /// @notice Removes an attester; its signatures stop counting at once, given ones included. Governance only,
+    /// immediate.
     function removeAttester(address attester) external;
 
     /// @notice How many distinct attesters admit a node in a jurisdiction and in all below it that have no
-    /// quorum of their own. Governance only.
+    /// quorum of their own. Governance only, delayed: a place without a quorum admits nobody, so that even the first
+    /// one loosens. Attestations in force keep the quorum that they were accepted with.
     function setQuorum(bytes8 jurisdiction, uint8 quorum) external;
+
+    /// @notice Gives a jurisdiction a quorum above the one that holds in it now, its own or the nearest above it.
+    /// Governance only, immediate.
+    function raiseQuorum(bytes8 jurisdiction, uint8 quorum) external;
 
     /// @notice Accepts an attestation with the signatures of at least the quorum of distinct attesters.
     function attest(Attestation calldata attestation, bytes[] calldata signatures) external;
@@ -146,10 +159,10 @@ interface INodeRegistry is IJurisdictionRegistry {
     /// @notice Withdraws clearance. Auditors only.
     function withdrawClearance(address node, bytes32 policy) external;
 
-    /// @notice Auditors only.
+    /// @notice Keeps a participant out until it is reinstated. Auditors only.
     function suspend(address node, bytes32 reason) external;
 
-    /// @notice Auditors only.
+    /// @notice Lifts a suspension. Auditors only, immediate: a node suspended by mistake must not miss its rounds.
     function reinstate(address node, bytes32 reason) external;
 
     /// @notice May this account work on something that demands this (see `Requirement`), now?

@@ -99,6 +99,9 @@ class Nodes(_Contract):
     def set_quorum(self, jurisdiction: JurisdictionCode, quorum: int) -> Call:
         return self._action("setQuorum", jurisdiction, quorum)
 
+    def raise_quorum(self, jurisdiction: JurisdictionCode, quorum: int) -> Call:
+        return self._action("raiseQuorum", jurisdiction, quorum)
+
     def attest(self, attestation: Attestation, signatures: Sequence[bytes]) -> Call:
         """`signatures` in ascending order of the signers' addresses."""
         return self._action("attest", attestation, signatures)

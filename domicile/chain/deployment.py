@@ -19,23 +19,12 @@ from eth_utils.address import is_checksum_address, to_checksum_address
 
 from domicile.chain.artifacts import Artifact, load_artifacts
 from domicile.chain.client import Chain
-from domicile.chain.codec import encode_values, selector
-from domicile.chain.sender import Call, Sender
+from domicile.chain.governance import AccessRoles, Role
+from domicile.chain.sender import Sender
 from domicile.errors import ChainFault, ConfigurationError
 from domicile.types import Address
 
 FORMAT_VERSION = 2
-AUDITOR_ROLE = 1
-"""AccessManager role that clears, suspends and reinstates, without delay."""
-
-GOVERNOR_ROLE = 2
-"""AccessManager role that lists jurisdictions and appoints attesters and guardians."""
-
-LOOSENER_ROLE = 3
-"""AccessManager role that makes tiers less strict; each such act is scheduled and waits."""
-
-_AUDITOR_FUNCTIONS = ("clear", "withdrawClearance", "suspend", "reinstate")
-_GOVERNOR_FUNCTIONS = ("list", "setGuardian", "addAttester", "removeAttester", "setQuorum")
 _FIELDS = {
     "AccessManager": "access_manager",
     "NodeRegistry": "node_registry",
@@ -112,9 +101,10 @@ class Deployment:
 
 
 def deploy(chain: Chain, sender: Sender, *, loosening_delay_s: int) -> Deployment:
-    """Deploys everything; the sender becomes administrator, governor, loosener and auditor.
+    """Deploys everything; the sender gets every role, and waits `loosening_delay_s` before whatever loosens.
 
-    Tightening a tier is a guardian's act and immediate; loosening one waits `loosening_delay_s`.
+    With a delay, even the first attesters wait for it. To settle in at once, deploy without one and send
+    `AccessRoles.slow_down` afterwards.
 
     Raises:
         ChainFault: the endpoint failed; what was deployed before stays unused.
@@ -127,12 +117,9 @@ def deploy(chain: Chain, sender: Sender, *, loosening_delay_s: int) -> Deploymen
     addresses = {"AccessManager": manager, "NodeRegistry": nodes, "TrainingJobs": jobs}
     roles = AccessRoles(manager)
     for call in (
-        roles.assign("NodeRegistry", nodes, _GOVERNOR_FUNCTIONS, GOVERNOR_ROLE),
-        roles.assign("NodeRegistry", nodes, _AUDITOR_FUNCTIONS, AUDITOR_ROLE),
-        roles.assign("NodeRegistry", nodes, ("loosen",), LOOSENER_ROLE),
-        roles.grant(LOOSENER_ROLE, sender.address, delay_s=loosening_delay_s),
-        roles.grant(GOVERNOR_ROLE, sender.address, delay_s=0),
-        roles.grant(AUDITOR_ROLE, sender.address, delay_s=0),
+        *roles.assign(nodes),
+        *(roles.grant(role, sender.address) for role in Role if role is not Role.ADMINISTRATOR),
+        *roles.slow_down(sender.address, loosening_delay_s),
     ):
         sender.act(call)
     return Deployment(
@@ -142,28 +129,6 @@ def deploy(chain: Chain, sender: Sender, *, loosening_delay_s: int) -> Deploymen
         abis={name: _abi_digest(artifacts[name]) for name in _FIELDS},
         codes={name: hashlib.sha256(chain.code(address)).hexdigest() for name, address in addresses.items()},
     )
-
-
-class AccessRoles:
-    """Calls on OpenZeppelin's AccessManager."""
-
-    def __init__(self, manager: Address) -> None:
-        self._manager = manager
-        self._functions = {e["name"]: e for e in load_artifacts()["AccessManager"].abi if e["type"] == "function"}
-
-    def assign(self, contract: str, target: Address, functions: tuple[str, ...], role: int) -> Call:
-        """Lets holders of a role call functions of a contract."""
-        entries = {e["name"]: e for e in load_artifacts()[contract].abi if e["type"] == "function"}
-        return self._call("setTargetFunctionRole", target, [selector(entries[name]) for name in functions], role)
-
-    def grant(self, role: int, account: Address, *, delay_s: int) -> Call:
-        """Gives a role; with a delay, each of the account's acts must be scheduled and waits as long."""
-        return self._call("grantRole", role, account, delay_s)
-
-    def _call(self, function: str, *arguments: object) -> Call:
-        entry = self._functions[function]
-        data = selector(entry) + encode_values(entry["inputs"], arguments)
-        return Call(action=function, target=self._manager, data=data)
 
 
 def _create(sender: Sender, artifact: Artifact, arguments: bytes) -> Address:

@@ -277,6 +277,14 @@ class InvalidQuorum(ContractRefusal):
     quorum: int
 
 
+class NotHigher(ContractRefusal):
+    cause = "The quorum is not above the one that holds now."
+    mend = "schedule set_quorum for that, or name a greater quorum"
+    jurisdiction: str
+    current: int
+    requested: int
+
+
 class WrongNonce(ContractRefusal):
     cause = "The attestation was made for another state of the node."
     mend = "have it signed anew with the expected nonce"

@@ -21,6 +21,7 @@ from domicile.protocol.refusals import (
     InvalidQuorum,
     NotAttested,
     NotAttesterFor,
+    NotHigher,
     NotSuspended,
     OutsideValidity,
     QuorumNotSet,
@@ -138,9 +139,17 @@ def remove_attester(registry: Registry, account: Address) -> Registry:
 
 
 def set_quorum(registry: Registry, code: JurisdictionCode, quorum: int) -> Registry:
+    place = index_of(registry.places, code)
     if not 0 < quorum <= MAX_ATTESTERS:
         raise InvalidQuorum(quorum=quorum)
-    return replace(registry, quorums={**registry.quorums, index_of(registry.places, code): quorum})
+    return replace(registry, quorums={**registry.quorums, place: quorum})
+
+
+def raise_quorum(registry: Registry, code: JurisdictionCode, quorum: int) -> Registry:
+    current = registry.quorum_of(index_of(registry.places, code))
+    if quorum <= current:
+        raise NotHigher(jurisdiction=code, current=current, requested=quorum)
+    return set_quorum(registry, code, quorum)
 
 
 def attest(

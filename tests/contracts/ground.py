@@ -9,8 +9,9 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +35,15 @@ class Reverted(Exception):
         super().__init__(f"{name}{arguments}")
         self.name = name
         self.arguments = arguments
+
+
+def refused(act: Callable[[], Any]) -> tuple[str, tuple[Any, ...]]:
+    """Name and arguments of the custom error with which an act is refused."""
+    try:
+        act()
+    except Reverted as refusal:
+        return refusal.name, refusal.arguments
+    raise AssertionError("the act was not refused")
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,16 @@ def _named(value: Any, entry: Mapping[str, Any]) -> Any:
     if entry["type"] == "tuple":
         return {p["name"]: _named(v, p) for p, v in zip(entry["components"], value, strict=True)}
     return to_checksum_address(value) if entry["type"] == "address" else value
+
+
+def _blank(entry: Mapping[str, Any]) -> Any:
+    """Zeros and empty lists, for a parameter that must not be reached."""
+    kind = entry["type"]
+    if kind.endswith("]"):
+        return []
+    if kind == "tuple":
+        return {part["name"]: _blank(part) for part in entry["components"]}
+    return "0x" + "00" * 20 if kind == "address" else bytes(32) if kind == "bytes32" else 0
 
 
 def selector(entry: Mapping[str, Any]) -> bytes:
@@ -226,6 +246,20 @@ class Contract:
     def send(self, sender: str, function: str, *arguments: Any) -> Receipt:
         return self.chain.transact(sender, self.address, self.data(function, *arguments))
 
+    def functions_of(self, *parameters: str) -> list[str]:
+        """All functions whose first parameters have these names."""
+        return [
+            name
+            for name, entry in self.functions.items()
+            if tuple(part["name"] for part in entry["inputs"][: len(parameters)]) == parameters
+        ]
+
+    def try_out(self, sender: str, function: str, **given: Any) -> None:
+        """Calls a view or tries an action without sending it, blanks for all that is not given."""
+        inputs = self.functions[function]["inputs"]
+        arguments = [given.get(part["name"], _blank(part)) for part in inputs]
+        self.chain.call(self.address, self.data(function, *arguments), sender)
+
 
 def code(text: str) -> bytes:
     """A jurisdiction code as the contracts keep it."""
@@ -235,6 +269,12 @@ def code(text: str) -> bytes:
 def word(number: int) -> bytes:
     """A made-up digest."""
     return bytes(keccak(number.to_bytes(32, "big")))
+
+
+@cache
+def _development_key(index: int) -> Any:
+    Account.enable_unaudited_hdwallet_features()
+    return Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
 
 
 @dataclass(frozen=True)
@@ -260,9 +300,7 @@ class Ground:
         return self.chain.accounts[8:]
 
     def key_of(self, account: str) -> Any:
-        Account.enable_unaudited_hdwallet_features()
-        index = self.chain.accounts.index(account)
-        return Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
+        return _development_key(self.chain.accounts.index(account))
 
     def list_place(self, name: str, parent: str = "", tier: int = 1) -> Receipt:
         return self.nodes.send(self.governor, "list", code(name), code(parent), tier, word(1))

@@ -1,232 +1,33 @@
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from tests.contracts.ground import Ground, Job, Reverted, code, create_job, shard_of, word
-
-NO_LOSS = 2**64 - 1
-JOINING, TRAINING, MERGING, COMPLETE, CANCELLED, FAILED = range(1, 7)
-IDLE, COLLECTING, AGGREGATING, MATURE, REPORTED, STALLED = range(6)
-TOO_FEW_MEMBERS, TOO_FEW_UPDATES, NO_QUORUM, TOO_FEW_CONTRIBUTORS, NOT_EXPORTED, ROUND_OVER = range(1, 7)
-INELIGIBLE = 1
-
-
-def refused(act: Callable[[], Any]) -> tuple[str, tuple[Any, ...]]:
-    with pytest.raises(Reverted) as refusal:
-        act()
-    return refusal.value.name, refusal.value.arguments
-
-
-@dataclass
-class Cast:
-    """EU: three nodes and a committee of two; US: three nodes and a committee of one."""
-
-    ground: Ground
-    owner: str
-    europe: list[str]
-    america: list[str]
-    eu_committee: list[str]
-    us_committee: list[str]
-    stranger: str
-
-    def job(self, **changes: Any) -> Job:
-        quorum = changes.pop("quorum", 2)
-        global_quorum = changes.pop("global_quorum", 1)
-        return create_job(
-            self.ground,
-            self.owner,
-            [shard_of("EU", self.eu_committee, quorum), shard_of("US", self.us_committee, 1)],
-            {"members": [self.eu_committee[0], self.us_committee[0]], "quorum": global_quorum},
-            **changes,
-        )
-
-    def training(self, **changes: Any) -> Job:
-        job = self.job(**changes)
-        for index, nodes in enumerate((self.europe, self.america)):
-            for node in nodes:
-                job.send(node, "join", index)
-        job.send(self.owner, "start")
-        return job
-
-    def collected(self, job: Job, index: int = 0) -> Job:
-        for node in (self.europe, self.america)[index]:
-            job.commit(node)
-        return job
-
-    def accepted(self, job: Job, index: int = 0, **changes: Any) -> Job:
-        self.collected(job, index)
-        for voter in (self.eu_committee, self.us_committee)[index]:
-            job.vote(voter, index, **changes)
-        return job
-
-    def reported(self, job: Job, index: int = 0) -> Job:
-        self.accepted(job, index)
-        job.export((self.eu_committee, self.us_committee)[index][0], index)
-        return job
-
-
-@pytest.fixture(scope="module")
-def admitted(settled_ground: Ground) -> Any:
-    chain = settled_ground.chain
-    then, snapshot = chain.now, chain.rpc("evm_snapshot")
-    people = settled_ground.people
-    cast = Cast(settled_ground, people[0], people[1:4], people[4:7], people[7:9], people[9:10], people[11])
-    for place, accounts in (("DE", people[1:4] + people[7:9]), ("US-CA", people[4:7] + people[9:10])):
-        for account in accounts:
-            settled_ground.admit(account, place)
-    settled_ground.admit(people[10], "BR")
-    yield cast
-    chain.rpc("evm_revert", snapshot)
-    chain.now = then
-
-
-@pytest.fixture
-def cast(admitted: Cast) -> Any:
-    chain = admitted.ground.chain
-    then, snapshot = chain.now, chain.rpc("evm_snapshot")
-    yield admitted
-    chain.rpc("evm_revert", snapshot)
-    chain.now = then
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("spec", b""),
-        ("joinWindowS", 0),
-        ("joinWindowS", 2**32 - 1),
-        ("collectWindowS", 0),
-        ("collectWindowS", 2**32 - 1),
-        ("globalRounds", 0),
-        ("minRegionalRounds", 0),
-        ("maxRegionalRounds", 0),
-        ("patience", 0),
-        ("minNodes", 1),
-        ("minContributors", 2),
-        ("minShards", 0),
-        ("minShards", 3),
-        ("maxTier", 0),
-        ("maxTier", 4),
-    ],
+from tests.contracts.cast import (
+    AGGREGATING,
+    CANCELLED,
+    COLLECTING,
+    COMPLETE,
+    FAILED,
+    INELIGIBLE,
+    JOINING,
+    MATURE,
+    MERGING,
+    NO_LOSS,
+    NO_QUORUM,
+    NOT_EXPORTED,
+    REPORTED,
+    ROUND_OVER,
+    STALLED,
+    TOO_FEW_CONTRIBUTORS,
+    TOO_FEW_MEMBERS,
+    TOO_FEW_UPDATES,
+    TRAINING,
+    Cast,
 )
-def test_a_senseless_parameter_is_refused_by_name(cast: Cast, name: str, value: Any) -> None:
-    assert refused(lambda: cast.job(**{name: value})) == ("InvalidParameter", (name.encode().ljust(32, b"\0"),))
-
-
-@pytest.mark.parametrize(
-    ("members", "quorum", "name"),
-    [
-        ([], 1, b"committee"),
-        (["0x" + "00" * 20], 1, b"committee"),
-        (["0x" + "11" * 20] * 2, 1, b"committee"),
-        ([f"0x{number:040x}" for number in range(1, 34)], 1, b"committee"),
-        (["0x" + "11" * 20], 0, b"quorum"),
-        (["0x" + "11" * 20], 2, b"quorum"),
-    ],
-)
-def test_a_committee_that_cannot_work_is_refused(cast: Cast, members: list[str], quorum: int, name: bytes) -> None:
-    whole = {"members": cast.us_committee, "quorum": 1}
-    broken = {"members": members, "quorum": quorum}
-    ok, bad = shard_of("EU", cast.us_committee), {"jurisdiction": code("EU"), "committee": broken}
-    for shards, committee in (([ok], broken), ([bad], whole)):
-        answer = refused(lambda: create_job(cast.ground, cast.owner, shards, committee))  # noqa: B023
-        assert answer == ("InvalidParameter", (name.ljust(32, b"\0"),))
-
-
-@pytest.mark.parametrize("places", [(), ("EU",) * 2, ("EU", "DE"), ("DE", "IN", "EU"), ("EU",) * 33])
-def test_no_shard_lies_in_another_one(cast: Cast, places: tuple[str, ...]) -> None:
-    shards = [shard_of(place, cast.us_committee) for place in places]
-    committee = {"members": cast.us_committee, "quorum": 1}
-    answer = refused(lambda: create_job(cast.ground, cast.owner, shards, committee))
-    assert answer == ("InvalidParameter", (b"shards".ljust(32, b"\0"),))
-
-
-def test_places_of_a_job_must_be_listed(cast: Cast) -> None:
-    committee = {"members": cast.us_committee, "quorum": 1}
-    shards = [shard_of("ZZ", cast.us_committee)]
-    assert refused(lambda: create_job(cast.ground, cast.owner, shards, committee))[0] == "UnknownJurisdiction"
-    assert refused(lambda: cast.job(denied=[code("ZZ")]))[0] == "UnknownJurisdiction"
-
-
-def test_an_unknown_job_or_shard_is_named(cast: Cast) -> None:
-    job = cast.job()
-    for function in ("jobState", "ownerOf", "parametersOf", "snapshot", "reportsOf", "globalModelOf"):
-        assert refused(lambda: cast.ground.jobs.call(function, 77)) == ("UnknownJob", (77,))  # noqa: B023
-    for function in ("shardState", "commitmentsOf", "regionalModelOf", "requirementOf", "committeeOf"):
-        assert refused(lambda: job.call(function, 2)) == ("UnknownShard", (job.id, 2))  # noqa: B023
-    for function, arguments in (("advance", ()), ("start", ()), ("leave", ()), ("commit", (0, 0, word(1)))):
-        act = lambda: cast.ground.jobs.send(cast.owner, function, 77, *arguments)  # noqa: B023, E731
-        assert refused(act) == ("UnknownJob", (77,))
-
-
-def test_creating_tells_everything(cast: Cast) -> None:
-    job = cast.job(denied=[code("FR"), code("BR")])
-    assert job.receipt.names() == ["JobCreated", "ShardCreated", "ShardCreated", "JobPhaseChanged"]
-    made = job.receipt.event("JobCreated")
-    assert made["parameters"] == job.call("parametersOf")
-    assert made["owner"] == job.call("ownerOf") == cast.owner
-    assert made["globalCommittee"] == job.call("globalCommitteeOf")
-    assert job.call("committeeOf", 0) == {"members": cast.eu_committee, "quorum": 2}
-    index = lambda place: cast.ground.nodes.call("indexOf", code(place))  # noqa: E731
-    denied = 1 << index("FR") | 1 << index("BR")
-    assert job.call("requirementOf", 0) == {
-        "allowed": 1 << index("EU"), "denied": denied, "maxTier": 2, "sensitivity": 2, "safeguards": 1,
-    }  # fmt: skip
-    assert job.call("globalRequirementOf") == {
-        "allowed": 2**256 - 2, "denied": denied, "maxTier": 2, "sensitivity": 0, "safeguards": 0,
-    }  # fmt: skip
-    assert job.state["deadline"] == cast.ground.chain.now + 1000
-    assert cast.ground.jobs.call("numJobs") == job.id
-
-
-def test_joining_is_refused_by_the_gate_with_the_reason(cast: Cast) -> None:
-    job = cast.job(denied=[code("FR")])
-    outsider, unregistered = cast.ground.people[10], cast.stranger
-    assert refused(lambda: job.send(outsider, "join", 0)) == ("NotEligible", (outsider, 3))
-    assert refused(lambda: job.send(unregistered, "join", 0)) == ("NotEligible", (unregistered, 1))
-    assert refused(lambda: job.send(cast.europe[0], "join", 1)) == ("NotEligible", (cast.europe[0], 3))
-
-
-def test_joining_has_an_end_and_happens_once(cast: Cast) -> None:
-    job = cast.job()
-    node = cast.europe[0]
-    assert refused(lambda: job.send(node, "join", 2)) == ("UnknownShard", (job.id, 2))
-    assert job.send(node, "join", 0).event("MemberJoined") == {"job": job.id, "shard": 0, "node": node}
-    assert job.call("memberOf", node)["joined"]
-    assert refused(lambda: job.send(node, "join", 0)) == ("AlreadyMember", (node,))
-    deadline = job.state["deadline"]
-    cast.ground.chain.to(deadline - 1)
-    job.send(cast.europe[1], "join", 0)
-    cast.ground.chain.to(deadline)
-    assert refused(lambda: job.send(cast.europe[2], "join", 0)) == ("WindowClosed", (deadline, deadline))
-    assert refused(lambda: job.send(cast.owner, "start")) == ("WindowClosed", (deadline, deadline))
-
-
-def test_a_shard_holds_256_members(cast: Cast) -> None:
-    job = cast.job()
-    base = int.from_bytes(keccak(encode(["uint256", "uint256"], [job.id, 1])), "big") + 11
-    slot = "0x" + keccak(encode(["uint256", "uint256"], [0, base])).hex()
-    chain = cast.ground.chain
-    word_now = int(chain.rpc("eth_getStorageAt", cast.ground.jobs.address, slot, "latest"), 16)
-    full = word_now | 256 << 80
-    chain.rpc("anvil_setStorageAt", cast.ground.jobs.address, slot, "0x" + full.to_bytes(32, "big").hex())
-    assert job.shard()["numMembers"] == 256
-    assert refused(lambda: job.send(cast.europe[0], "join", 0)) == ("ShardFull", (0,))
-
-
-def test_who_left_while_joining_may_join_another_shard(cast: Cast) -> None:
-    job = cast.job()
-    node = cast.europe[0]
-    assert refused(lambda: job.send(node, "leave")) == ("NotMember", (node,))
-    job.send(node, "join", 0)
-    assert job.send(node, "leave").event("MemberLeft") == {"job": job.id, "shard": 0, "node": node}
-    assert job.shard()["numMembers"] == 0
-    job.send(node, "join", 0)
-    assert job.shard()["numMembers"] == 1
+from tests.contracts.ground import Ground, Job, Reverted, code, refused, word
 
 
 def test_a_job_with_too_few_members_does_not_start_and_fails_at_the_deadline(cast: Cast) -> None:
@@ -234,9 +35,12 @@ def test_a_job_with_too_few_members_does_not_start_and_fails_at_the_deadline(cas
     job.send(cast.europe[0], "join", 0)
     assert refused(lambda: job.send(cast.stranger, "start")) == ("NotOwner", (cast.stranger,))
     assert refused(lambda: job.send(cast.owner, "start")) == ("TooFewShards", (1, 0))
-    assert refused(lambda: job.send(cast.stranger, "advance"))[0] == "WindowStillOpen"
+    deadline, now = job.state["deadline"], cast.ground.chain.now
+    assert refused(lambda: job.send(cast.stranger, "advance")) == ("WindowStillOpen", (deadline, now))
+    cast.ground.chain.to(deadline - 1)
+    assert refused(lambda: job.send(cast.stranger, "advance")) == ("WindowStillOpen", (deadline, deadline - 1))
     job.pass_deadline()
-    assert job.send(cast.stranger, "advance").event("JobPhaseChanged")["phase"] == FAILED
+    assert job.send(cast.stranger, "advance").event("JobPhaseChanged") == cast.job_phase(job, FAILED)
     assert refused(lambda: job.send(cast.stranger, "advance")) == ("NothingToAdvance", (job.id,))
     assert job.state["deadline"] == 0
 
@@ -247,9 +51,13 @@ def test_a_shard_without_enough_members_sits_the_round_out(cast: Cast) -> None:
         job.send(node, "join", 0)
     receipt = job.send(cast.owner, "start")
     assert receipt.names() == ["JobPhaseChanged", "ShardPhaseChanged", "ShardPhaseChanged"]
+    assert [event.values for event in receipt.events] == [
+        cast.job_phase(job, TRAINING, window_s=100 * (2 * 1 + 1 + 1)),
+        cast.shard_phase(job, COLLECTING, window_s=100),
+        cast.shard_phase(job, STALLED, shard=1, stall=TOO_FEW_MEMBERS),
+    ]
     assert (job.shard(0)["phase"], job.shard(1)["phase"]) == (COLLECTING, STALLED)
     assert job.shard(1)["stall"] == TOO_FEW_MEMBERS
-    assert job.state["deadline"] == cast.ground.chain.now + 100 * (2 * 1 + 1 + 1)
     assert refused(lambda: job.send(cast.owner, "start")) == ("WrongJobPhase", (job.id, TRAINING))
 
 
@@ -270,8 +78,47 @@ def test_the_running_hash_is_that_of_every_commit(cast: Cast) -> None:
         }  # fmt: skip
         expected = keccak(encode(["bytes32", "address", "bytes32"], [expected, node, word(number)]))
         assert job.call("commitmentsOf", 0) == expected
+    assert receipt.event("ShardPhaseChanged") == cast.shard_phase(job, AGGREGATING, window_s=100)
     assert job.shard()["phase"] == AGGREGATING
     assert job.shard()["deadline"] == chain.now + 100
+
+
+POSSIBLE = {
+    JOINING: {"join", "leave", "start", "cancel", "advance"},
+    TRAINING: {"commit", "leave", "voteRegional", "reportExport", "advanceShard", "cancel", "advance"},
+    MERGING: {"voteGlobal", "cancel", "advance"},
+    COMPLETE: set(),
+    CANCELLED: set(),
+    FAILED: set(),
+}
+
+
+def _in_phase(cast: Cast, phase: int) -> Job:
+    if phase in (JOINING, FAILED):
+        job = cast.job()
+        if phase == FAILED:
+            job.pass_deadline()
+            job.send(cast.stranger, "advance")
+        return job
+    job = cast.training(globalRounds=1)
+    if phase in (MERGING, COMPLETE):
+        cast.reported(cast.reported(job, 0), 1)
+    if phase == COMPLETE:
+        job.vote_global(cast.eu_committee[0])
+    if phase == CANCELLED:
+        job.send(cast.owner, "cancel")
+    return job
+
+
+@pytest.mark.parametrize("phase", POSSIBLE)
+def test_an_act_in_a_phase_that_has_it_not_is_refused_by_that_phase(cast: Cast, phase: int) -> None:
+    jobs, job = cast.ground.jobs, _in_phase(cast, phase)
+    assert job.state["phase"] == phase
+    for name in set().union(*POSSIBLE.values()) - POSSIBLE[phase]:
+        sender = cast.owner if name in ("start", "cancel") else cast.europe[0]
+        answer = refused(lambda: jobs.try_out(sender, name, id=job.id))  # noqa: B023
+        over = phase in (COMPLETE, CANCELLED, FAILED) and name == "advance"
+        assert answer == (("NothingToAdvance", (job.id,)) if over else ("WrongJobPhase", (job.id, phase))), name
 
 
 def test_a_commit_is_refused_out_of_place_round_and_time(cast: Cast) -> None:
@@ -354,7 +201,10 @@ def test_leaving_closes_the_round_when_all_who_stay_have_committed(cast: Cast) -
     job = cast.training()
     for node in cast.europe[:2]:
         job.commit(node)
-    assert job.send(cast.europe[2], "leave").names() == ["MemberLeft", "ShardPhaseChanged"]
+    receipt = job.send(cast.europe[2], "leave")
+    assert receipt.names() == ["MemberLeft", "ShardPhaseChanged"]
+    assert receipt.event("MemberLeft") == {"job": job.id, "shard": 0, "node": cast.europe[2]}
+    assert receipt.event("ShardPhaseChanged") == cast.shard_phase(job, AGGREGATING, window_s=100)
     assert job.shard()["phase"] == AGGREGATING
     other = cast.training()
     other.commit(cast.europe[0])
@@ -368,7 +218,10 @@ def test_who_left_after_committing_can_still_be_left_out(cast: Cast) -> None:
     node = cast.europe[2]
     job.send(node, "leave")
     receipt = job.vote(cast.eu_committee[0], lossMicros=NO_LOSS, excluded=[{"node": node, "reason": INELIGIBLE}])
-    assert receipt.event("RegionalModelAccepted")["contributors"] == 2
+    assert receipt.event("RegionalModelAccepted") == {
+        "job": job.id, "shard": 0, "globalRound": 0, "regionalRound": 0, "model": word(1000), "payload": word(1001),
+        "contributors": 2, "lossMicros": NO_LOSS,
+    }  # fmt: skip
     merging = cast.reported(cast.reported(cast.training(), 0), 1)
     assert refused(lambda: merging.send(node, "leave")) == ("WrongJobPhase", (merging.id, MERGING))
 
@@ -403,10 +256,10 @@ def test_a_vote_must_fit_the_round_to_the_letter(cast: Cast) -> None:
 def test_only_equal_proposals_of_distinct_voters_add_up(cast: Cast) -> None:
     job = cast.collected(cast.training())
     first, second = cast.eu_committee
-    told = job.vote(first).event("RegionalVote")
-    assert told["voter"] == first
-    assert told["proposal"] == job.regional()
-    identity = told["proposalId"]
+    proposal = job.regional()
+    identity = cast.proposal_id("voteRegional", job.id, 0, proposal)
+    assert job.vote(first).event("RegionalVote") == {
+        "job": job.id, "shard": 0, "voter": first, "proposalId": identity, "proposal": proposal}  # fmt: skip
     assert cast.ground.jobs.call("proposalVotes", identity) == 1
     assert refused(lambda: job.vote(first)) == ("AlreadyVoted", (first, identity))
     assert job.vote(second, model=word(666)).names() == ["RegionalVote"]
@@ -416,15 +269,16 @@ def test_only_equal_proposals_of_distinct_voters_add_up(cast: Cast) -> None:
         "job": job.id, "shard": 0, "globalRound": 0, "regionalRound": 0, "model": word(1000), "payload": word(1001),
         "contributors": 3, "lossMicros": 500_000,
     }  # fmt: skip
+    assert receipt.event("ShardPhaseChanged") == cast.shard_phase(job, MATURE, window_s=100)
     assert job.call("regionalModelOf", 0) == word(1000)
     assert job.shard()["phase"] == MATURE
 
 
 def test_a_quorum_of_one_stores_no_vote(cast: Cast) -> None:
     job = cast.collected(cast.training(quorum=1))
-    told = job.vote(cast.eu_committee[1])
-    assert "RegionalModelAccepted" in told.names()
-    assert cast.ground.jobs.call("proposalVotes", told.event("RegionalVote")["proposalId"]) == 0
+    identity = cast.proposal_id("voteRegional", job.id, 0, job.regional())
+    assert "RegionalModelAccepted" in job.vote(cast.eu_committee[1]).names()
+    assert cast.ground.jobs.call("proposalVotes", identity) == 0
 
 
 def test_a_model_matures_on_a_plateau_after_the_least_rounds(cast: Cast) -> None:
@@ -432,10 +286,11 @@ def test_a_model_matures_on_a_plateau_after_the_least_rounds(cast: Cast) -> None
     steps = [(100, 100, 0), (91, 100, 1), (89, 89, 0), (89, 89, 1)]
     for number, (loss, best, stale) in enumerate(steps):
         cast.collected(job)
-        job.vote(cast.eu_committee[0], lossMicros=loss)
+        opened = job.vote(cast.eu_committee[0], lossMicros=loss).event("ShardPhaseChanged")
         state = job.shard()
         assert (state["bestLossMicros"], state["staleRounds"]) == (best, stale)
         assert (state["phase"], state["regionalRound"], state["numCommitted"]) == (COLLECTING, number + 1, 0)
+        assert opened == cast.shard_phase(job, COLLECTING, window_s=100, regionalRound=number + 1)
     cast.collected(job)
     job.vote(cast.eu_committee[0], lossMicros=NO_LOSS - 1)
     assert job.shard()["phase"] == MATURE
@@ -447,18 +302,23 @@ def test_too_few_contributors_in_any_round_bar_the_export(cast: Cast) -> None:
     job.vote(cast.eu_committee[0], lossMicros=NO_LOSS, excluded=[{"node": cast.europe[0], "reason": 3}])
     assert job.shard()["leastContributors"] == 2
     cast.collected(job)
-    job.vote(cast.eu_committee[0])
+    receipt = job.vote(cast.eu_committee[0])
+    assert receipt.names() == ["RegionalVote", "RegionalModelAccepted", "ShardPhaseChanged"]
+    barred = cast.shard_phase(job, STALLED, stall=TOO_FEW_CONTRIBUTORS, regionalRound=1)
+    assert receipt.event("ShardPhaseChanged") == barred
     assert (job.shard()["phase"], job.shard()["stall"]) == (STALLED, TOO_FEW_CONTRIBUTORS)
 
 
 def test_the_ways_of_a_shard_past_its_deadlines(cast: Cast) -> None:
     job = cast.training(maxRetries=1, collectWindowS=100, maxRegionalRounds=9)
     advance = lambda: job.send(cast.stranger, "advanceShard", 0)  # noqa: E731
-    assert refused(advance)[0] == "WindowStillOpen"
+    deadline = job.shard()["deadline"]
+    cast.ground.chain.to(deadline - 1)
+    assert refused(advance) == ("WindowStillOpen", (deadline, deadline - 1))
     job.commit(cast.europe[0])
     job.pass_deadline(0)
     held = job.call("commitmentsOf", 0)
-    assert advance().event("ShardPhaseChanged")["retries"] == 1
+    assert advance().event("ShardPhaseChanged") == cast.shard_phase(job, COLLECTING, window_s=100, retries=1)
     assert (job.shard()["phase"], job.shard()["numCommitted"], job.call("commitmentsOf", 0)) == (COLLECTING, 1, held)
     job.commit(cast.europe[1])
     job.pass_deadline(0)
@@ -495,6 +355,8 @@ def test_only_the_committee_exports_a_mature_model(cast: Cast) -> None:
     assert export(exporter, 0, word(1)) == ("NotEligible", (exporter, 6))
     seed = job.call("reportsOf")
     told = job.send(cast.eu_committee[1], "reportExport", 0, 0, word(2000))
+    assert told.names() == ["ModelExported", "ShardPhaseChanged"]
+    assert told.event("ShardPhaseChanged") == cast.shard_phase(job, REPORTED)
     assert told.event("ModelExported") == {
         "job": job.id, "shard": 0, "exporter": cast.eu_committee[1], "globalRound": 0, "jurisdiction": code("EU"),
         "contributors": 3, "model": word(1000), "payload": word(2000),
@@ -540,19 +402,38 @@ def test_a_whole_job_runs_to_its_end(cast: Cast) -> None:
             [chain.chain_id, cast.ground.jobs.address, job.id, global_round],
         )
         assert job.call("reportsOf") == keccak(seed)
-        cast.reported(cast.reported(job, 0), 1)
-        assert job.state["phase"] == MERGING
-        first = job.vote_global(cast.eu_committee[0])
+        cast.accepted(cast.reported(job, 0), 1)
+        settled = job.export(cast.us_committee[0], 1)
+        assert settled.names() == ["ModelExported", "ShardPhaseChanged", "JobPhaseChanged"]
+        merging = cast.job_phase(job, MERGING, window_s=100, globalRound=global_round)
+        assert settled.event("JobPhaseChanged") == merging
+        reports, voter = job.call("reportsOf"), cast.eu_committee[0]
+        proposal = {
+            "globalRound": global_round, "reports": reports, "model": word(3000), "payload": word(3001), "excluded": [],
+        }  # fmt: skip
+        identity = cast.proposal_id("voteGlobal", job.id, proposal)
+        first = job.vote_global(voter)
         assert first.names() == ["GlobalVote"]
-        identity = first.event("GlobalVote")["proposalId"]
-        assert refused(lambda: job.vote_global(cast.eu_committee[0])) == (
-            "AlreadyVoted", (cast.eu_committee[0], identity))  # fmt: skip
-        reports = job.call("reportsOf")
+        assert first.event("GlobalVote") == {
+            "job": job.id, "voter": voter, "proposalId": identity, "proposal": proposal}  # fmt: skip
+        assert refused(lambda: job.vote_global(voter)) == ("AlreadyVoted", (voter, identity))  # noqa: B023
         receipt = job.vote_global(cast.us_committee[0])
         assert receipt.event("GlobalModelAccepted") == {
             "job": job.id, "globalRound": global_round, "model": word(3000), "payload": word(3001), "shards": 2,
             "reports": reports,
         }  # fmt: skip
+        opened = [event.values for event in receipt.events if event.name.endswith("PhaseChanged")]
+        assert (
+            opened
+            == [
+                [
+                    cast.job_phase(job, TRAINING, window_s=400, globalRound=1),
+                    cast.shard_phase(job, COLLECTING, window_s=100, globalRound=1),
+                    cast.shard_phase(job, COLLECTING, shard=1, window_s=100, globalRound=1),
+                ],
+                [cast.job_phase(job, COMPLETE, globalRound=1)],
+            ][global_round]
+        )
     assert (job.state["phase"], job.state["deadline"]) == (COMPLETE, 0)
     assert job.call("globalModelOf") == word(3000)
     assert refused(lambda: job.send(cast.owner, "cancel")) == ("WrongJobPhase", (job.id, COMPLETE))
@@ -562,10 +443,16 @@ def test_stalled_shards_open_again_with_rounds_that_never_were(cast: Cast) -> No
     job = cast.training(minShards=2, maxRetries=1, maxRegionalRounds=2, minRegionalRounds=2)
     cast.collected(job, 0)
     deadline = job.state["deadline"]
-    assert refused(lambda: job.send(cast.stranger, "advance"))[0] == "WindowStillOpen"
+    cast.ground.chain.to(deadline - 1)
+    assert refused(lambda: job.send(cast.stranger, "advance")) == ("WindowStillOpen", (deadline, deadline - 1))
     cast.ground.chain.to(deadline)
-    receipt = job.send(cast.stranger, "advance")
-    assert [event.values.get("stall") for event in receipt.events] == [ROUND_OVER, ROUND_OVER, None, 0, 0]
+    assert [event.values for event in job.send(cast.stranger, "advance").events] == [
+        cast.shard_phase(job, STALLED, stall=ROUND_OVER),
+        cast.shard_phase(job, STALLED, shard=1, stall=ROUND_OVER),
+        cast.job_phase(job, TRAINING, window_s=600, retries=1),
+        cast.shard_phase(job, COLLECTING, window_s=100, regionalRound=1),
+        cast.shard_phase(job, COLLECTING, shard=1, window_s=100, regionalRound=1),
+    ]
     assert (job.state["phase"], job.state["retries"], job.state["numStalled"]) == (TRAINING, 1, 0)
     state = job.shard(0)
     assert (state["phase"], state["regionalRound"], state["firstRound"], state["numCommitted"]) == (COLLECTING, 1, 1, 0)
@@ -590,7 +477,10 @@ def test_a_job_fails_at_once_when_too_few_shards_could_still_report(cast: Cast) 
 def test_a_round_goes_on_without_the_stalled_shard_and_takes_it_back_in_the_next(cast: Cast) -> None:
     job = cast.reported(cast.training(minShards=1, maxRetries=0), 0)
     job.pass_deadline(1)
-    assert job.send(cast.stranger, "advanceShard", 1).names() == ["ShardPhaseChanged", "JobPhaseChanged"]
+    receipt = job.send(cast.stranger, "advanceShard", 1)
+    assert receipt.names() == ["ShardPhaseChanged", "JobPhaseChanged"]
+    assert receipt.event("ShardPhaseChanged") == cast.shard_phase(job, STALLED, shard=1, stall=TOO_FEW_UPDATES)
+    assert receipt.event("JobPhaseChanged") == cast.job_phase(job, MERGING, window_s=100)
     assert job.state["phase"] == MERGING
     job.vote_global(cast.eu_committee[0])
     assert (job.state["globalRound"], job.state["numStalled"]) == (1, 0)
@@ -601,9 +491,11 @@ def test_a_round_goes_on_without_the_stalled_shard_and_takes_it_back_in_the_next
 def test_a_merge_that_nobody_finishes_fails_after_its_retries(cast: Cast) -> None:
     job = cast.reported(cast.reported(cast.training(maxRetries=1), 0), 1)
     job.pass_deadline()
-    assert job.send(cast.stranger, "advance").event("JobPhaseChanged")["retries"] == 1
+    again = job.send(cast.stranger, "advance")
+    assert again.event("JobPhaseChanged") == cast.job_phase(job, MERGING, window_s=100, retries=1)
     job.pass_deadline()
-    assert job.send(cast.stranger, "advance").event("JobPhaseChanged")["phase"] == FAILED
+    ended = job.send(cast.stranger, "advance")
+    assert ended.event("JobPhaseChanged") == cast.job_phase(job, FAILED, retries=1)
 
 
 def test_a_later_round_without_enough_members_fails_the_job(cast: Cast) -> None:
@@ -620,7 +512,7 @@ def test_a_later_round_without_enough_members_fails_the_job(cast: Cast) -> None:
 def test_only_the_owner_cancels_and_nothing_moves_afterwards(cast: Cast) -> None:
     job = cast.training()
     assert refused(lambda: job.send(cast.stranger, "cancel")) == ("NotOwner", (cast.stranger,))
-    assert job.send(cast.owner, "cancel").event("JobPhaseChanged")["phase"] == CANCELLED
+    assert job.send(cast.owner, "cancel").event("JobPhaseChanged") == cast.job_phase(job, CANCELLED)
     for function, arguments in (("advanceShard", (0,)), ("leave", ()), ("reportExport", (0, 0, word(1)))):
         answer = refused(lambda: job.send(cast.europe[0], function, *arguments))  # noqa: B023
         assert answer == ("WrongJobPhase", (job.id, CANCELLED))
