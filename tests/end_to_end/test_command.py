@@ -19,8 +19,12 @@ DOMICILE = [sys.executable, "-m", "scripts.main"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """A command in a session of its own, so that everything it starts can be found."""
+MARK = "DOMICILE_TEST_MARK"
+"""In the environment of a command and of all that it starts, whatever its session or parent."""
+
+
+def start(*arguments: str, mark: Path) -> subprocess.Popen[str]:
+    """A command as the leader of a process group, as a shell starts it in a terminal."""
     return subprocess.Popen(
         [*DOMICILE, *arguments],
         cwd=ROOT,
@@ -28,6 +32,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        env={**os.environ, MARK: str(mark)},
     )
 
 
@@ -45,29 +50,28 @@ def read_until(process: subprocess.Popen[str], words: str) -> list[str]:
     raise AssertionError("".join(lines))
 
 
-def survivors(session: int) -> list[str]:
-    """Command lines of processes that still belong to a session."""
+def survivors(mark: Path) -> list[str]:
+    """Command lines of all processes that a command started and that still run."""
+    wanted = f"{MARK}={mark}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-            if int(fields[3]) == session and fields[0] != "Z":
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
                 found.append((folder / "cmdline").read_text().replace("\0", " "))
-        except (OSError, IndexError):
+        except OSError:
             continue
     return found
 
 
-def ended(session: int) -> bool:
-    deadline = time.monotonic() + 15
-    while survivors(session) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return not survivors(session)
+def end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_path):
     folder = small_network(nodes=("a", "b", "c"), global_rounds=1).write(tmp_path / "network")
-    process = start("sandbox", str(folder), "--keep", "--json", str(tmp_path / "report.json"))
+    process = start("sandbox", str(folder), "--keep", "--json", str(tmp_path / "report.json"), mark=tmp_path)
     try:
         lines = read_until(process, "the network stays up")
         assert "\x1b" not in "".join(lines)
@@ -94,35 +98,46 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
         assert (folder / "out" / "report.html").stat().st_size > 10_000
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 130
-        assert ended(process.pid), survivors(process.pid)
+        assert survivors(tmp_path) == []
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        end(process)
 
 
-@pytest.mark.parametrize(("moment", "number"), [("contracts deployed", signal.SIGINT), ("committed", signal.SIGTERM)])
-def test_a_signal_at_any_moment_ends_every_process(small_network, tmp_path, moment, number):
-    folder = small_network(nodes=("a", "b", "c"), global_rounds=5).write(tmp_path / "network")
-    process = start("sandbox", str(folder))
+@pytest.mark.parametrize("moment_s", [0.3, 0.7, 1, 2, 3, 4, 5, 7, 10, 13])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_any_moment_ends_every_process_before_the_command_returns(
+    small_network, tmp_path, moment_s, number
+):
+    """SIGINT goes to the whole group, as a terminal sends it; SIGTERM to the one process."""
+    folder = small_network(nodes=("a", "b", "c"), global_rounds=60).write(tmp_path / "network")
+    process = start("sandbox", str(folder), mark=tmp_path)
     try:
-        read_until(process, moment)
-        os.kill(process.pid, number)
+        time.sleep(moment_s)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid, number)
         assert process.wait(20) == 130
-        assert ended(process.pid), survivors(process.pid)
+        left = survivors(tmp_path)
+        told = process.communicate()[0].splitlines()
+        assert left == []
+        assert told[-1] == "domicile: interrupted; every process that was started has ended"
+        assert not any("Traceback" in line or "Aborted" in line or "KeyboardInterrupt" in line for line in told)
+        assert not (folder / "out" / "access.toml").exists()
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        end(process)
 
 
 def test_when_the_sandbox_itself_is_killed_nothing_outlives_it(small_network, tmp_path):
     folder = small_network(nodes=("a", "b", "c"), global_rounds=5).write(tmp_path / "network")
-    process = start("sandbox", str(folder))
+    process = start("sandbox", str(folder), mark=tmp_path)
     try:
         read_until(process, "committed")
         process.kill()
         process.wait(20)
-        assert ended(process.pid), survivors(process.pid)
+        deadline = time.monotonic() + 15
+        while survivors(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert survivors(tmp_path) == []
     finally:
         process.communicate()
