@@ -10,6 +10,7 @@ import click
 from domicile import __version__
 from domicile.errors import DomicileError
 from scripts import job
+from scripts.wording import printable
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -103,5 +104,6 @@ def run() -> None:
     try:
         cli()
     except DomicileError as exc:
-        click.echo(f"domicile: {exc}", err=True)
+        # One line, whatever names and reasons from elsewhere it holds.
+        click.echo(f"domicile: {printable(' '.join(str(exc).splitlines()))}", err=True)
         sys.exit(exc.exit_code)

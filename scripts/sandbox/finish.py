@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from aggregator.journal import AggregatorJournal
-from domicile.errors import PeerError, StoreFault
 from domicile.learning.model import load_flat, save_model
 from domicile.learning.references import train_local_only, train_pooled
 from domicile.learning.task import NodeData
@@ -22,6 +20,7 @@ from domicile.types import Address
 from node.journal import NodeJournal
 from node.training import training_seed
 from scripts.live import View
+from scripts.outputs import write_each
 from scripts.report.data import write_json
 from scripts.report.page import render_page
 from scripts.report.schema import (
@@ -69,20 +68,6 @@ def finish_with(out: Path, json_file: Path | None) -> Finish:
         return len(written) == len(outputs)
 
     return finish
-
-
-def write_each(outputs: Sequence[tuple[Path, Callable[[], object]]]) -> set[Path]:
-    """Writes each output by itself, so that one that fails takes no other with it; returns those that are there."""
-    written = set()
-    for path, write in outputs:
-        try:
-            write()
-            written.add(path)
-        except OSError as exc:
-            print(f"domicile: {path}: cannot be written ({exc.strerror}); name another place", file=sys.stderr)
-        except (PeerError, StoreFault) as exc:
-            print(f"domicile: {path}: {exc}", file=sys.stderr)
-    return written
 
 
 def _save_newest(models: JobModels, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,20 +52,3 @@ def _empty(out: Path) -> None:
             raise ConfigurationError(
                 f"{entry}: cannot be removed ({exc.strerror}); remove it or name another folder with --out"
             ) from exc
-
-
-def check_output_file(path: Path, option: str, *, made: Path | None = None) -> None:
-    """Whether a file can be written later on; nothing is written. `made` is a folder that will be there by then.
-
-    Raises:
-        ConfigurationError: it cannot.
-    """
-    if path.is_dir():
-        raise ConfigurationError(f"{option}: {path} is a folder; name a file")
-    folder = path.absolute().parent
-    if folder == made:
-        return
-    if not folder.is_dir():
-        raise ConfigurationError(f"{option}: there is no folder {folder}; make it or name another file")
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise ConfigurationError(f"{option}: {path} cannot be written; name another file")

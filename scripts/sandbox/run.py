@@ -24,8 +24,9 @@ from scripts.live import View, open_view
 from scripts.network_file import CommitteeEntry
 from scripts.observing import Observer
 from scripts.ordering import Order, order_job
+from scripts.outputs import check_output_file
 from scripts.sandbox.bring_up import ACCESS_FILE, OWNER, Ground, bring_up, store_places, write_access
-from scripts.sandbox.folder import check_output_file, claimed
+from scripts.sandbox.folder import claimed
 from scripts.sandbox.journals import held_out_figure
 from scripts.sandbox.plan import Plan, initial_values, load_plan
 from scripts.sandbox.processes import Processes
