@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import nn
 
 from domicile.errors import ConfigurationError
@@ -59,11 +59,17 @@ class TabularOptions(Settings):
             raise ValueError("features is empty, repeats a column or holds the target; correct the list")
         if (self.kind == "multiclass") != (len(set(self.classes)) > 2) or len(set(self.classes)) < len(self.classes):
             raise ValueError("classes lists three or more labels for multiclass, and nothing otherwise; correct it")
-        if self.hidden is not None and self.model != "mlp":
-            raise ValueError(f'hidden has no meaning for model = "{self.model}"; remove it or set model = "mlp"')
-        if any(width < 1 for width in self.hidden or ()):
-            raise ValueError("hidden holds a width below 1; correct it")
         return self
+
+    @field_validator("hidden")
+    @classmethod
+    def _check_hidden(cls, hidden: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+        model = info.data.get("model", "mlp")
+        if hidden is not None and model != "mlp":
+            raise ValueError(f'has no meaning for model = "{model}"; remove it or set model = "mlp"')
+        if any(width < 1 for width in hidden or ()):
+            raise ValueError("holds a width below 1; correct it")
+        return hidden
 
     @model_validator(mode="after")
     def _check_categorical(self) -> Self:

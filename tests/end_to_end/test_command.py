@@ -63,6 +63,16 @@ def survivors(mark: Path) -> list[str]:
     return found
 
 
+def kill_writer_of(log: Path) -> None:
+    """Ends the daemon that writes a log."""
+    for link in Path("/proc").glob("[0-9]*/fd/1"):
+        try:
+            if link.readlink() == log:
+                os.kill(int(link.parts[2]), signal.SIGKILL)
+        except OSError:
+            continue
+
+
 def end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -75,12 +85,21 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
     folder = small_network(nodes=("a", "b", "c"), global_rounds=1).write(tmp_path / "network")
     process = start("sandbox", str(folder), "--keep", "--json", str(tmp_path / "report.json"), mark=tmp_path)
     try:
-        lines = read_until(process, "the network stays up")
-        assert "\x1b" not in "".join(lines)
+        lines = read_until(process, "job 1 created")
         access = ["--access", str(folder / "out" / "access.toml")]
+        assert "job 1 small: " in run("job", "status", "1", *access).stdout
+        second = run("sandbox", str(folder))
+        assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+        assert "another sandbox is running there" in second.stderr
+        lines += read_until(process, "the network stays up")
+        assert "\x1b" not in "".join(lines)
+        assert "global model of round 1 on all held-out rows: loss" in "".join(lines)
         listed = run("job", "list", *access, "--json")
         assert [(job["job"], job["phase"]) for job in json.loads(listed.stdout)] == [(1, "complete")]
-        assert json.loads(run("job", "status", "1", *access, "--json").stdout)["phase"] == "complete"
+        watched = run("job", "status", "1", *access, "--watch", "--json").stdout.splitlines()
+        assert [json.loads(line)["phase"] for line in watched] == ["complete"]
+        nowhere = run("job", "export", "1", "--out", str(tmp_path / "none" / "m"), *access)
+        assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 1)
         model = tmp_path / "model.safetensors"
         exported = run("job", "export", "1", "--out", str(model), *access)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
@@ -89,6 +108,8 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
         lineage = run("job", "lineage", "1", *access)
         assert lineage.returncode == 0, lineage.stderr
         assert "the record holds" in lineage.stdout
+        assert "global round 1: model" in lineage.stdout
+        assert "regional round 1: " in lineage.stdout
         refused = run("job", "status", "7", *access)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
         report = json.loads((tmp_path / "report.json").read_text())
@@ -98,6 +119,8 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
         assert set(report["nodes"][0]["metrics"]) == {"global", "local", "pooled"}
         assert report["exports"][0]["from"] == "EU"
         assert (folder / "out" / "report.html").stat().st_size > 10_000
+        kill_writer_of(folder / "out" / "parties" / "b" / "log.jsonl")
+        read_until(process, "b ended with exit code -9")
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 130
         assert survivors(tmp_path) == []
