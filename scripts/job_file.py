@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
+from domicile.errors import ConfigurationError
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
 from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
@@ -95,16 +96,6 @@ class JobFile(Settings):
                 raise ValueError(f"{code!r} comes twice; name each shard once")
         return shards
 
-    @field_validator("participation")
-    @classmethod
-    def _check_participation(cls, participation: ParticipationSettings, info: ValidationInfo) -> ParticipationSettings:
-        shards = info.data.get("shards", ())
-        if shards and participation.min_shards > len(shards):
-            raise ValueError(
-                f"min_shards is {participation.min_shards}, of {len(shards)} shard(s); more can never report, lower it"
-            )
-        return participation
-
     @property
     def sensitivity_class(self) -> Sensitivity:
         return Sensitivity[self.sensitivity.upper()]
@@ -120,4 +111,10 @@ def load_job_file(path: Path) -> JobFile:
     Raises:
         ConfigurationError: names file, key, cause and mend.
     """
-    return load_settings(path, JobFile)
+    job = load_settings(path, JobFile)
+    if job.participation.min_shards > len(job.shards):
+        raise ConfigurationError(
+            f"{path}: participation.min_shards: {job.participation.min_shards} of {len(job.shards)} shard(s) can never "
+            "report; lower it"
+        )
+    return job

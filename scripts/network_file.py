@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from domicile.errors import ConfigurationError
 from domicile.settings import Settings, load_settings
@@ -69,13 +69,15 @@ class AttesterSettings(Settings):
     """Accounts that attest jurisdictions, and how many distinct ones admit a node."""
 
     num: int = Field(default=3, ge=1, le=64)
-    quorum: int = Field(default=2, ge=1, le=64)
+    quorum: int = Field(default=2, ge=1, le=64, validate_default=True)
 
-    @model_validator(mode="after")
-    def _check_quorum(self) -> Self:
-        if self.quorum > self.num:
-            raise ValueError(f"quorum {self.quorum} is above the {self.num} attester(s); lower it or raise num")
-        return self
+    @field_validator("quorum")
+    @classmethod
+    def _check_quorum(cls, quorum: int, info: ValidationInfo) -> int:
+        num = info.data.get("num", quorum)
+        if quorum > num:
+            raise ValueError(f"{quorum} is above the {num} attester(s); lower it or raise num")
+        return quorum
 
 
 class NetworkFile(Settings):

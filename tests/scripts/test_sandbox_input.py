@@ -79,7 +79,12 @@ CASES = {
     "epochs and steps": ("job.toml", "steps = 2", "steps = 2\nepochs = 1", ["job.toml", "training", "keep one"]),
     "unknown shard": ("job.toml", 'shards = ["EU"]', 'shards = ["US"]', ["job.toml", "shards", "'US'", "list it"]),
     "shard twice": ("job.toml", 'shards = ["EU"]', 'shards = ["EU", "EU"]', ["job.toml", "shards", "twice"]),
-    "min_shards": ("job.toml", "[task]", "[participation]\nmin_shards = 2\n[task]", ["min_shards", "lower it"]),
+    "min_shards": (
+        "job.toml",
+        "[task]",
+        "[participation]\nmin_shards = 2\n[task]",
+        ["job.toml: participation.min_shards: 2 of 1", "lower it"],
+    ),
     "min_contributors": (
         "job.toml",
         "[task]",
@@ -136,7 +141,7 @@ CASES = {
         "network.toml",
         '[committees.EU]\nmembers = ["agg"]',
         '[committees.EU]\nmembers = ["agg"]\nquorum = 2',
-        ["network.toml", "committees.EU", "quorum", "lower it"],
+        ["network.toml: committees.EU.quorum: 2 is above", "lower it"],
     ),
     "unknown member": (
         "network.toml",
@@ -148,7 +153,7 @@ CASES = {
         "network.toml",
         "[global_committee]",
         "[attesters]\nnum = 2\nquorum = 3\n[global_committee]",
-        ["network.toml", "attesters", "quorum"],
+        ["network.toml: attesters.quorum: 3 is above the 2", "lower it"],
     ),
     "window above a year": (
         "job.toml",
