@@ -42,6 +42,6 @@ def next_deadline_s(view: JobView) -> int:
 
 
 def remaining(view: JobView, deadline_s: int) -> str:
-    """``23 s left``, or that anyone may go on."""
+    """``23 s left``, or that there is none."""
     left_s = deadline_s - view.now_s
-    return f"{left_s} s left" if left_s > 0 else "over, anyone may advance"
+    return f"{left_s} s left" if left_s > 0 else "the deadline is over"

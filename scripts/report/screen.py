@@ -94,12 +94,10 @@ def _print_nodes(report: Report, console: Console) -> None:
     console.print(table)
     console.print(REFERENCES, style="dim", highlight=False)
     for name in shown:
-        better, equal = wins(report, name)
-        console.print(
-            f"{title_of(name)}: the global model is better than local-only at {better} of "
-            f"{counted(len(report.nodes), 'node')}, equal at {equal}",
-            highlight=False,
-        )
+        better, equal, compared = wins(report, name)
+        told = f"better than local-only at {better} of {counted(compared, 'node')}, equal at {equal}"
+        if compared:
+            console.print(f"{title_of(name)}: the global model is {told}", highlight=False)
 
 
 def _cells(node: NodeRecord, shown: Sequence[str]) -> list[str]:

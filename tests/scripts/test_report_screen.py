@@ -74,6 +74,14 @@ class TestScreen:
             FinishedJob().report()
         )
 
+    def test_without_a_global_model_there_is_nothing_to_count(self) -> None:
+        report = FinishedJob().report()
+        nodes = [
+            node.model_copy(update={"metrics": node.metrics.model_copy(update={"global_": None})})
+            for node in report.nodes
+        ]
+        assert "is better than" not in printed(report.model_copy(update={"nodes": nodes}))
+
     def test_bytes_and_gas_are_told(self) -> None:
         told = printed(FinishedJob().report())
         assert "bytes sealed 612,450, kept in their region 520,118, exported 70,332" in told

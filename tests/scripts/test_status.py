@@ -34,9 +34,9 @@ def test_a_snapshot_of_a_finished_job_has_its_figures_and_waits_for_nothing() ->
     assert not any(line.startswith(("waits for", "  deadline")) for line in lines)
 
 
-def test_a_deadline_that_is_over_says_what_may_be_done() -> None:
+def test_a_deadline_that_is_over_is_told_as_that() -> None:
     late = replace(FinishedJob().views()[2], now_s=161)
-    assert "  deadline 1970-01-01 00:02:40 UTC (over, anyone may advance)" in snapshot_lines(late)
+    assert "  deadline 1970-01-01 00:02:40 UTC (the deadline is over)" in snapshot_lines(late)
 
 
 def test_no_name_reaches_the_terminal_with_control_characters() -> None:
