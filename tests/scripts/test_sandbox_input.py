@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from domicile.errors import ConfigurationError
+from scripts.network_file import NAME_PATTERN
+from scripts.sandbox.bring_up import ATTESTER, OWNER
 from scripts.sandbox.plan import load_plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -281,6 +284,25 @@ def test_a_report_that_cannot_be_written_is_found_before_anything_starts(folder:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("domicile: --json: ")
     assert not (folder / "out").exists()
+
+
+def test_no_participant_can_have_a_name_from_which_another_key_is_derived() -> None:
+    assert [name for name in (OWNER, f"{ATTESTER}-0") if re.match(NAME_PATTERN, name)] == []
+
+
+def test_an_error_reaches_the_terminal_without_control_characters(tmp_path: Path) -> None:
+    hostile = tmp_path / "\x1b[2Jnetwork"
+    hostile.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.main", "sandbox", str(hostile)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "[2Jnetwork/network.toml: no such file" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_an_output_folder_that_holds_other_things_is_left_alone(folder: Path) -> None:
