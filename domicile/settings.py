@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,9 +51,24 @@ def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str) -> 
     try:
         # By way of JSON: strict Python mode refuses arrays for tuples and strings for paths and enums, which
         # TOML has no other way to write; strict JSON mode takes these and still refuses "1" for 1.
-        return model.model_validate_json(json.dumps(table, default=str))
+        return model.model_validate_json(json.dumps(table))
+    except TypeError as exc:
+        key = _unwritable(table)
+        raise ConfigurationError(f"{source}: {key}: a date or a time; put it in quotes or correct this value") from exc
     except ValidationError as exc:
         raise ConfigurationError(f"{source}: {describe(exc, model)}") from exc
+
+
+def _unwritable(value: Any, key: str = "") -> str | None:
+    """Key of the first value that JSON has no type for; of all that TOML has, dates and times."""
+    if isinstance(value, Mapping):
+        parts: Iterable[tuple[object, Any]] = value.items()
+    elif isinstance(value, (list, tuple)):
+        parts = enumerate(value)
+    else:
+        return None if value is None or isinstance(value, (str, int, float)) else key
+    found = (_unwritable(part, f"{key}.{name}" if key else f"{name}") for name, part in parts)
+    return next((one for one in found if one is not None), None)
 
 
 def describe(exc: ValidationError, model: type[BaseModel]) -> str:

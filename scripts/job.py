@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -54,27 +53,59 @@ def list_jobs(access: Path | None, as_json: bool) -> None:
 @click.argument("number", type=int)
 @access_option
 @json_option
-@click.option("--watch", is_flag=True, help="Keep looking until the job is over.")
+@click.option("--watch", is_flag=True, help="Keep looking until the job is over; with --json, a line for each change.")
 def status(number: int, access: Path | None, as_json: bool, watch: bool) -> None:
     """Tell what a job is doing, and what it waits for.
 
     Example: domicile job status 1 --watch
     """
-    from domicile.protocol.round import FINAL_PHASES
-    from scripts.live import open_view
+    from domicile.errors import Interrupted
+    from scripts import status as words
+    from scripts.interruption import CAUSE, Interruption
 
     network = open_access(access)
     observer = _observer(network, number)
-    if as_json:
-        click.echo(json.dumps(_plain(asdict(observer.look()))))
+    seen = observer.look()
+    if network.settings.keys is not None:
+        observer.models = _models(network, observer.history)
+        seen = observer.look()
+    if not watch:
+        click.echo(words.as_json(seen) if as_json else "\n".join(words.snapshot_lines(seen)))
         return
-    with open_view(sys.stdout) as view:
+    try:
+        with Interruption():
+            _watch(observer, seen, as_json=as_json)
+    except KeyboardInterrupt:
+        raise Interrupted(CAUSE) from None
+
+
+def _watch(observer: Any, seen: Any, *, as_json: bool) -> None:
+    """Shows a job until it is over: painted, as lines of changes, or as lines of JSON."""
+    from domicile.protocol.round import FINAL_PHASES
+    from scripts import status as words
+    from scripts.live import PlainLines, open_view
+
+    if as_json:
+        told = None
         while True:
-            seen = observer.look()
-            view.update(seen)
-            if not watch or seen.phase in FINAL_PHASES:
+            if not words.is_same(seen, told):
+                click.echo(words.as_json(seen))
+                told = seen
+            if seen.phase in FINAL_PHASES:
                 return
             time.sleep(WATCH_S)
+            seen = observer.look()
+    with open_view(sys.stdout) as view:
+        if isinstance(view, PlainLines):
+            for line in words.snapshot_lines(seen):
+                view.say(line)
+            view.catch_up(seen)
+        while True:
+            view.update(seen)
+            if seen.phase in FINAL_PHASES:
+                return
+            time.sleep(WATCH_S)
+            seen = observer.look()
 
 
 @group.command()
@@ -91,23 +122,26 @@ def export(number: int, out: Path, access: Path | None) -> None:
     import torch
 
     from domicile.errors import ConfigurationError
-    from domicile.exchange import fetch_spec
     from domicile.history import Histories
     from domicile.learning.model import save_model
-    from domicile.models import open_job_models
+    from scripts.outputs import check_output_file
 
+    check_output_file(out, "--out")
     network = open_access(access)
     job = network.known_job(number)
-    party = network.party()
-    histories = Histories(party.chain, party.deployment)
+    histories = Histories(network.chain, network.deployment)
     histories.update()
     history = histories.jobs[job]
     newest = history.newest_global_round
     if newest is None:
         raise ConfigurationError(f"job {number}: no global model yet; `domicile job status {number}` tells why")
-    models = open_job_models(party, job, history, fetch_spec(party.border, history.created.parameters.spec))
+    models = _models(network, history)
     values_P = torch.empty(models.layout.num_parameters)
-    save_model(models.global_model(newest, values_P), values_P, out)
+    file = models.global_model(newest, values_P)
+    try:
+        save_model(file, values_P, out)
+    except OSError as exc:
+        raise ConfigurationError(f"--out: {out} cannot be written ({exc.strerror}); name another file") from exc
     click.echo(f"{history.global_models[newest].model.hex()}  {out}")
 
 
@@ -124,36 +158,52 @@ def lineage(number: int, access: Path | None, as_json: bool) -> None:
     """
     from domicile.errors import LineageError
     from domicile.lineage import verify_lineage
+    from scripts.status import plain
 
     network = open_access(access)
     job = network.known_job(number)
     found = verify_lineage(network.chain, network.deployment, job, network.stores())
     names = network.settings.names
     if as_json:
-        click.echo(json.dumps(_plain(asdict(found))))
+        click.echo(json.dumps(plain(asdict(found))))
     else:
         _print_lineage(found, names)
     if not found.verified:
         raise LineageError(f"job {number}: the record does not hold: {found.problems[0]}")
 
 
+def _models(network: Access, history: Any) -> Any:
+    """The job's models, for the holder of the keys that the access file names."""
+    from domicile.exchange import fetch_spec
+    from domicile.models import open_job_models
+
+    party = network.party()
+    spec = fetch_spec(party.border, history.created.parameters.spec)
+    return open_job_models(party, history.created.job, history, spec)
+
+
 def _print_lineage(found: Any, names: dict[str, str]) -> None:
+    """People count rounds from 1."""
+    from scripts.wording import counted, printable
+
     for model in found.models:
-        click.echo(f"global round {model.global_round}: model {model.model.hex()}")
+        click.echo(f"global round {model.global_round + 1}: model {model.model.hex()}")
         for region in model.from_regions:
-            click.echo(f"  from {region.jurisdiction}: {region.contributors} contributors, model {region.model.hex()}")
+            told = f"{counted(region.contributors, 'contributor')}, model {region.model.hex()}"
+            click.echo(f"  from {printable(region.jurisdiction)}: {told}")
             for part in region.rounds:
                 told = ", ".join(f"{names.get(node, node)} {digest.hex()[:16]}" for node, digest in part.included)
-                click.echo(f"    regional round {part.regional_round}: {told}")
+                click.echo(printable(f"    regional round {part.regional_round + 1}: {told}"))
                 for node, reason in part.excluded:
-                    click.echo(f"      left out: {names.get(node, node)} ({reason.name})")
+                    click.echo(printable(f"      left out: {names.get(node, node)} ({reason.name})"))
     for problem in found.problems:
-        click.echo(f"PROBLEM {problem}")
+        click.echo(printable(f"PROBLEM {problem}"))
     for remark in found.remarks:
-        click.echo(f"remark: {remark}")
+        click.echo(printable(f"remark: {remark}"))
     verdict = "holds" if found.verified else "DOES NOT HOLD"
+    read = counted(found.payloads_checked, "payload")
     click.echo(
-        f"the record {verdict}: {found.num_checks} checks, {found.payloads_checked} payloads read, "
+        f"the record {verdict}: {counted(found.num_checks, 'check')}, {read} read, "
         f"{found.payloads_gone} no longer stored"
     )
 
@@ -181,14 +231,3 @@ def _observer(network: Access, number: int) -> Any:
     name = fetch_spec(border, network.jobs.parameters_of(job).spec).name
     names = {Address(address): label for address, label in network.settings.names.items()}
     return Observer(network.chain, network.deployment, job, name, names)
-
-
-def _plain(value: Any) -> Any:
-    """Data with enums by their names and bytes as hexadecimal."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    return value.name.lower() if isinstance(value, Enum) else value

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
+from domicile.errors import ConfigurationError
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
 from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
@@ -14,6 +15,8 @@ from domicile.settings import Settings, load_settings
 
 CODE_PATTERN = "^[A-Z0-9][A-Z0-9-]{0,7}$"
 Code = str
+MAX_WINDOW_S = 365 * 24 * 3600
+"""The contract takes no longer window."""
 
 
 class TaskSettings(Settings):
@@ -34,21 +37,20 @@ class RoundSettings(Settings):
 
     global_rounds: int = Field(alias="global", ge=1, le=65535)
     regional_min: int = Field(default=1, ge=1, le=255)
-    regional_max: int = Field(default=1, ge=1, le=255)
+    regional_max: int = Field(default=1, ge=1, le=255, validate_default=True)
     patience: int = Field(default=1, ge=1, le=255)
     min_delta: float = Field(default=0.001, ge=0, le=4000)
-    join_window_s: int = Field(default=300, ge=1, lt=1 << 32)
-    collect_window_s: int = Field(default=60, ge=1, lt=1 << 32)
+    join_window_s: int = Field(default=300, ge=1, le=MAX_WINDOW_S)
+    collect_window_s: int = Field(default=60, ge=1, le=MAX_WINDOW_S)
     max_retries: int = Field(default=1, ge=0, le=255)
 
-    @model_validator(mode="after")
-    def _check_range(self) -> Self:
-        if self.regional_max < self.regional_min:
-            raise ValueError(
-                f"regional_max ({self.regional_max}) is below regional_min ({self.regional_min}); raise the one or "
-                "lower the other"
-            )
-        return self
+    @field_validator("regional_max")
+    @classmethod
+    def _check_range(cls, regional_max: int, info: ValidationInfo) -> int:
+        regional_min = info.data.get("regional_min", regional_max)
+        if regional_max < regional_min:
+            raise ValueError(f"{regional_max} is below regional_min ({regional_min}); raise the one or lower the other")
+        return regional_max
 
 
 class ParticipationSettings(Settings):
@@ -86,17 +88,13 @@ class JobFile(Settings):
     participation: ParticipationSettings = ParticipationSettings()
     max_update_norm: float | None = Field(default=None, gt=0)
 
-    @model_validator(mode="after")
-    def _check_shards(self) -> Self:
-        for code in self.shards:
-            if self.shards.count(code) > 1:
-                raise ValueError(f"shards: {code!r} comes twice; name each shard once")
-        if self.participation.min_shards > len(self.shards):
-            raise ValueError(
-                f"participation.min_shards: {self.participation.min_shards} of {len(self.shards)} shards can never "
-                "report; lower it"
-            )
-        return self
+    @field_validator("shards")
+    @classmethod
+    def _check_shards(cls, shards: tuple[Code, ...]) -> tuple[Code, ...]:
+        for code in shards:
+            if shards.count(code) > 1:
+                raise ValueError(f"{code!r} comes twice; name each shard once")
+        return shards
 
     @property
     def sensitivity_class(self) -> Sensitivity:
@@ -113,4 +111,10 @@ def load_job_file(path: Path) -> JobFile:
     Raises:
         ConfigurationError: names file, key, cause and mend.
     """
-    return load_settings(path, JobFile)
+    job = load_settings(path, JobFile)
+    if job.participation.min_shards > len(job.shards):
+        raise ConfigurationError(
+            f"{path}: participation.min_shards: {job.participation.min_shards} of {len(job.shards)} shard(s) can never "
+            "report; lower it"
+        )
+    return job

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -14,11 +16,24 @@ from rich.table import Table
 from rich.text import Text
 
 from domicile.protocol.round import JobPhase, ShardPhase
-from scripts.view import GlobalFigure, JobView, ShardView
+from scripts.view import JobView, ShardView
+from scripts.wording import (
+    WAITING,
+    counted,
+    figure_line,
+    next_deadline_s,
+    printable,
+    remaining,
+    round_name,
+    spaced,
+)
 
 SPARKS = "▁▂▃▄▅▆▇█"
 SAID_LINES = 6
 """How many set-up lines stay on screen."""
+
+QUIET_S = 10.0
+"""After so long without a change, plain lines say what is waited for."""
 
 SHOWN_LOSSES = 8
 SHOWN_FIGURES = 4
@@ -77,7 +92,7 @@ class LiveView:
 
     def picture(self) -> Group:
         """What is on screen."""
-        said = Text("\n".join(self._said[-SAID_LINES:]), style="dim")
+        said = Text("\n".join(map(printable, self._said[-SAID_LINES:])), style="dim")
         return Group(said) if self._view is None else Group(said, _panel(self._view))
 
 
@@ -85,20 +100,22 @@ def _panel(view: JobView) -> Panel:
     parts: list[Table | Text] = [_shards(view)]
     for shard in view.shards:
         if shard.phase is ShardPhase.STALLED:
-            told = f"{shard.jurisdiction} sits this global round out: {_spaced(shard.stall.name)}"
-            parts.append(Text(told, style="red"))
-    parts += [
-        Text(f"global model of round {_figure_line(figure)}", style="bold") for figure in view.figures[-SHOWN_FIGURES:]
-    ]
-    parts += [Text(f"✗ {name} refused by the contract: {reason}", style="bold red") for name, reason in view.refusals]
+            told = f"{shard.jurisdiction} sits this global round out: {spaced(shard.stall.name)}"
+            parts.append(_text(told, style="red"))
+    parts += [_text(figure_line(figure), style="bold") for figure in view.figures[-SHOWN_FIGURES:]]
+    parts += [_text(f"✗ {name} refused by the contract: {reason}", style="bold red") for name, reason in view.refusals]
     if view.waits_for:
-        parts.append(Text(f"waits for {view.waits_for}", style="dim"))
-    left = f", {max(0, view.deadline_s - view.now_s)} s left" if view.deadline_s else ""
+        parts.append(_text(f"waits for {view.waits_for}", style="dim"))
+    left = f", {remaining(view, view.deadline_s)}" if view.deadline_s else ""
     title = (
-        f"job {view.job} [bold]{escape(view.name)}[/] · {view.phase.name.lower()} · "
+        f"job {view.job} [bold]{escape(printable(view.name))}[/] · {view.phase.name.lower()} · "
         f"global round {view.global_round + 1} of {view.num_global_rounds}{left}"
     )
     return Panel(Group(*parts), title=title, subtitle=f"block {view.block} · {view.gas_used:,} gas", expand=True)
+
+
+def _text(told: str, *, style: str) -> Text:
+    return Text(printable(told), style=style)
 
 
 def _shards(view: JobView) -> Table:
@@ -107,15 +124,14 @@ def _shards(view: JobView) -> Table:
         right = heading in {"round", "left", "exports"}
         table.add_column(heading, no_wrap=heading != "members", justify="right" if right else "left")
     for shard in view.shards:
-        waiting = shard.phase in {ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE}
         table.add_row(
-            escape(shard.jurisdiction),
+            escape(printable(shard.jurisdiction)),
             Text(shard.phase.name.lower(), style=_COLOURS.get(shard.phase, "dim")),
             str(shard.regional_round + 1),
             _members(shard),
             _loss(shard),
-            f"{max(0, shard.deadline_s - view.now_s)} s" if waiting and shard.deadline_s else "",
-            str(shard.num_exports),
+            f"{max(0, shard.deadline_s - view.now_s)} s" if shard.phase in WAITING and shard.deadline_s else "",
+            str(len(shard.exports)),
         )
     return table
 
@@ -124,43 +140,31 @@ def _members(shard: ShardView) -> Text:
     text = Text()
     for name in shard.members:
         done = name in shard.committed
-        text.append(f"{'✓' if done else '·'}{name} ", style="green" if done else "dim")
+        text.append(f"{'✓' if done else '·'}{printable(name)} ", style="green" if done else "dim")
     return text
 
 
 def _loss(shard: ShardView) -> str:
-    if not shard.losses:
-        return "–"
-    return f"{shard.losses[-1]:.4f} {sparkline(shard.losses[-SHOWN_LOSSES:])}"
+    losses = [one.loss for one in shard.losses]
+    return f"{losses[-1]:.4f} {sparkline(losses[-SHOWN_LOSSES:])}" if losses else "–"
 
 
-def _spaced(name: str) -> str:
-    return name.lower().replace("_", " ")
-
-
-def _figure_line(figure: GlobalFigure) -> str:
-    accuracy = "" if figure.accuracy is None else f", accuracy {figure.accuracy:.3f}"
-    return f"{figure.global_round + 1} on all held-out rows: loss {figure.loss:.4f}{accuracy}"
-
-
-def sparkline(values: tuple[float, ...]) -> str:
+def sparkline(values: Sequence[float]) -> str:
     """One block a value, from the lowest to the highest."""
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     return "".join(SPARKS[round((value - low) / span * (len(SPARKS) - 1))] for value in values)
 
 
-def printable(text: str) -> str:
-    """Names come from elsewhere: control characters in them must not reach a terminal."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)
-
-
 class PlainLines:
     """One line for each change, without control characters."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._clock = clock
         self._told: set[tuple[object, ...]] = set()
+        self._catching_up = False
+        self._last_said = clock()
 
     def __enter__(self) -> Self:
         return self
@@ -173,6 +177,13 @@ class PlainLines:
 
     def say(self, line: str) -> None:
         print(printable(line), file=self._stream, flush=True)
+        self._last_said = self._clock()
+
+    def catch_up(self, view: JobView) -> None:
+        """Takes all that happened until now for told."""
+        self._catching_up = True
+        self.update(view)
+        self._catching_up = False
 
     def update(self, view: JobView) -> None:
         for name, reason in view.refusals:
@@ -184,35 +195,47 @@ class PlainLines:
         for shard in view.shards:
             self._shard(view, shard)
         for figure in view.figures:
-            self._once(("figure", figure.global_round), f"global model of round {_figure_line(figure)}")
+            self._once(("figure", figure.global_round), figure_line(figure))
         self._once(
             ("phase", view.phase, view.global_round), f"job {view.job}: {view.phase.name.lower()}, block {view.block}"
         )
+        if view.waits_for and self._clock() - self._last_said >= QUIET_S:
+            deadline_s = next_deadline_s(view)
+            left = f"; {remaining(view, deadline_s)}" if deadline_s else ""
+            self.say(f"still waiting for {view.waits_for}{left}")
 
     def _shard(self, view: JobView, shard: ShardView) -> None:
-        where = f"{shard.jurisdiction}, round {view.global_round + 1}.{shard.regional_round + 1}"
+        where = f"{shard.jurisdiction}, {round_name(view, shard)}"
         key = (shard.jurisdiction, view.global_round, shard.regional_round)
         if shard.phase is ShardPhase.COLLECTING:
-            self._once(("open", *key), f"{where}: opened, {len(shard.members)} members")
+            self._once(("open", *key), f"{where}: opened, {counted(len(shard.members), 'member')}")
         for name in shard.committed:
             self._once(("commit", *key, name), f"{where}: {name} committed")
-        for number, loss in enumerate(shard.losses):
-            told = f"{shard.jurisdiction}: regional model accepted, validation loss of its start {loss:.4f}"
-            self._once(("loss", shard.jurisdiction, number), told)
-        for number in range(1, shard.num_exports + 1):
-            told = f"{shard.jurisdiction}: mature, export {number} to the border store"
+        for one in shard.losses:
+            told = f"round {one.global_round + 1}.{one.regional_round + 1}: regional model accepted"
+            self._once(
+                ("loss", shard.jurisdiction, one.global_round, one.regional_round),
+                f"{shard.jurisdiction}, {told}, validation loss of its start {one.loss:.4f}",
+            )
+        for number in shard.exports:
+            told = f"{shard.jurisdiction}, global round {number + 1}: mature model exported to the border store"
             self._once(("export", shard.jurisdiction, number), told)
         if shard.phase is ShardPhase.STALLED:
-            self._once(("stall", *key), f"{where}: stalled, {_spaced(shard.stall.name)}")
+            self._once(("stall", *key), f"{where}: stalled, {spaced(shard.stall.name)}")
 
     def _once(self, key: tuple[object, ...], line: str) -> None:
-        if key not in self._told:
-            self._told.add(key)
+        if key in self._told:
+            return
+        self._told.add(key)
+        if not self._catching_up:
             self.say(line)
 
 
 def open_view(stream: TextIO) -> View:
     """The live view where it can be painted, plain lines elsewhere."""
-    if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        return LiveView(Console(file=stream))
-    return PlainLines(stream)
+    return LiveView(Console(file=stream)) if is_painted(stream) else PlainLines(stream)
+
+
+def is_painted(stream: TextIO) -> bool:
+    """Whether a live view can be painted there."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from domicile.errors import ConfigurationError
 from domicile.settings import Settings, load_settings
 from scripts.job_file import CODE_PATTERN
 
@@ -46,29 +48,36 @@ class CommitteeEntry(Settings):
     members: tuple[str, ...] = Field(min_length=1, max_length=32)
     quorum: int = Field(default=1, ge=1, le=32)
 
-    @model_validator(mode="after")
-    def _check_quorum(self) -> Self:
-        for member in self.members:
-            if self.members.count(member) > 1:
-                raise ValueError(f"members: {member!r} comes twice; name each member once")
-        if self.quorum > len(self.members):
-            raise ValueError(
-                f"quorum: {self.quorum} is above the committee's {len(self.members)} member(s); lower it or add members"
-            )
-        return self
+    @field_validator("members")
+    @classmethod
+    def _check_members(cls, members: tuple[str, ...]) -> tuple[str, ...]:
+        for member in members:
+            if members.count(member) > 1:
+                raise ValueError(f"{member!r} comes twice; name each member once")
+        return members
+
+    @field_validator("quorum")
+    @classmethod
+    def _check_quorum(cls, quorum: int, info: ValidationInfo) -> int:
+        members = info.data.get("members", ())
+        if members and quorum > len(members):
+            raise ValueError(f"{quorum} is above the committee's {len(members)} member(s); lower it or add members")
+        return quorum
 
 
 class AttesterSettings(Settings):
     """Accounts that attest jurisdictions, and how many distinct ones admit a node."""
 
     num: int = Field(default=3, ge=1, le=64)
-    quorum: int = Field(default=2, ge=1, le=64)
+    quorum: int = Field(default=2, ge=1, le=64, validate_default=True)
 
-    @model_validator(mode="after")
-    def _check_quorum(self) -> Self:
-        if self.quorum > self.num:
-            raise ValueError(f"quorum: {self.quorum} is above the {self.num} attester(s); lower it or raise num")
-        return self
+    @field_validator("quorum")
+    @classmethod
+    def _check_quorum(cls, quorum: int, info: ValidationInfo) -> int:
+        num = info.data.get("num", quorum)
+        if quorum > num:
+            raise ValueError(f"{quorum} is above the {num} attester(s); lower it or raise num")
+        return quorum
 
 
 class NetworkFile(Settings):
@@ -83,43 +92,6 @@ class NetworkFile(Settings):
     global_committee: CommitteeEntry
     attesters: AttesterSettings = AttesterSettings()
 
-    @model_validator(mode="after")
-    def _check_references(self) -> Self:
-        codes = [entry.code for entry in self.jurisdictions]
-        names = [entry.name for entry in (*self.nodes, *self.aggregators)]
-        _refuse_twice("jurisdictions", "code", codes)
-        _refuse_twice("nodes and aggregators", "name", names)
-        for index, entry in enumerate(self.jurisdictions):
-            if entry.parent is not None and entry.parent not in codes[:index]:
-                raise ValueError(
-                    f"jurisdictions.{index}.parent: {entry.parent!r} is not listed above {entry.code!r}; list it there"
-                )
-        groups: tuple[tuple[str, tuple[Participant, ...]], ...] = (
-            ("nodes", self.nodes),
-            ("aggregators", self.aggregators),
-        )
-        for kind, entries in groups:
-            for index, participant in enumerate(entries):
-                if participant.jurisdiction not in codes:
-                    raise ValueError(
-                        f"{kind}.{index}.jurisdiction: {participant.jurisdiction!r} of {participant.name!r} is not "
-                        "among the jurisdictions; list it there or correct it"
-                    )
-        aggregators = {entry.name for entry in self.aggregators}
-        for where, committee in (*self.committees.items(), ("global_committee", self.global_committee)):
-            for member in committee.members:
-                if member not in aggregators:
-                    raise ValueError(
-                        f"committees.{where}.members: there is no aggregator {member!r}; add it to the aggregators"
-                    )
-        return self
-
-
-def _refuse_twice(where: str, key: str, values: list[str]) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"{where}: {key} {value!r} comes twice; give each its own")
-
 
 def load_network_file(path: Path) -> NetworkFile:
     """Reads ``network.toml``.
@@ -127,4 +99,46 @@ def load_network_file(path: Path) -> NetworkFile:
     Raises:
         ConfigurationError: names file, key, cause and mend.
     """
-    return load_settings(path, NetworkFile)
+    network = load_settings(path, NetworkFile)
+    for problem in (*_twice(network), *_unknown_places(network), *_unknown_members(network)):
+        raise ConfigurationError(f"{path}: {problem}")
+    return network
+
+
+def _twice(network: NetworkFile) -> Iterator[str]:
+    codes = [entry.code for entry in network.jurisdictions]
+    names = [entry.name for entry in (*network.nodes, *network.aggregators)]
+    for where, key, values in (("jurisdictions", "code", codes), ("nodes and aggregators", "name", names)):
+        for value in values:
+            if values.count(value) > 1:
+                yield f"{where}: {key} {value!r} comes twice; give each its own"
+
+
+def _unknown_places(network: NetworkFile) -> Iterator[str]:
+    codes = [entry.code for entry in network.jurisdictions]
+    for index, entry in enumerate(network.jurisdictions):
+        if entry.parent is not None and entry.parent not in codes[:index]:
+            yield f"jurisdictions.{index}.parent: {entry.parent!r} is not listed above {entry.code!r}; list it there"
+    groups: tuple[tuple[str, tuple[Participant, ...]], ...] = (
+        ("nodes", network.nodes),
+        ("aggregators", network.aggregators),
+    )
+    for kind, entries in groups:
+        for index, participant in enumerate(entries):
+            if participant.jurisdiction not in codes:
+                yield (
+                    f"{kind}.{index}.jurisdiction: {participant.jurisdiction!r} of {participant.name!r} is not among "
+                    "the jurisdictions; list it there or correct it"
+                )
+    for code in network.committees:
+        if code not in codes:
+            yield f"committees.{code}: {code!r} is not among the jurisdictions; list it there or remove the committee"
+
+
+def _unknown_members(network: NetworkFile) -> Iterator[str]:
+    aggregators = {entry.name for entry in network.aggregators}
+    committees = {f"committees.{code}": committee for code, committee in network.committees.items()}
+    for where, committee in (*committees.items(), ("global_committee", network.global_committee)):
+        for member in committee.members:
+            if member not in aggregators:
+                yield f"{where}.members: there is no aggregator {member!r}; add it to the aggregators"

@@ -15,7 +15,7 @@ from domicile.history import Histories, JobHistory
 from domicile.models import JobModels
 from domicile.protocol.round import FINAL_PHASES, NO_LOSS, JobPhase, JobState, ShardPhase, ShardState
 from domicile.types import Address, JobId
-from scripts.view import GlobalFigure, JobView, ShardView
+from scripts.view import GlobalFigure, JobView, ShardLoss, ShardView
 
 MICROS = 1_000_000
 
@@ -40,6 +40,8 @@ class Observer:
         self._histories = Histories(chain, deployment)
         self.gas = GasMeter(chain, deployment)
         self.figures: dict[int, GlobalFigure] = {}
+        self.models: JobModels | None = None
+        """Access to the job's models; set where the observer may open them, so that it sees their figures too."""
 
     @property
     def history(self) -> JobHistory:
@@ -52,6 +54,8 @@ class Observer:
         self.gas.update(self._histories.block)
         now_s = self._histories.now_s
         history = self.history
+        if self.models is not None:
+            self._open_figures(self.models)
         views = tuple(self._shard(history, state, index, shard) for index, shard in enumerate(shards))
         return JobView(
             job=self._job,
@@ -70,15 +74,14 @@ class Observer:
             waits_for=_waits_for(state, views),
         )
 
-    def open_figures(self, models: JobModels) -> None:
-        """Reads the figures that accepted global models carry, for a party that they are sealed to.
+    def _open_figures(self, models: JobModels) -> None:
+        """Reads the figures that accepted global models carry.
 
         The model of round g tells how the model of round g-1 did on the nodes' held-out parts.
         """
-        values_P = torch.empty(models.layout.num_parameters)
-        for global_round in self.history.global_models:
-            if global_round - 1 in self.figures or not global_round:
-                continue
+        unread = [one for one in self.history.global_models if one and one - 1 not in self.figures]
+        values_P = torch.empty(models.layout.num_parameters if unread else 0)
+        for global_round in unread:
             try:
                 test = models.global_model(global_round, values_P).metadata.test
             except (PeerError, StoreFault):
@@ -100,14 +103,14 @@ class Observer:
             regional_round=shard.regional_round,
             retries=shard.retries,
             deadline_s=shard.deadline_s,
-            members=tuple(self._known(node) for node in history.members_of(key[0])),
+            members=tuple(sorted(self._known(node) for node in history.members_of(key[0]))),
             committed=tuple(self._known(event.node) for event in history.commits_of(key)),
             losses=tuple(
-                model.loss_micros / MICROS
-                for (of, _, _), model in history.regional_models.items()
+                ShardLoss(global_round=outer, regional_round=inner, loss=model.loss_micros / MICROS)
+                for (of, outer, inner), model in history.regional_models.items()
                 if of == index and model.loss_micros != NO_LOSS
             ),
-            num_exports=sum(index in exports for exports in history.exports.values()),
+            exports=tuple(number for number, exports in history.exports.items() if index in exports),
         )
 
     def _known(self, address: Address) -> str:

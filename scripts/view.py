@@ -8,8 +8,17 @@ from domicile.protocol.round import JobPhase, ShardPhase, StallReason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ShardLoss:
+    """Published validation loss of the model that a regional round started from."""
+
+    global_round: int
+    regional_round: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ShardView:
-    """One shard; ``losses`` are the published validation losses of its regional rounds, oldest first."""
+    """One shard. `losses` are oldest first; `exports` are the global rounds to which it exported a model."""
 
     jurisdiction: str
     phase: ShardPhase
@@ -19,8 +28,13 @@ class ShardView:
     deadline_s: int
     members: tuple[str, ...]
     committed: tuple[str, ...]
-    losses: tuple[float, ...]
-    num_exports: int
+    losses: tuple[ShardLoss, ...]
+    exports: tuple[int, ...]
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Members whose update of the round is not there yet."""
+        return tuple(name for name in self.members if name not in self.committed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

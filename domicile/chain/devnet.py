@@ -92,6 +92,11 @@ class Devnet:
         """Leader of the chain's process group; ``None`` while it is not running."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the chain was started and has not ended, by itself or otherwise."""
+        return self._process is not None and self._process.poll() is None
+
     def __enter__(self) -> Self:
         self.start()
         return self

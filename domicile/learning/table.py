@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ def read_table(path: Path, *, text: Collection[str] = ()) -> pa.Table:
     except FileNotFoundError as exc:
         raise ConfigurationError(f"{path}: no such file; correct the path") from exc
     except (OSError, pa.ArrowException) as exc:
-        raise ConfigurationError(f"{path}: cannot be read as a table; mend the file") from exc
+        raise ConfigurationError(f"{path}: {_cause(path, str(exc))}") from exc
+    if any(pa.types.is_binary(field.type) for field in table.schema):
+        raise ConfigurationError(f"{path}: not UTF-8 text; save it as UTF-8")
     if not table.num_rows:
         raise ConfigurationError(f"{path}: no rows; add some")
     for name in table.column_names:
@@ -76,7 +79,23 @@ def _read_csv(path: Path, text: Collection[str]) -> pa.Table:
 
     # Without strings_can_be_null, "NA" would be missing in a column of numbers and a level in one of text.
     options = csv.ConvertOptions(column_types={name: pa.string() for name in text}, strings_can_be_null=True)
-    return csv.read_csv(path, convert_options=options)
+    # Only a single thread knows the number of a row that is wrong.
+    return csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False), convert_options=options)
+
+
+def _cause(path: Path, told: str) -> str:
+    """Why a table cannot be read, and the mend; pyarrow's own words hold the row, which no log may see."""
+    ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", told)
+    if ragged:
+        row, expected, found = ragged.groups()
+        return f"row {row} (the heading is row 1) has {found} cells, the heading {expected}; mend that row"
+    if "Empty CSV" in told or (path.is_file() and not path.stat().st_size):
+        return "the file is empty; write a heading and rows into it"
+    if "invalid UTF8" in told:
+        return "not UTF-8 text; save it as UTF-8"
+    if path.suffix == ".parquet":
+        return "not a whole Parquet file; write it anew"
+    return "cannot be read as a table; mend the file"
 
 
 def split_rows(rows: Array, labels: Array | None, fraction: float, seed: int) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import nn
 
 from domicile.errors import ConfigurationError
@@ -19,6 +19,8 @@ from domicile.learning.settings import DataSettings
 from domicile.learning.table import Array, cells, numbers, read_table, split_rows
 from domicile.learning.task import NodeData, Split
 from domicile.settings import Settings, parse_settings
+
+DEFAULT_HIDDEN = (16,)
 
 
 class TabularOptions(Settings):
@@ -29,6 +31,8 @@ class TabularOptions(Settings):
 
     `missing`: ``mean`` of the local training rows, ``constant`` (`fill_value`), ``drop`` the row, or ``refuse``.
     `missing_indicator` adds one column a feature, whatever the data, so that all nodes build the same model.
+
+    `hidden`: widths of the layers of an ``mlp``, one of 16 unless told.
 
     `single_class`: training rows of one class mostly mean a mistake, and at times a hospital that sees no other.
     """
@@ -46,7 +50,7 @@ class TabularOptions(Settings):
     classes: tuple[str, ...] = ()
     single_class: Literal["refuse", "accept"] = "refuse"
     model: Literal["logistic", "mlp"] = "logistic"
-    hidden: tuple[int, ...] = (16,)
+    hidden: tuple[int, ...] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -55,9 +59,17 @@ class TabularOptions(Settings):
             raise ValueError("features is empty, repeats a column or holds the target; correct the list")
         if (self.kind == "multiclass") != (len(set(self.classes)) > 2) or len(set(self.classes)) < len(self.classes):
             raise ValueError("classes lists three or more labels for multiclass, and nothing otherwise; correct it")
-        if any(width < 1 for width in self.hidden):
-            raise ValueError("hidden holds a width below 1; correct it")
         return self
+
+    @field_validator("hidden")
+    @classmethod
+    def _check_hidden(cls, hidden: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+        model = info.data.get("model", "mlp")
+        if hidden is not None and model != "mlp":
+            raise ValueError(f'has no meaning for model = "{model}"; remove it or set model = "mlp"')
+        if any(width < 1 for width in hidden or ()):
+            raise ValueError("holds a width below 1; correct it")
+        return hidden
 
     @model_validator(mode="after")
     def _check_categorical(self) -> Self:
@@ -127,7 +139,8 @@ class Tabular:
         return levels[1:] if levels is not None and self.options.drop_first else levels
 
     def build_model(self) -> nn.Module:
-        widths = [self.num_inputs, *(self.options.hidden if self.options.model == "mlp" else ())]
+        hidden = DEFAULT_HIDDEN if self.options.hidden is None else self.options.hidden
+        widths = [self.num_inputs, *(hidden if self.options.model == "mlp" else ())]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import traceback
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import torch
 
-from domicile.errors import ConfigurationError
+from domicile.errors import ConfigurationError, DomicileError
 from domicile.learning.settings import DataSettings
 
 GROUP = "domicile.tasks"
@@ -75,17 +77,46 @@ def find_task(use: str, options: Mapping[str, Any], *, folder: Path = Path(), ex
         raise TaskNotApproved(
             f"task {use!r} is {found} here, the job names {expected}; install the version that the job names"
         )
-    if isinstance(code, Path):
-        module = types.ModuleType(code.stem)
-        module.__file__ = str(code)
-        # The very bytes that were digested are run: the file may change in between.
-        exec(compile(source, str(code), "exec"), module.__dict__)  # noqa: S102
-    else:
-        module = importlib.import_module(code)
+    with failures_of(use, "cannot be imported"):
+        module = _run_file(code, source) if isinstance(code, Path) else importlib.import_module(code)
     factory = getattr(module, name, None)
     if factory is None:
         raise ConfigurationError(f"task {use!r}: {name!r} is not defined there; correct the name")
-    return cast(Task, factory(options))
+    with failures_of(use, "cannot be made with task.options"):
+        return cast(Task, factory(options))
+
+
+@contextmanager
+def failures_of(use: str, what: str) -> Iterator[None]:
+    """Names file, line and cause in one line where a task's own code fails, which is no bug of ours.
+
+    Raises:
+        ConfigurationError: the block failed.
+    """
+    try:
+        yield
+    except DomicileError:
+        raise
+    except Exception as exc:
+        raise ConfigurationError(f"task {use!r}: {what}: {_place(use, exc)}; mend it") from exc
+
+
+def _run_file(path: Path, source: bytes) -> types.ModuleType:
+    """The module of a file; the very bytes that were digested are run, as the file may change in between."""
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+def _place(use: str, exc: Exception) -> str:
+    """File and line of the task's own code, or of what it called where that is unknown, and the error."""
+    if isinstance(exc, SyntaxError) and exc.lineno is not None:
+        return f"{exc.filename}, line {exc.lineno}: {type(exc).__name__}: {exc.msg}"
+    frames = traceback.extract_tb(exc.__traceback__)
+    own = [frame for frame in frames if ".py:" in use and frame.filename.endswith(use.rpartition(":")[0])]
+    last = (own or frames)[-1]
+    return f"{last.filename}, line {last.lineno}: {type(exc).__name__}: {' '.join(str(exc).split())}"
 
 
 def task_digest(use: str, *, folder: Path = Path()) -> str:

@@ -32,16 +32,17 @@ def mean(report: Report, column: str, name: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def wins(report: Report, name: str) -> tuple[int, int]:
-    """At how many nodes the global model is better than the local-only one, and at how many equal."""
-    better = equal = 0
+def wins(report: Report, name: str) -> tuple[int, int, int]:
+    """At how many nodes the global model is better than the local-only one, at how many equal, of how many."""
+    better = equal = compared = 0
     for node in report.nodes:
         ours, theirs = node.figure("global", name), node.figure("local", name)
         if ours is None or theirs is None:
             continue
+        compared += 1
         equal += ours == theirs
         better += ours < theirs if name in LOWER_IS_BETTER else ours > theirs
-    return better, equal
+    return better, equal, compared
 
 
 def _any(report: Report, name: str) -> bool:

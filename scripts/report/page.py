@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, title_of, wins
 from scripts.report.plots import gas_bars, learning_curves, node_dots
 from scripts.report.schema import Report
+from scripts.wording import counted
 
 TEMPLATE = "page.html.j2"
 
@@ -48,6 +49,7 @@ def render_page(report: Report) -> str:
         number=lambda value: "–" if value is None else f"{value:.3f}",
         size=_size,
         title=title_of,
+        counted=counted,
         returned=max(0, report.bytes.sealed - report.bytes.kept_in_region - report.bytes.exported),
     )
 

@@ -148,4 +148,9 @@ class Report(_Record):
     gas_totals: dict[str, GasTotal]
     bytes: ByteRecord
     seconds: float
+    """Wall-clock seconds from the start of the first process to the final phase."""
+
+    seconds_in_all: float
+    """The same until the nodes had measured the last global model and the lineage was checked."""
+
     lineage: LineageRecord

@@ -11,20 +11,23 @@ from rich.text import Text
 
 from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, title_of, wins
 from scripts.report.schema import NodeRecord, Report
+from scripts.wording import counted, printable
 
 ROOM_FOR_ROWS = 96
 """Columns from which the numbers of rows are shown as well; on 80 the figures matter more."""
+
+FIGURE_WIDTH = 5
 
 
 def print_report(report: Report, console: Console) -> None:
     """Prints everything that the page shows as well."""
     job = report.job
-    console.rule(f"job {job.id} {escape(job.name)}: {job.phase} after {report.seconds:.0f} s")
+    console.rule(f"job {job.id} {_safe(job.name)}: {job.phase} after {report.seconds:.0f} s")
     lineage = report.lineage
     verdict = "[green]the record holds[/]" if lineage.verified else "[bold red]THE RECORD DOES NOT HOLD[/]"
-    console.print(f"lineage: {verdict}, {lineage.checks} checks")
+    console.print(f"lineage: {verdict}, {counted(lineage.checks, 'check')}")
     for problem in lineage.problems:
-        console.print(f"  {problem}", markup=False)
+        console.print(f"  {printable(problem)}", markup=False, highlight=False)
     _print_nodes(report, console)
     _print_exports(report, console)
     _print_losses(report, console)
@@ -38,7 +41,7 @@ def print_report(report: Report, console: Console) -> None:
 def _print_exports(report: Report, console: Console) -> None:
     for number in sorted({one.global_round for one in report.exports}):
         crossed = [one for one in report.exports if one.global_round == number]
-        told = ", ".join(f"{one.from_} ({one.contributors} contributors)" for one in crossed)
+        told = ", ".join(f"{one.from_} ({counted(one.contributors, 'contributor')})" for one in crossed)
         _line(console, f"exports of global round {number + 1}: {told} → {crossed[0].to}")
 
 
@@ -61,8 +64,12 @@ def _print_losses(report: Report, console: Console) -> None:
 
 
 def _line(console: Console, told: str, reason: str = "") -> None:
-    """Names come from elsewhere: nothing in them is markup."""
-    console.print(Text(told).append(reason, style="bold red"))
+    """Names come from elsewhere: nothing in them is markup, or more than text to the terminal."""
+    console.print(Text(printable(told)).append(printable(reason), style="bold red"))
+
+
+def _safe(name: str) -> str:
+    return escape(printable(name))
 
 
 def _print_nodes(report: Report, console: Console) -> None:
@@ -71,27 +78,26 @@ def _print_nodes(report: Report, console: Console) -> None:
         return
     table = Table(title="Each node's own held-out rows", box=None, padding=(0, 1, 0, 0))
     rows_fit = console.width >= ROOM_FOR_ROWS
-    for heading in ("node", "place"):
-        table.add_column(heading, no_wrap=True)
+    # A long name takes several lines, so that no figure is cut.
+    table.add_column("node", overflow="fold")
+    table.add_column("place", no_wrap=True)
     if rows_fit:
         table.add_column("rows\ntrain+test", justify="right", no_wrap=True)
     for name in shown:
         table.add_column(f"{title_of(name)}\n{' '.join(COLUMNS)}", justify="right", no_wrap=True)
     for node in report.nodes:
         rows = [f"{node.num_train}+{node.num_test}"] if rows_fit else []
-        table.add_row(escape(node.name), escape(node.jurisdiction), *rows, *_cells(node, shown))
+        table.add_row(_safe(node.name), _safe(node.jurisdiction), *rows, *_cells(node, shown))
     table.add_section()
     means = ["  ".join(_shown(mean(report, column, name)) for column in COLUMNS) for name in shown]
     table.add_row("mean", "", *([""] if rows_fit else []), *means)
     console.print(table)
     console.print(REFERENCES, style="dim", highlight=False)
     for name in shown:
-        better, equal = wins(report, name)
-        console.print(
-            f"{title_of(name)}: the global model is better than local-only at {better} of {len(report.nodes)} "
-            f"nodes, equal at {equal}",
-            highlight=False,
-        )
+        better, equal, compared = wins(report, name)
+        told = f"better than local-only at {better} of {counted(compared, 'node')}, equal at {equal}"
+        if compared:
+            console.print(f"{title_of(name)}: the global model is {told}", highlight=False)
 
 
 def _cells(node: NodeRecord, shown: Sequence[str]) -> list[str]:
@@ -99,7 +105,11 @@ def _cells(node: NodeRecord, shown: Sequence[str]) -> list[str]:
 
 
 def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:5.3f}"
+    """Five characters wherever that is possible, with as many digits as fit."""
+    if value is None:
+        return "–".rjust(FIGURE_WIDTH)
+    told = (f"{value:.{digits}f}" for digits in (3, 2, 1, 0))
+    return next((one for one in told if len(one) <= FIGURE_WIDTH), f"{value:.0e}").rjust(FIGURE_WIDTH)
 
 
 def _print_gas(report: Report, console: Console) -> None:
@@ -109,5 +119,5 @@ def _print_gas(report: Report, console: Console) -> None:
     for action, median in report.gas.items():
         total = report.gas_totals.get(action)
         counts = ("–", "–") if total is None else (str(total.num), f"{total.total:,}")
-        table.add_row(escape(action), f"{median:,}", *counts)
+        table.add_row(_safe(action), f"{median:,}", *counts)
     console.print(table)

@@ -26,8 +26,13 @@ from scripts.network_file import AggregatorEntry, NetworkFile, NodeEntry
 from scripts.sandbox.keys import sandbox_secret
 from scripts.sandbox.plan import Plan
 from scripts.sandbox.processes import Processes
+from scripts.wording import counted
 
-OWNER = "job-owner"
+OWNER = "_job-owner"
+"""Begins as no participant's name may, so that nobody can share its key or its folder."""
+
+ATTESTER = "_attester"
+ACCESS_FILE = "access.toml"
 FUNDS_WEI = 10 * 10**18
 SCRYPT_N = 1 << 10
 """Weak on purpose: whoever has the seed in job.toml has these keys anyway."""
@@ -58,6 +63,10 @@ class Ground:
     def store(self, place: str) -> str:
         """Location of a region's store, or of the border store."""
         return f"dir:{self.folder / 'stores' / place}"
+
+    @property
+    def access_file(self) -> Path:
+        return self.folder / ACCESS_FILE
 
 
 def bring_up(plan: Plan, rpc_url: str, processes: Processes, folder: Path, say: Callable[[str], None]) -> Ground:
@@ -94,11 +103,15 @@ def bring_up(plan: Plan, rpc_url: str, processes: Processes, folder: Path, say: 
         processes.start(member.name, "aggregator", config, ground.party_folder(member.name) / "log.jsonl")
     _list_places(governor, Jurisdictions(chain, deployment), plan.network)
     attesters = _appoint_attesters(plan, governor, Nodes(chain, deployment))
-    say(f"{len(plan.network.jurisdictions)} jurisdictions listed, {len(attesters)} attesters appointed")
+    say(
+        f"{counted(len(plan.network.jurisdictions), 'jurisdiction')} listed, "
+        f"{counted(len(attesters), 'attester')} appointed"
+    )
     _await_registered(ground, processes)
     _attest(plan, governor, ground, attesters)
     _clear(plan, governor, ground)
-    say(f"{len(addresses) - 1} participants registered, attested by {plan.network.attesters.quorum} each, and cleared")
+    participants = counted(len(addresses) - 1, "participant")
+    say(f"{participants} registered, attested by {plan.network.attesters.quorum} each, and cleared")
     return ground
 
 
@@ -188,6 +201,33 @@ def _toml(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
+def write_access(plan: Plan, ground: Ground) -> None:
+    """How ``domicile job`` reaches this network while it is up."""
+    owner = ground.party_folder(OWNER).absolute()
+    lines = [
+        "[chain]",
+        f"rpc_url = {_toml(ground.rpc_url)}",
+        f"deployment = {_toml(ground.deployment_file.absolute())}",
+        "",
+        "[keys]",
+        f"account = {_toml(owner / 'account.json')}",
+        f"hpke = {_toml(owner / 'hpke.json')}",
+        f"password_file = {_toml(owner / 'password')}",
+        "",
+        "[stores]",
+        *(f"{_toml(place)} = {_toml(ground.store(place))}" for place in store_places(plan)),
+        "",
+        "[names]",
+        *(f"{_toml(address)} = {_toml(name)}" for name, address in ground.addresses.items()),
+    ]
+    _write(ground.access_file, lines)
+
+
+def store_places(plan: Plan) -> list[str]:
+    """Where the sandbox has a store: the border, and every place that a participant calls its own."""
+    return ["border", *sorted(set(plan.home.values()))]
+
+
 def _list_places(governor: Sender, jurisdictions: Jurisdictions, network: NetworkFile) -> None:
     waiting = list(network.jurisdictions)
     listed: set[str | None] = {None}
@@ -211,11 +251,11 @@ def _list_places(governor: Sender, jurisdictions: Jurisdictions, network: Networ
 
 def _appoint_attesters(plan: Plan, governor: Sender, nodes: Nodes) -> list[Signer]:
     roots = [JurisdictionCode(entry.code) for entry in plan.network.jurisdictions if entry.parent is None]
-    signers = [_signer(plan, f"attester-{number}") for number in range(plan.network.attesters.num)]
+    signers = [_signer(plan, f"{ATTESTER}-{number}") for number in range(plan.network.attesters.num)]
     appointments = [nodes.add_attester(signer.address, roots) for signer in signers]
     quorums = [nodes.set_quorum(code, plan.network.attesters.quorum) for code in roots]
     _send_all(governor, [*appointments, *quorums])
-    return sorted(signers, key=lambda signer: signer.address.lower())[: plan.network.attesters.quorum]
+    return sorted(signers, key=lambda signer: signer.address.lower())
 
 
 def _await_registered(ground: Ground, processes: Processes) -> None:
@@ -232,6 +272,8 @@ def _await_registered(ground: Ground, processes: Processes) -> None:
 
 
 def _attest(plan: Plan, governor: Sender, ground: Ground, attesters: Sequence[Signer]) -> None:
+    """A quorum of the attesters, in ascending order of address, signs for each participant."""
+    signers = attesters[: plan.network.attesters.quorum]
     nodes = Nodes(ground.chain, ground.deployment)
     now_s = ground.chain.timestamp()
     calls = []
@@ -246,7 +288,7 @@ def _attest(plan: Plan, governor: Sender, ground: Ground, attesters: Sequence[Si
             nonce=0,
         )
         document = nodes.typed_data(attestation)
-        calls.append(nodes.attest(attestation, [signer.sign_typed_data(document) for signer in attesters]))
+        calls.append(nodes.attest(attestation, [signer.sign_typed_data(document) for signer in signers]))
     _send_all(governor, calls)
 
 

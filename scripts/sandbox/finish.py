@@ -1,4 +1,4 @@
-"""After the job: reference models, the report on screen, as a page and as data, the model, the way back in."""
+"""After the job: reference models, the report on screen, as a page and as data, and the model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from domicile.learning.model import load_flat, save_model
 from domicile.learning.references import train_local_only, train_pooled
 from domicile.learning.task import NodeData
 from domicile.learning.training import evaluate
+from domicile.models import JobModels
 from domicile.protocol.round import NO_LOSS, ExclusionReason, JobPhase, ShardPhase
 from domicile.types import Address
 from node.journal import NodeJournal
 from node.training import training_seed
 from scripts.live import View
+from scripts.outputs import write_each
 from scripts.report.data import write_json
 from scripts.report.page import render_page
 from scripts.report.schema import (
@@ -36,33 +38,43 @@ from scripts.report.schema import (
     Report,
 )
 from scripts.report.screen import print_report
-from scripts.sandbox.bring_up import OWNER
-from scripts.sandbox.run import Outcome, open_stores
+from scripts.sandbox.journals import held_out_figure
+from scripts.sandbox.run import Finish, Outcome
 
 MICROS = 1_000_000
 
 
-def finish_with(out: Path, json_file: Path | None) -> Callable[[Outcome, View], None]:
+def finish_with(out: Path, json_file: Path | None) -> Finish:
     """What `run_sandbox` calls when the job is over."""
 
-    def finish(outcome: Outcome, view: View) -> None:
+    def finish(outcome: Outcome, view: View) -> bool:
         view.say("training the local-only and pooled reference models")
         report = build_report(outcome)
         view.close()
         page = out / "report.html"
-        page.write_text(render_page(report), encoding="utf-8")
+        outputs: list[tuple[Path, Callable[[], object]]] = [
+            (page, lambda: page.write_text(render_page(report), encoding="utf-8"))
+        ]
         if json_file is not None:
-            write_json(report, json_file)
-        newest = outcome.models.history.newest_global_round
-        if newest is not None:
-            values_P = torch.empty(outcome.models.layout.num_parameters)
-            save_model(outcome.models.global_model(newest, values_P), values_P, out / "model.safetensors")
-        _write_access(outcome, out / "access.toml")
+            outputs.append((json_file, lambda: write_json(report, json_file)))
+        if outcome.models.history.newest_global_round is not None:
+            model = out / "model.safetensors"
+            outputs.append((model, lambda: _save_newest(outcome.models, model)))
         console = Console()
         print_report(report, console)
-        console.print(f"page: {page}", highlight=False, soft_wrap=True)
+        written = write_each(outputs)
+        if page in written:
+            console.print(f"page: {page}", highlight=False, markup=False, soft_wrap=True)
+        return len(written) == len(outputs)
 
     return finish
+
+
+def _save_newest(models: JobModels, path: Path) -> None:
+    newest = models.history.newest_global_round
+    if newest is not None:
+        values_P = torch.empty(models.layout.num_parameters)
+        save_model(models.global_model(newest, values_P), values_P, path)
 
 
 def build_report(outcome: Outcome) -> Report:
@@ -105,6 +117,7 @@ def build_report(outcome: Outcome) -> Report:
         },
         bytes=_bytes(outcome),
         seconds=round(outcome.seconds, 1),
+        seconds_in_all=round(outcome.seconds_in_all, 1),
         lineage=LineageRecord(
             verified=outcome.lineage.verified,
             checks=outcome.lineage.num_checks,
@@ -199,7 +212,7 @@ def _global_round(outcome: Outcome, number: int, seconds: _Clock) -> GlobalRound
     accepted = history.global_models.get(number)
     opened = next(e for e in history.job_phases if e.phase is JobPhase.TRAINING and e.global_round == number)
     excluded = history.global_tally(number).proposal.excluded if accepted else ()
-    loss, accuracy = _held_out(outcome, number)
+    figure = held_out_figure(outcome.plan, outcome.ground, outcome.job, number)
     return GlobalRound(
         global_round=number,
         opened_s=seconds.at(opened.block),
@@ -212,25 +225,9 @@ def _global_round(outcome: Outcome, number: int, seconds: _Clock) -> GlobalRound
         },
         excluded={_place(outcome, one.shard): one.reason.name for one in excluded},
         model=_hex(accepted.model) if accepted else None,
-        test_loss=loss,
-        test_accuracy=accuracy,
+        test_loss=None if figure is None else figure.loss,
+        test_accuracy=None if figure is None else figure.accuracy,
     )
-
-
-def _held_out(outcome: Outcome, number: int) -> tuple[float | None, float | None]:
-    """Loss and accuracy of a round's global model over the rows of all nodes that measured it."""
-    losses, hits, rows, rows_hit = 0.0, 0.0, 0, 0
-    for node in outcome.plan.network.nodes:
-        journal = NodeJournal(outcome.ground.party_folder(node.name) / "journal.sqlite")
-        for one in journal.evaluations(outcome.job):
-            if one.global_round == number and one.num_test:
-                losses += one.metrics["loss"] * one.num_test
-                rows += one.num_test
-                if "accuracy" in one.metrics:
-                    hits += one.metrics["accuracy"] * one.num_test
-                    rows_hit += one.num_test
-        journal.close()
-    return (losses / rows if rows else None), (hits / rows_hit if rows_hit else None)
 
 
 def _regional_rounds(outcome: Outcome, seconds: _Clock) -> list[RegionalRound]:
@@ -279,29 +276,6 @@ def _bytes(outcome: Outcome) -> ByteRecord:
             other += payload.sealed_bytes if payload.kind == "global" else 0
         aggregator.close()
     return ByteRecord(sealed=kept + exported + other, kept_in_region=kept, exported=exported)
-
-
-def _write_access(outcome: Outcome, path: Path) -> None:
-    """How ``domicile job`` reaches this network while it is kept."""
-    ground = outcome.ground
-    owner = ground.party_folder(OWNER).absolute()
-    lines = [
-        "[chain]",
-        f'rpc_url = "{ground.rpc_url}"',
-        f'deployment = "{ground.deployment_file.absolute()}"',
-        "",
-        "[keys]",
-        f'account = "{owner / "account.json"}"',
-        f'hpke = "{owner / "hpke.json"}"',
-        f'password_file = "{owner / "password"}"',
-        "",
-        "[stores]",
-        *(f'"{place}" = "{ground.store(place)}"' for place in open_stores(outcome.plan, ground)),
-        "",
-        "[names]",
-        *(f'{address} = "{name}"' for name, address in ground.addresses.items()),
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _place(outcome: Outcome, shard: int) -> str:

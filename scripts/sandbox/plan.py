@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 
 from domicile.errors import ConfigurationError
-from domicile.learning.task import NodeData, Task, find_task, task_digest
+from domicile.learning.task import NodeData, Task, failures_of, find_task, task_digest
+from domicile.protocol.eligibility import Refusal
 from domicile.types import JurisdictionCode
 from node.training import split_seed
 from scripts.job_file import JobFile, load_job_file
 from scripts.network_file import NetworkFile, NodeEntry, load_network_file
+from scripts.sandbox.admission import open_gate
 
 NETWORK_FILE = "network.toml"
 JOB_FILE = "job.toml"
@@ -76,6 +78,13 @@ def _check_shards(folder: Path, network: NetworkFile, job: JobFile) -> None:
             raise ConfigurationError(
                 f"{folder / NETWORK_FILE}: committees.{code}: missing; shard {code!r} of {JOB_FILE} needs a committee"
             )
+    for code in network.committees:
+        if code not in job.shards:
+            raise ConfigurationError(
+                f"{folder / NETWORK_FILE}: committees.{code}: {code!r} is no shard of {JOB_FILE}; remove the committee "
+                "or add the shard"
+            )
+    for code in job.shards:
         above = _ancestors(network, code)[1:]
         for other in job.shards:
             if other in above:
@@ -92,17 +101,34 @@ def _check_members(folder: Path, network: NetworkFile, job: JobFile, home: dict[
                     f"{folder / NETWORK_FILE}: committees.{code}.members: {member!r} is in "
                     f"{_jurisdiction(network, member)!r}, outside the shard; name members inside it"
                 )
-        num_nodes = sum(home[node.name] == code for node in network.nodes)
-        if num_nodes < job.participation.min_nodes:
-            raise ConfigurationError(
-                f"{folder / JOB_FILE}: participation.min_nodes: shard {code!r} has {num_nodes} node(s), "
-                f"{job.participation.min_nodes} are needed for a round; add nodes or lower it"
-            )
-        if num_nodes < job.participation.min_contributors:
-            raise ConfigurationError(
-                f"{folder / JOB_FILE}: participation.min_contributors: shard {code!r} has {num_nodes} node(s), so that "
-                f"nothing of it could ever be exported; add nodes (at least {job.participation.min_contributors})"
-            )
+        _check_number(folder, network, job, code, home)
+
+
+def _check_number(
+    folder: Path, network: NetworkFile, job: JobFile, code: str, home: dict[str, JurisdictionCode]
+) -> None:
+    """Whether a shard gets as many nodes through the gate as it needs."""
+    gate = open_gate(network, job)
+    problem = gate.shard_problem(code)
+    if problem is not None:
+        raise ConfigurationError(f"{folder / JOB_FILE}: {problem}")
+    inside = [node for node in network.nodes if home[node.name] == code]
+    refused = {node.name: reason for node in inside if (reason := gate.refusal(node, code)) is not Refusal.NONE}
+    admitted = len(inside) - len(refused)
+    told = f"shard {code!r} has {admitted} node(s)"
+    if refused:
+        reasons = ", ".join(f"{name!r} {reason.name}" for name, reason in refused.items())
+        told += f" that the contract admits (it would refuse {reasons})"
+    if admitted < job.participation.min_nodes:
+        raise ConfigurationError(
+            f"{folder / JOB_FILE}: participation.min_nodes: {told}, {job.participation.min_nodes} are needed for a "
+            "round; add nodes or lower it"
+        )
+    if admitted < job.participation.min_contributors:
+        raise ConfigurationError(
+            f"{folder / JOB_FILE}: participation.min_contributors: {told}, so that nothing of it could ever be "
+            f"exported; add nodes (at least {job.participation.min_contributors})"
+        )
 
 
 def _jurisdiction(network: NetworkFile, name: str) -> str:
@@ -131,26 +157,34 @@ def _resolved_options(folder: Path, network: NetworkFile, job: JobFile) -> dict[
     try:
         return dict(resolve_options(job.task.options, folder / network.nodes[0].train))
     except ConfigurationError as exc:
-        raise ConfigurationError(f"{folder / JOB_FILE}: task.options: {exc}") from exc
+        raise ConfigurationError(f"{folder / JOB_FILE}: {exc}") from exc
 
 
 def _task(folder: Path, job: JobFile, options: dict[str, object]) -> Task:
     try:
-        return find_task(job.task.use, options, folder=folder)
+        task = find_task(job.task.use, options, folder=folder)
+        with failures_of(job.task.use, "build_model fails"):
+            _fresh_model(task, job.seed)
+        return task
     except ConfigurationError as exc:
-        raise ConfigurationError(f"{folder / JOB_FILE}: task: {exc}") from exc
+        raise ConfigurationError(f"{folder / JOB_FILE}: {exc}") from exc
 
 
 def _load(folder: Path, job: JobFile, task: Task, node: NodeEntry) -> NodeData:
     test = None if node.test is None else folder / node.test
     try:
-        return task.load(folder / node.train, test, job.data, split_seed(job.seed, node.name))
+        with failures_of(job.task.use, "load fails"):
+            return task.load(folder / node.train, test, job.data, split_seed(job.seed, node.name))
     except ConfigurationError as exc:
         raise ConfigurationError(f"{folder / NETWORK_FILE}: nodes: {node.name!r}: {exc}") from exc
 
 
 def initial_values(plan: Plan) -> torch.nn.Module:
     """The initial model: torch's own start, from the job's seed."""
+    return _fresh_model(plan.task, plan.job.seed)
+
+
+def _fresh_model(task: Task, seed: int) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.job.seed)
-        return plan.task.build_model()
+        torch.manual_seed(seed)
+        return task.build_model()

@@ -1,37 +1,39 @@
-"""Daemons as processes of their own, started quickly and ended for certain.
-
-Importing torch and web3 costs seconds a process. One fork server imports them once, and every daemon is forked from it;
-what it then runs is the same ``main`` that ``domicile node run`` and ``domicile aggregator run`` call.
-"""
+"""Daemons as processes of their own, started quickly and ended for certain."""
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
+import json
 import os
+import select
 import signal
+import subprocess
 import sys
-import threading
 import time
-from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PRELOAD = ["node.daemon", "aggregator.daemon", "torch._dynamo", "sklearn.metrics", "pyarrow.csv"]
-"""Also what torch's optimisers and the built-in tasks would each import at first use, seconds a process."""
+from domicile.errors import Fault
+from scripts.sandbox.nursery import PIECE_BYTES, STOP_WINDOW_S
 
-STOP_WINDOW_S = 5.0
-"""How long a daemon may take to finish its act after SIGTERM before it is killed."""
+GRACE_S = 5.0
+"""What the nursery may take to end its daemons beyond the time that it gives them."""
 
 
 class Processes:
-    """Context manager over the daemons of one sandbox; none outlives it, however it ends."""
+    """Context manager over the daemons of one sandbox; none outlives it, however it ends.
+
+    They are forked from a nursery, which has a session of its own: what a terminal sends to its foreground processes
+    reaches the sandbox alone.
+    """
 
     def __init__(self) -> None:
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOAD)
-        self._running: dict[str, ForkServerProcess] = {}
+        self._nursery: subprocess.Popen[bytes] | None = None
+        self._ready = False
+        self._inbox = b""
+        self._running: set[str] = set()
+        self._ended: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -39,69 +41,91 @@ class Processes:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
 
+    def open(self) -> None:
+        """Starts the nursery, which then imports for seconds; `start` does it where it was not done."""
+        if self._nursery is None:
+            self._nursery = subprocess.Popen(
+                [sys.executable, "-m", "scripts.sandbox.nursery"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+
     def start(self, name: str, role: str, config: Path, log: Path) -> None:
         """Starts a daemon; `role` is ``"node"`` or ``"aggregator"``."""
-        process = self._context.Process(target=_run_daemon, args=(role, config, log), name=name)
-        process.start()
-        self._running[name] = process
+        self.open()
+        self._order(start=name, role=role, config=str(config), log=str(log))
+        self._running.add(name)
 
     def kill(self, name: str) -> None:
         """SIGKILL, as a power failure would do it."""
-        process = self._running.pop(name)
-        process.kill()
-        process.join()
+        self._order(kill=name)
+        while name in self.alive():
+            self._hear(timeout_s=GRACE_S)
+        self._running.discard(name)
+        del self._ended[name]
 
     def ended(self) -> dict[str, int]:
         """Exit codes of daemons that ended by themselves."""
-        return {name: p.exitcode for name, p in self._running.items() if p.exitcode is not None}
+        self._hear()
+        return dict(self._ended)
 
     def alive(self) -> set[str]:
         """Names of daemons that run."""
-        return {name for name, process in self._running.items() if process.is_alive()}
-
-    def pids(self) -> dict[str, int]:
-        return {name: p.pid for name, p in self._running.items() if p.pid is not None}
+        return self._running - self.ended().keys()
 
     def stop(self) -> None:
-        """Asks every daemon to leave, and kills those that do not."""
-        for process in self._running.values():
-            if process.is_alive():
-                process.terminate()
-        deadline = time.monotonic() + STOP_WINDOW_S
-        while (alive := [p for p in self._running.values() if p.is_alive()]) and time.monotonic() < deadline:
-            wait([p.sentinel for p in alive], timeout=max(0.0, deadline - time.monotonic()))
-        for process in self._running.values():
-            if process.is_alive():
-                process.kill()
-            process.join()
+        """Asks every daemon to leave, and kills those that do not; returns when all have ended."""
+        nursery = self._nursery
+        if nursery is None or nursery.stdin is None or nursery.stdout is None:
+            return
+        self._hear()
+        with contextlib.suppress(BrokenPipeError):
+            nursery.stdin.close()
+        try:
+            # A nursery that still imports has forked nothing yet, and would hear of the end only afterwards.
+            nursery.wait(STOP_WINDOW_S + GRACE_S if self._ready else 0)
+        except subprocess.TimeoutExpired:
+            _kill_group(nursery)
+        nursery.stdout.close()
+        self._nursery = None
         self._running.clear()
 
+    def _order(self, **fields: str) -> None:
+        if self._nursery is None or self._nursery.stdin is None:
+            raise Fault("the daemons have been ended; start anew")
+        try:
+            self._nursery.stdin.write(json.dumps(fields).encode() + b"\n")
+            self._nursery.stdin.flush()
+        except BrokenPipeError as exc:
+            raise Fault("the process that daemons are forked from has ended; what it said stands above") from exc
 
-def _run_daemon(role: str, config: Path, log: Path) -> None:
-    """Body of a forked daemon process."""
-    # A terminal sends Ctrl-C to the whole group; the sandbox alone decides when its daemons leave.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _leave_with_parent()
-    stream = log.open("a", buffering=1, encoding="utf-8")
-    os.dup2(stream.fileno(), sys.stdout.fileno())
-    os.dup2(stream.fileno(), sys.stderr.fileno())
-    if role == "node":
-        from node.daemon import main as run_node
+    def _hear(self, timeout_s: float = 0.0) -> None:
+        """Takes in what the nursery has reported."""
+        if self._nursery is None or self._nursery.stdout is None:
+            return
+        pipe = self._nursery.stdout.fileno()
+        while select.select([pipe], [], [], timeout_s)[0]:
+            piece = os.read(pipe, PIECE_BYTES)
+            if not piece:
+                # With the nursery, its daemons have ended too.
+                self._ended |= dict.fromkeys(self._running - self._ended.keys(), -signal.SIGKILL)
+                return
+            *lines, self._inbox = (self._inbox + piece).split(b"\n")
+            for report in map(json.loads, lines):
+                if "ended" in report:
+                    self._ended[report["ended"]] = report["code"]
+                else:
+                    self._ready = True
+            timeout_s = 0.0
 
-        sys.exit(run_node(config))
-    from aggregator.daemon import main as run_aggregator
 
-    sys.exit(run_aggregator(config))
-
-
-def _leave_with_parent() -> None:
-    """Ends this process when the sandbox dies without having stopped it."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+def _kill_group(nursery: subprocess.Popen[bytes]) -> None:
+    os.killpg(nursery.pid, signal.SIGKILL)
+    nursery.wait()
+    # What it had forked is reaped by the system, a moment later.
+    deadline = time.monotonic() + 1
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < deadline:
+            os.killpg(nursery.pid, 0)
+            time.sleep(0.005)

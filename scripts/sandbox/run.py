@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from domicile.chain.devnet import Devnet
-from domicile.errors import ConfigurationError, Interrupted
+from domicile.errors import Interrupted, Refused
 from domicile.exchange import fetch_spec
 from domicile.lineage import Lineage, verify_lineage
 from domicile.models import JobModels, open_job_models
@@ -22,16 +19,18 @@ from domicile.registration import ensure_registered
 from domicile.storage.store import Store, open_store
 from domicile.types import JobId
 from node.journal import NodeJournal
+from scripts.interruption import CAUSE, Interruption
 from scripts.live import View, open_view
 from scripts.network_file import CommitteeEntry
 from scripts.observing import Observer
 from scripts.ordering import Order, order_job
-from scripts.sandbox.bring_up import OWNER, Ground, bring_up
+from scripts.outputs import check_output_file
+from scripts.sandbox.bring_up import ACCESS_FILE, OWNER, Ground, bring_up, store_places, write_access
+from scripts.sandbox.folder import claimed
+from scripts.sandbox.journals import held_out_figure
 from scripts.sandbox.plan import Plan, initial_values, load_plan
 from scripts.sandbox.processes import Processes
-
-MARKER = ".domicile-sandbox"
-"""Lies in every output folder of ours: no other folder is ever emptied."""
+from scripts.wording import printable
 
 LOOK_S = 0.2
 EVALUATION_TIMEOUT_S = 30.0
@@ -52,35 +51,68 @@ class Outcome:
     """``(node, action, reason)``"""
 
     seconds: float
+    """Until the final phase."""
+
+    seconds_in_all: float
+    """Until the last measurements were there and the record was replayed as well."""
 
 
-def run_sandbox(folder: Path, out: Path, *, keep: bool, finish: Callable[[Outcome, View], None]) -> int:
+Finish = Callable[[Outcome, View], bool]
+"""Shows and writes what came of a job; `False` if anything could not be written, which it has told."""
+
+
+def run_sandbox(folder: Path, out: Path, *, keep: bool, json_file: Path | None, finish: Finish) -> int:
     """Runs the job; calls `finish` with its outcome while the network is still up.
 
     Returns:
-        0 if the job completed and its lineage holds, 1 otherwise.
+        0 if the job completed, its lineage holds and everything was written, 1 otherwise.
 
     Raises:
         ConfigurationError: a file is wrong; nothing was started.
         Interrupted: Ctrl-C or SIGTERM; everything that was started has ended.
     """
-    plan = load_plan(folder)
     out = out.absolute()
-    _prepare_folder(out)
-    started = time.monotonic()
-    _leave_on_sigterm()
+    if json_file is not None:
+        check_output_file(json_file, "--json", made=out)
+    plan = load_plan(folder)
+    with claimed(out), Interruption() as interruption:
+        try:
+            code = _with_processes(plan, out, interruption, keep=keep, finish=finish)
+        except BaseException:
+            # Whatever an interrupt became on its way here, it was one.
+            if not interruption.came:
+                raise
+        if interruption.came:
+            raise Interrupted(CAUSE)
+        return code
+
+
+def _with_processes(plan: Plan, out: Path, interruption: Interruption, *, keep: bool, finish: Finish) -> int:
+    devnet, processes = Devnet(block_time_s=plan.network.block_time_s), Processes()
     try:
-        with Devnet(block_time_s=plan.network.block_time_s) as devnet, Processes() as processes:
-            with open_view(sys.stdout) as view:
-                ground = bring_up(plan, devnet.rpc_url, processes, out, view.say)
-                outcome = run_job(plan, ground, processes, view, started)
-                finish(outcome, view)
-            if keep:
-                _wait_for_the_user(ground)
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; every process that was started has ended") from None
+        with interruption.held():
+            processes.open()
+            devnet.start()
+        return _run(plan, out, devnet, processes, keep=keep, finish=finish)
+    finally:
+        with interruption.held():
+            processes.stop()
+            devnet.stop()
+            (out / ACCESS_FILE).unlink(missing_ok=True)
+
+
+def _run(plan: Plan, out: Path, devnet: Devnet, processes: Processes, *, keep: bool, finish: Finish) -> int:
+    started = time.monotonic()
+    with open_view(sys.stdout) as view:
+        ground = bring_up(plan, devnet.rpc_url, processes, out, view.say)
+        write_access(plan, ground)
+        view.say(f"look at it with `domicile job list --access {ground.access_file}`")
+        outcome = run_job(plan, ground, processes, view, started)
+        written = finish(outcome, view)
+    if keep:
+        _keep(ground, devnet, processes)
     completed = outcome.observer.history.job_phases[-1].phase is JobPhase.COMPLETE
-    return 0 if completed and outcome.lineage.verified else 1
+    return 0 if completed and outcome.lineage.verified and written else 1
 
 
 def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, started: float) -> Outcome:
@@ -94,25 +126,19 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
         node.name: NodeJournal(ground.party_folder(node.name) / "journal.sqlite") for node in plan.network.nodes
     }
     view.update(observer.look())
-    _await_members(ground, job, observer, journals, processes)
-    owner.sender.act(owner.jobs.start(job))
+    _await_members(ground, job, observer, journals, processes, view)
+    _start(owner, job, journals, view)
     spec = fetch_spec(owner.border, observer.history.created.parameters.spec)
     models = open_job_models(owner, job, observer.history, spec)
-    seen: set[str] = set()
-    while True:
-        told = observer.look(_refusals_seen(job, journals))
-        observer.open_figures(models)
-        view.update(told)
-        for name, code in processes.ended().items():
-            if name not in seen:
-                seen.add(name)
-                view.say(f"{name} ended with exit code {code}; see {ground.party_folder(name) / 'log.jsonl'}")
-        if told.phase in FINAL_PHASES:
-            break
-        time.sleep(LOOK_S)
+    observer.models = models
+    _follow(ground, job, observer, journals, processes, view)
+    seconds = time.monotonic() - started
     _await_evaluations(job, observer, journals, processes, view)
-    stores = open_stores(plan, ground)
-    lineage = verify_lineage(ground.chain, ground.deployment, job, stores)
+    newest = observer.history.newest_global_round
+    if newest is not None and (figure := held_out_figure(plan, ground, job, newest)) is not None:
+        observer.figures[newest] = figure
+        view.update(observer.look(_refusals_seen(job, journals)))
+    lineage = verify_lineage(ground.chain, ground.deployment, job, open_stores(plan, ground))
     refusals = tuple(
         (name, action, reason) for name, journal in journals.items() for action, reason in journal.refusals(job)
     )
@@ -127,8 +153,52 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
         observer=observer,
         lineage=lineage,
         refusals=refusals,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
+        seconds_in_all=time.monotonic() - started,
     )
+
+
+def _start(owner: Party, job: JobId, journals: dict[str, NodeJournal], view: View) -> None:
+    """Starts the job; one that the contract does not let start is cancelled, so that its report can say why."""
+    if owner.jobs.snapshot(job)[0].phase is not JobPhase.JOINING:
+        return
+    try:
+        owner.sender.act(owner.jobs.start(job))
+        return
+    except Refused as exc:
+        view.say(f"job {job} cannot start: {exc}")
+    for name, journal in journals.items():
+        for action, reason in journal.refusals(job):
+            view.say(f"{name}, {action}: refused by the contract: {reason}")
+        if (declined := journal.declined(job)) is not None:
+            view.say(f"{name} declined: {declined}")
+    owner.sender.act(owner.jobs.cancel(job))
+
+
+def _follow(
+    ground: Ground,
+    job: JobId,
+    observer: Observer,
+    journals: dict[str, NodeJournal],
+    processes: Processes,
+    view: View,
+) -> None:
+    """Shows the job until its final phase."""
+    seen: set[str] = set()
+    while True:
+        told = observer.look(_refusals_seen(job, journals))
+        view.update(told)
+        _tell_ended(ground, processes, seen, view.say)
+        if told.phase in FINAL_PHASES:
+            return
+        time.sleep(LOOK_S)
+
+
+def _tell_ended(ground: Ground, processes: Processes, seen: set[str], say: Callable[[str], None]) -> None:
+    for name, code in processes.ended().items():
+        if name not in seen:
+            seen.add(name)
+            say(f"{name} ended with exit code {code}; see {ground.party_folder(name) / 'log.jsonl'}")
 
 
 def open_owner(ground: Ground) -> Party:
@@ -146,8 +216,7 @@ def open_owner(ground: Ground) -> Party:
 
 def open_stores(plan: Plan, ground: Ground) -> dict[str, Store]:
     """Every store of the sandbox, which alone sees all of them."""
-    places = ["border", *sorted(set(plan.home.values()))]
-    return {place: open_store(ground.store(place)) for place in places}
+    return {place: open_store(ground.store(place)) for place in store_places(plan)}
 
 
 def _order(plan: Plan, ground: Ground) -> Order:
@@ -165,7 +234,7 @@ def _order(plan: Plan, ground: Ground) -> Order:
 
 
 def _await_members(
-    ground: Ground, job: JobId, observer: Observer, journals: dict[str, NodeJournal], processes: Processes
+    ground: Ground, job: JobId, observer: Observer, journals: dict[str, NodeJournal], processes: Processes, view: View
 ) -> None:
     """Waits until every node has joined, was refused, declined or ended."""
     while True:
@@ -173,7 +242,9 @@ def _await_members(
         told = {name for name, journal in journals.items() if journal.refusals(job) or journal.declined(job)}
         if not journals.keys() - members - told - processes.ended().keys():
             return
-        if observer.look().phase is not JobPhase.JOINING:
+        seen = observer.look(_refusals_seen(job, journals))
+        view.update(seen)
+        if seen.phase is not JobPhase.JOINING:
             return
         time.sleep(LOOK_S)
 
@@ -187,6 +258,7 @@ def _await_evaluations(
         return
     deadline = time.monotonic() + EVALUATION_TIMEOUT_S
     members = {name for name, journal in journals.items() if journal.updates(job)}
+    told = False
     while time.monotonic() < deadline:
         waiting = [
             name
@@ -195,6 +267,12 @@ def _await_evaluations(
         ]
         if not waiting:
             return
+        if not told:
+            told = True
+            view.say(
+                f"waiting for {len(waiting)} of {len(members)} nodes to measure the last global model, "
+                f"at most {EVALUATION_TIMEOUT_S:.0f} s"
+            )
         time.sleep(LOOK_S)
     view.say(f"{', '.join(waiting)} did not measure the last global model; the report goes without that")
 
@@ -203,25 +281,18 @@ def _refusals_seen(job: JobId, journals: dict[str, NodeJournal]) -> tuple[tuple[
     return tuple((name, reason) for name, journal in journals.items() for _, reason in journal.refusals(job))
 
 
-def _prepare_folder(out: Path) -> None:
-    if out.exists() and any(out.iterdir()) and not (out / MARKER).exists():
-        raise ConfigurationError(f"{out}: not empty and not made by a sandbox; name another folder with --out")
-    try:
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        (out / MARKER).touch()
-    except OSError as exc:
-        raise ConfigurationError(f"{out}: cannot be made ({exc.strerror}); name another folder with --out") from exc
+def _keep(ground: Ground, devnet: Devnet, processes: Processes) -> None:
+    """Leaves the network up until Ctrl-C, and says so when a part of it ends."""
 
+    def say(line: str) -> None:
+        print(printable(line), flush=True)
 
-def _leave_on_sigterm() -> None:
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, leave)
-
-
-def _wait_for_the_user(ground: Ground) -> None:
-    access = ground.folder / "access.toml"
-    print(f"the network stays up; look at it with `domicile job list --access {access}`; Ctrl-C ends it", flush=True)
-    signal.pause()
+    say(f"the network stays up; look at it with `domicile job list --access {ground.access_file}`; Ctrl-C ends it")
+    seen = set(processes.ended())
+    chain_ran = True
+    while True:
+        _tell_ended(ground, processes, seen, say)
+        if chain_ran and not devnet.is_running:
+            chain_ran = False
+            say("the chain has ended; nothing more will happen here, Ctrl-C ends the rest")
+        time.sleep(LOOK_S)

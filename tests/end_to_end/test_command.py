@@ -19,8 +19,12 @@ DOMICILE = [sys.executable, "-m", "scripts.main"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """A command in a session of its own, so that everything it starts can be found."""
+MARK = "DOMICILE_TEST_MARK"
+"""In the environment of a command and of all that it starts, whatever its session or parent."""
+
+
+def start(*arguments: str, mark: Path) -> subprocess.Popen[str]:
+    """A command as the leader of a process group, as a shell starts it in a terminal."""
     return subprocess.Popen(
         [*DOMICILE, *arguments],
         cwd=ROOT,
@@ -28,6 +32,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        env={**os.environ, MARK: str(mark)},
     )
 
 
@@ -45,36 +50,56 @@ def read_until(process: subprocess.Popen[str], words: str) -> list[str]:
     raise AssertionError("".join(lines))
 
 
-def survivors(session: int) -> list[str]:
-    """Command lines of processes that still belong to a session."""
+def survivors(mark: Path) -> list[str]:
+    """Command lines of all processes that a command started and that still run."""
+    wanted = f"{MARK}={mark}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-            if int(fields[3]) == session and fields[0] != "Z":
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
                 found.append((folder / "cmdline").read_text().replace("\0", " "))
-        except (OSError, IndexError):
+        except OSError:
             continue
     return found
 
 
-def ended(session: int) -> bool:
-    deadline = time.monotonic() + 15
-    while survivors(session) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return not survivors(session)
+def kill_writer_of(log: Path) -> None:
+    """Ends the daemon that writes a log."""
+    for link in Path("/proc").glob("[0-9]*/fd/1"):
+        try:
+            if link.readlink() == log:
+                os.kill(int(link.parts[2]), signal.SIGKILL)
+        except OSError:
+            continue
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
 
 
 def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_path):
     folder = small_network(nodes=("a", "b", "c"), global_rounds=1).write(tmp_path / "network")
-    process = start("sandbox", str(folder), "--keep", "--json", str(tmp_path / "report.json"))
+    process = start("sandbox", str(folder), "--keep", "--json", str(tmp_path / "report.json"), mark=tmp_path)
     try:
-        lines = read_until(process, "the network stays up")
-        assert "\x1b" not in "".join(lines)
+        lines = read_until(process, "job 1 created")
         access = ["--access", str(folder / "out" / "access.toml")]
+        assert "job 1 small: " in run("job", "status", "1", *access).stdout
+        second = run("sandbox", str(folder))
+        assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+        assert "another sandbox is running there" in second.stderr
+        lines += read_until(process, "the network stays up")
+        assert "\x1b" not in "".join(lines)
+        assert "global model of round 1 on all held-out rows: loss" in "".join(lines)
         listed = run("job", "list", *access, "--json")
         assert [(job["job"], job["phase"]) for job in json.loads(listed.stdout)] == [(1, "complete")]
-        assert json.loads(run("job", "status", "1", *access, "--json").stdout)["phase"] == "complete"
+        watched = run("job", "status", "1", *access, "--watch", "--json").stdout.splitlines()
+        assert [json.loads(line)["phase"] for line in watched] == ["complete"]
+        nowhere = run("job", "export", "1", "--out", str(tmp_path / "none" / "m"), *access)
+        assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 1)
         model = tmp_path / "model.safetensors"
         exported = run("job", "export", "1", "--out", str(model), *access)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
@@ -83,6 +108,8 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
         lineage = run("job", "lineage", "1", *access)
         assert lineage.returncode == 0, lineage.stderr
         assert "the record holds" in lineage.stdout
+        assert "global round 1: model" in lineage.stdout
+        assert "regional round 1: " in lineage.stdout
         refused = run("job", "status", "7", *access)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
         report = json.loads((tmp_path / "report.json").read_text())
@@ -92,37 +119,52 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
         assert set(report["nodes"][0]["metrics"]) == {"global", "local", "pooled"}
         assert report["exports"][0]["from"] == "EU"
         assert (folder / "out" / "report.html").stat().st_size > 10_000
+        kill_writer_of(folder / "out" / "parties" / "b" / "log.jsonl")
+        read_until(process, "b ended with exit code -9")
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 130
-        assert ended(process.pid), survivors(process.pid)
+        assert survivors(tmp_path) == []
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        end(process)
 
 
-@pytest.mark.parametrize(("moment", "number"), [("contracts deployed", signal.SIGINT), ("committed", signal.SIGTERM)])
-def test_a_signal_at_any_moment_ends_every_process(small_network, tmp_path, moment, number):
-    folder = small_network(nodes=("a", "b", "c"), global_rounds=5).write(tmp_path / "network")
-    process = start("sandbox", str(folder))
+@pytest.mark.parametrize(
+    ("moment_s", "number"),
+    [*((moment_s, signal.SIGINT) for moment_s in (0.3, 1, 2, 4, 7, 10)), (0.6, signal.SIGTERM), (5, signal.SIGTERM)],
+)
+def test_a_signal_at_any_moment_ends_every_process_before_the_command_returns(
+    small_network, tmp_path, moment_s, number
+):
+    """SIGINT goes to the whole group, as a terminal sends it; SIGTERM to the one process."""
+    folder = small_network(nodes=("a", "b", "c"), global_rounds=60).write(tmp_path / "network")
+    process = start("sandbox", str(folder), mark=tmp_path)
     try:
-        read_until(process, moment)
-        os.kill(process.pid, number)
+        time.sleep(moment_s)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid, number)
         assert process.wait(20) == 130
-        assert ended(process.pid), survivors(process.pid)
+        assert survivors(tmp_path) == []
+        assert process.stdout
+        told = process.stdout.read().splitlines()
+        assert told[-1] == "domicile: interrupted; every process that was started has ended"
+        assert not any("Traceback" in line or "Aborted" in line or "KeyboardInterrupt" in line for line in told)
+        assert not (folder / "out" / "access.toml").exists()
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        end(process)
 
 
 def test_when_the_sandbox_itself_is_killed_nothing_outlives_it(small_network, tmp_path):
     folder = small_network(nodes=("a", "b", "c"), global_rounds=5).write(tmp_path / "network")
-    process = start("sandbox", str(folder))
+    process = start("sandbox", str(folder), mark=tmp_path)
     try:
         read_until(process, "committed")
         process.kill()
         process.wait(20)
-        assert ended(process.pid), survivors(process.pid)
+        deadline = time.monotonic() + 15
+        while survivors(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert survivors(tmp_path) == []
     finally:
-        process.communicate()
+        end(process)

@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from domicile.chain.contracts import Jurisdictions
+from domicile.chain.contracts import Jurisdictions, Nodes
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter
 from domicile.errors import Refused
@@ -23,6 +23,7 @@ from domicile.types import Digest, JobId
 from node.daemon import NodeDaemon
 from node.journal import NodeJournal
 from node.training import LocalTrainer
+from scripts.sandbox.finish import build_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -220,3 +221,19 @@ def test_a_shard_with_too_few_contributors_exports_nothing(arena, small_network)
     assert [event.loss_micros for event in history.regional_models.values()] == [NO_LOSS]
     assert history.exports == {}
     assert outcome.lineage.verified, outcome.lineage.problems
+
+
+def test_a_job_that_the_contract_does_not_let_start_is_cancelled_and_its_report_tells_why(arena, small_network):
+    field = arena(small_network(nodes=("a", "b", "c"), global_rounds=1))
+    governor, nodes = field.governor(), Nodes(field.ground.chain, field.ground.deployment)
+    for name in ("b", "c"):
+        governor.act(nodes.suspend(field.ground.addresses[name], Digest(b"\1" * 32)))
+    outcome = field.run(lambda _: None)
+    report = build_report(outcome)
+    assert report.job.phase == "cancelled"
+    assert [(one.node, one.action, one.reason) for one in report.refusals] == [
+        ("b", "join", "SUSPENDED"),
+        ("c", "join", "SUSPENDED"),
+    ]
+    assert report.nodes == report.rounds == []
+    assert report.lineage.verified, report.lineage.problems

@@ -29,6 +29,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from domicile.errors import ConfigurationError
 from domicile.learning.model import layout_of
 from domicile.learning.settings import DataSettings, TrainingSettings
+from domicile.learning.table import read_table
 from domicile.learning.tabular import Tabular, resolve_options
 from domicile.learning.training import evaluate, train
 
@@ -59,8 +60,8 @@ def refusal(folder: Path, options: dict[str, Any], rows: str, test: str | None =
 
 REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     "no rows": ({}, "x,z,y\n", ["no rows", "add some"]),
-    "an empty file": ({}, "", ["cannot be read as a table", "mend"]),
-    "ragged rows": ({}, "x,z,y\n1,2\n", ["cannot be read as a table"]),
+    "an empty file": ({}, "", ["is empty", "write a heading"]),
+    "ragged rows": ({}, "x,z,y\n1,2,0\n1,2\n", ["row 3", "has 2 cells, the heading 3", "mend that row"]),
     "a column twice": ({}, "x,x,z,y\n1,1,2,0\n2,2,2,1\n", ["'x'", "twice", "rename"]),
     "no such feature": ({}, "x,y\n1,0\n2,1\n", ["no column 'z'", "task.options"]),
     "no such target": ({}, "x,z\n1,0\n2,1\n", ["no column 'y'", "task.options"]),
@@ -100,6 +101,23 @@ def test_wrong_data_is_refused_in_one_line_that_names_file_key_cause_and_mend(tm
     options, rows, told = REFUSED[case]
     message = refusal(tmp_path, {**OPTIONS, **options}, rows)
     assert [word for word in ("train.csv", *told) if word not in message] == [], message
+
+
+def test_a_file_that_is_no_text_is_named_as_that_and_nothing_of_it_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(b"x,z,y\n1,2,\xff\xfe\n")
+    with pytest.raises(ConfigurationError, match=r"train\.csv: not UTF-8 text; save it as UTF-8$"):
+        read_table(tmp_path / "train.csv")
+
+
+def test_a_broken_parquet_file_is_named_as_that(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_bytes(b"PAR0")
+    with pytest.raises(ConfigurationError, match=r"train\.parquet: not a whole Parquet file; write it anew$"):
+        read_table(tmp_path / "train.parquet")
+
+
+def test_hidden_widths_of_a_model_without_hidden_layers_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match='hidden: has no meaning for model = "logistic"; remove it'):
+        Tabular({"target": "y", "features": ["x"], "model": "logistic", "hidden": [4]})
 
 
 def test_a_node_that_sees_one_class_takes_part_where_the_job_accepts_it(tmp_path: Path) -> None:

@@ -107,3 +107,21 @@ def test_a_task_that_is_not_there_is_named(tmp_path: Path, use: str, told: str) 
     write(tmp_path)
     with pytest.raises(ConfigurationError, match=told):
         find_task(use, {}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("class Mine:\n    def (", r"cannot be imported: .*mine\.py, line 2: SyntaxError: .*; mend it$"),
+        ("a = 1\nb = missing\n", r"cannot be imported: .*mine\.py, line 2: NameError: name 'missing' .*; mend it$"),
+        (
+            "class Mine:\n    def __init__(self, options):\n        raise ValueError('width\\nis 0')\n",
+            r"cannot be made with task\.options: .*mine\.py, line 3: ValueError: width is 0; mend it$",
+        ),
+    ],
+    ids=["a syntax error", "an error at import", "an error of its constructor"],
+)
+def test_a_broken_task_is_one_line_that_names_file_line_and_cause(tmp_path: Path, source: str, told: str) -> None:
+    write(tmp_path, source)
+    with pytest.raises(ConfigurationError, match=told):
+        find_task("mine.py:Mine", {}, folder=tmp_path)

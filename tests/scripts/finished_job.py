@@ -21,7 +21,7 @@ from scripts.report.schema import (
     RegionalRound,
     Report,
 )
-from scripts.view import GlobalFigure, JobView, ShardView
+from scripts.view import GlobalFigure, JobView, ShardLoss, ShardView
 
 SHARDS = {"EU": ("charite", "paris", "utrecht"), "US": ("ucsf", "nyu", "austin"), "IN": ("delhi", "pune", "chennai")}
 PLACES = {
@@ -80,6 +80,7 @@ class FinishedJob:
             gas_totals={action: GasTotal(num=27, total=27 * median) for action, median in gas.items()},
             bytes=ByteRecord(sealed=612_450, kept_in_region=520_118, exported=70_332),
             seconds=61.4,
+            seconds_in_all=68.2,
             lineage=LineageRecord(verified=True, checks=412, problems=[]),
         )
 
@@ -124,10 +125,12 @@ class FinishedJob:
                     phase=ShardPhase.REPORTED,
                     regional_round=1,
                     committed=first.members,
-                    losses=(0.6931, 0.41),
-                    num_exports=1,
+                    losses=_losses(0.6931, 0.41),
+                    exports=(0,),
                 ),
-                replace(second, phase=ShardPhase.AGGREGATING, deadline_s=150, committed=second.members, losses=(0.7,)),
+                replace(
+                    second, phase=ShardPhase.AGGREGATING, deadline_s=150, committed=second.members, losses=_losses(0.7)
+                ),
                 replace(third, phase=ShardPhase.STALLED, stall=StallReason.TOO_FEW_UPDATES),
             ),
         )
@@ -207,5 +210,10 @@ def _idle(shard: str, members: tuple[str, ...]) -> ShardView:
         members=members,
         committed=(),
         losses=(),
-        num_exports=0,
+        exports=(),
     )
+
+
+def _losses(*values: float) -> tuple[ShardLoss, ...]:
+    """Of the regional rounds of the first global round."""
+    return tuple(ShardLoss(global_round=0, regional_round=number, loss=loss) for number, loss in enumerate(values))

@@ -23,13 +23,13 @@ job 1: training, block 44
 EU, round 1.2: charite committed
 EU, round 1.2: paris committed
 EU, round 1.2: utrecht committed
-EU: regional model accepted, validation loss of its start 0.6931
-EU: regional model accepted, validation loss of its start 0.4100
-EU: mature, export 1 to the border store
+EU, round 1.1: regional model accepted, validation loss of its start 0.6931
+EU, round 1.2: regional model accepted, validation loss of its start 0.4100
+EU, global round 1: mature model exported to the border store
 US, round 1.1: ucsf committed
 US, round 1.1: nyu committed
 US, round 1.1: austin committed
-US: regional model accepted, validation loss of its start 0.7000
+US, round 1.1: regional model accepted, validation loss of its start 0.7000
 IN, round 1.1: stalled, too few updates
 global model of round 1 on all held-out rows: loss 0.3500, accuracy 0.910
 global model of round 2 on all held-out rows: loss 0.2100
@@ -80,8 +80,48 @@ class TestPlainLines:
             lines.say("contracts deployed")
             assert stream.getvalue() == "contracts deployed\n"
 
+    def test_while_nothing_happens_it_says_what_is_waited_for_and_until_when(self) -> None:
+        now = [0.0]
+        stream = io.StringIO()
+        view = FinishedJob().views()[2]
+        with PlainLines(stream, clock=lambda: now[0]) as lines:
+            lines.update(view)
+            told = stream.getvalue()
+            for now[0] in (9.0, 10.0, 11.0, 20.0):
+                lines.update(view)
+        waits = "still waiting for EU: updates of its members; anyone may end a wait at its deadline; 30 s left\n"
+        assert stream.getvalue() == told + 2 * waits
+
+    def test_what_it_has_caught_up_with_is_not_told_again(self) -> None:
+        stream = io.StringIO()
+        *_, reported, complete = FinishedJob().views()
+        with PlainLines(stream) as lines:
+            lines.catch_up(reported)
+            assert stream.getvalue() == ""
+            lines.update(complete)
+        assert stream.getvalue().splitlines() == [
+            "global model of round 1 on all held-out rows: loss 0.3500, accuracy 0.910",
+            "global model of round 2 on all held-out rows: loss 0.2100",
+            "job 1: complete, block 90",
+        ]
+
 
 class TestLiveView:
+    def test_no_name_reaches_the_terminal_with_control_characters(self) -> None:
+        hostile = "\x1b]0;owned\x07\x1b[2J"
+        first, *_, stalled, complete = FinishedJob(
+            shards={hostile: (hostile,), "US": ("b",), "IN": ("c",)}, name=hostile
+        ).views()
+        for seen in (first, stalled, complete):
+            view = replace(seen, refusals=((hostile, hostile),), waits_for=hostile)
+            console = Console(file=io.StringIO(), width=120, color_system=None)
+            live = LiveView(console)
+            live.say(hostile)
+            live.update(view)
+            told = captured(console, live)
+            assert not {"\x1b", "\x07"} & set(told)
+            assert "]0;owned" in told
+
     def test_names_are_not_markup(self) -> None:
         shards = {"[red]EU": ("[/]x",), "US": ("b",), "IN": ("c",)}
         picture = painted(FinishedJob(shards=shards, name="[/]job").views()[1], 120)

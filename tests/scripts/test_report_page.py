@@ -126,6 +126,11 @@ class TestSmallAndLargeJobs:
         assert "No round was completed." in text
         assert "Nothing was exported." in text
 
+    def test_one_of_a_thing_is_told_in_the_singular(self) -> None:
+        text = Page(render_page(FinishedJob(shards={"EU": SHARDS["EU"]}).report())).text
+        assert "nodes trained, in 1 shard" in text
+        assert not re.search(r"\b1 [a-z ]*(shards|exports|models|attempts|checks)\b", text)
+
     def test_more_shards_than_colours_are_all_drawn(self) -> None:
         many = {f"S{number}": SHARDS["EU"] for number in range(9)}
         html = render_page(FinishedJob(shards=many).report())

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from scripts.report.schema import LineageRecord, RefusalRecord, Report
+from scripts.report.schema import LineageRecord, Metrics, NodeMetrics, RefusalRecord, Report
 from scripts.report.screen import print_report
 from tests.scripts.finished_job import FinishedJob
 
@@ -31,6 +31,29 @@ class TestScreen:
         for name in ("[/]x", "[bold]y", "[red]EU", "[/]job", "[link=x]n", "[/]join", "[/]why", "[/]act"):
             assert name in told
 
+    def test_nothing_of_a_stranger_reaches_the_terminal_with_control_characters(self) -> None:
+        hostile = "\x1b]0;owned\x07\x1b[2J"
+        report = FinishedJob(shards={hostile: [hostile + "1", hostile + "2"]}, name=hostile).report()
+        refusal = RefusalRecord(node=hostile, action=hostile, reason=hostile)
+        lineage = LineageRecord(verified=False, checks=1, problems=[hostile])
+        told = printed(
+            report.model_copy(update={"refusals": [refusal], "lineage": lineage, "gas": {hostile: 1}}, deep=True), 300
+        )
+        assert not {"\x1b", "\x07"} & set(told)
+        assert told.count("]0;owned") > 8
+
+    def test_long_names_and_large_figures_leave_no_figure_cut_on_80_columns(self) -> None:
+        names = ["university-medical-center-utrecht", "b", "c"]
+        report = FinishedJob(kind="regression", shards={"NL": names}).report()
+        large = Metrics(loss=178.3, rmse=13.3541, mae=1234.56, r2=-2.3456)
+        node = report.nodes[0].model_copy(
+            update={"metrics": NodeMetrics(global_=large, local=large, pooled=large), "jurisdiction": "US-ABCDE"}
+        )
+        told = printed(report.model_copy(update={"nodes": [node, *report.nodes[1:]]}), 80)
+        assert "…" not in told
+        assert max(map(len, told.splitlines())) <= 80
+        assert all("  ".join([figure] * 3) in told for figure in ("13.35", " 1235", "-2.35"))
+
     def test_refusals_exclusions_and_stalls_are_told_with_their_reason(self) -> None:
         told = printed(FinishedJob().report())
         assert "refused: minsk, join: JurisdictionNotInShard" in told
@@ -50,6 +73,14 @@ class TestScreen:
         assert "balanced accuracy: the global model is better than local-only at 9 of 9 nodes" in printed(
             FinishedJob().report()
         )
+
+    def test_without_a_global_model_there_is_nothing_to_count(self) -> None:
+        report = FinishedJob().report()
+        nodes = [
+            node.model_copy(update={"metrics": node.metrics.model_copy(update={"global_": None})})
+            for node in report.nodes
+        ]
+        assert "is better than" not in printed(report.model_copy(update={"nodes": nodes}))
 
     def test_bytes_and_gas_are_told(self) -> None:
         told = printed(FinishedJob().report())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from domicile.errors import ConfigurationError
+from scripts.network_file import NAME_PATTERN
+from scripts.sandbox.bring_up import ATTESTER, OWNER
 from scripts.sandbox.plan import load_plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +62,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "network.toml").write_text(NETWORK, encoding="utf-8")
     (tmp_path / "job.toml").write_text(JOB, encoding="utf-8")
     rows = "\n".join(f"{i / 10},{i % 2}" for i in range(40))
+    (tmp_path / "mine.py").write_text("class Mine(", encoding="utf-8")
     for name in "abc":
         (tmp_path / f"{name}.csv").write_text(f"x,y\n{rows}\n", encoding="utf-8")
     return tmp_path
@@ -78,7 +82,12 @@ CASES = {
     "epochs and steps": ("job.toml", "steps = 2", "steps = 2\nepochs = 1", ["job.toml", "training", "keep one"]),
     "unknown shard": ("job.toml", 'shards = ["EU"]', 'shards = ["US"]', ["job.toml", "shards", "'US'", "list it"]),
     "shard twice": ("job.toml", 'shards = ["EU"]', 'shards = ["EU", "EU"]', ["job.toml", "shards", "twice"]),
-    "min_shards": ("job.toml", "[task]", "[participation]\nmin_shards = 2\n[task]", ["min_shards", "lower it"]),
+    "min_shards": (
+        "job.toml",
+        "[task]",
+        "[participation]\nmin_shards = 2\n[task]",
+        ["job.toml: participation.min_shards: 2 of 1", "lower it"],
+    ),
     "min_contributors": (
         "job.toml",
         "[task]",
@@ -135,7 +144,7 @@ CASES = {
         "network.toml",
         '[committees.EU]\nmembers = ["agg"]',
         '[committees.EU]\nmembers = ["agg"]\nquorum = 2',
-        ["network.toml", "committees.EU", "quorum", "lower it"],
+        ["network.toml: committees.EU.quorum: 2 is above", "lower it"],
     ),
     "unknown member": (
         "network.toml",
@@ -147,8 +156,71 @@ CASES = {
         "network.toml",
         "[global_committee]",
         "[attesters]\nnum = 2\nquorum = 3\n[global_committee]",
-        ["network.toml", "attesters", "quorum"],
+        ["network.toml: attesters.quorum: 3 is above the 2", "lower it"],
     ),
+    "window above a year": (
+        "job.toml",
+        "global = 1",
+        "global = 1\ncollect_window_s = 31536001",
+        ["job.toml: rounds.collect_window_s", "31536000"],
+    ),
+    "a date for a name": ("job.toml", 'name = "j"', "name = 2020-01-01", ["job.toml: name: a date", "quotes"]),
+    "a name of the job's owner": ("network.toml", 'name = "a"', 'name = "_job-owner"', ["nodes.0.name"]),
+    "committee of an unlisted place": (
+        "network.toml",
+        "[global_committee]",
+        '[committees.ZZ]\nmembers = ["agg"]\n[global_committee]',
+        ["network.toml: committees.ZZ: 'ZZ' is not among the jurisdictions", "list it"],
+    ),
+    "committee of no shard": (
+        "network.toml",
+        '[[nodes]]\nname = "a"',
+        '[[jurisdictions]]\ncode = "US"\n[committees.US]\nmembers = ["agg"]\n[[nodes]]\nname = "a"',
+        ["network.toml: committees.US: 'US' is no shard of job.toml", "remove the committee"],
+    ),
+    "member of the global committee": (
+        "network.toml",
+        '[global_committee]\nmembers = ["agg"]',
+        '[global_committee]\nmembers = ["nobody"]',
+        ["network.toml: global_committee.members: there is no aggregator 'nobody'"],
+    ),
+    "prohibited shard": (
+        "network.toml",
+        'code = "EU"',
+        'code = "EU"\ntier = "prohibited"',
+        ["job.toml: shards: 'EU' is prohibited", "remove the shard or change the tier"],
+    ),
+    "shard above max_tier": (
+        "network.toml",
+        'code = "EU"',
+        'code = "EU"\ntier = "high_risk"',
+        ["job.toml: max_tier: shard 'EU' is of tier 'high_risk', above 'conditional'", "raise max_tier"],
+    ),
+    "denied shard": (
+        "job.toml",
+        'shards = ["EU"]',
+        'shards = ["EU"]\ndenied = ["EU"]',
+        ["job.toml: denied: 'EU' keeps all of shard 'EU' out", "remove the one"],
+    ),
+    "nodes that are not cleared": (
+        "network.toml",
+        'train = "a.csv"',
+        'train = "a.csv"\nclearance = "personal"',
+        ["job.toml: participation.min_nodes: shard 'EU' has 2 node(s)", "'a' NOT_CLEARED", "add nodes or lower it"],
+    ),
+    "nodes in a place above max_tier": (
+        "network.toml",
+        '[[nodes]]\nname = "a"\njurisdiction = "EU"',
+        '[[jurisdictions]]\ncode = "DE"\nparent = "EU"\ntier = "high_risk"\n[[nodes]]\nname = "a"\njurisdiction = "DE"',
+        ["job.toml: participation.min_nodes: shard 'EU' has 2 node(s)", "'a' TIER_FORBIDS"],
+    ),
+    "hidden layers of a logistic regression": (
+        "job.toml",
+        'target = "y"',
+        'target = "y"\nhidden = [3]',
+        ["job.toml: task.options: hidden: has no meaning", "remove it"],
+    ),
+    "broken task": ("job.toml", 'use = "tabular"', 'use = "mine.py:Mine"', ["job.toml: task 'mine.py:Mine'", "line 1"]),
     "no such data file": ("network.toml", 'train = "b.csv"', 'train = "no.csv"', ["network.toml", "'b'", "no.csv"]),
 }
 
@@ -163,6 +235,8 @@ def test_a_wrong_file_is_refused_in_one_line(folder: Path, case: str) -> None:
         load_plan(folder)
     message = str(refused.value)
     assert "\n" not in message
+    assert f"{file}: (the whole file)" not in message
+    assert message.count("task.options:") < 2
     assert [word for word in told if word not in message] == [], message
 
 
@@ -197,6 +271,38 @@ def test_the_command_exits_with_2_and_starts_nothing(folder: Path) -> None:
     assert done.stderr.startswith("domicile: ")
     assert done.stderr.count("\n") == 1
     assert not (folder / "out").exists()
+
+
+def test_a_report_that_cannot_be_written_is_found_before_anything_starts(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.main", "sandbox", str(folder), "--json", str(folder / "none" / "r.json")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("domicile: --json: ")
+    assert not (folder / "out").exists()
+
+
+def test_no_participant_can_have_a_name_from_which_another_key_is_derived() -> None:
+    assert [name for name in (OWNER, f"{ATTESTER}-0") if re.match(NAME_PATTERN, name)] == []
+
+
+def test_an_error_reaches_the_terminal_without_control_characters(tmp_path: Path) -> None:
+    hostile = tmp_path / "\x1b[2Jnetwork"
+    hostile.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.main", "sandbox", str(hostile)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "[2Jnetwork/network.toml: no such file" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_an_output_folder_that_holds_other_things_is_left_alone(folder: Path) -> None:

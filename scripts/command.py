@@ -1,0 +1,109 @@
+"""The command line: its verbs, and what becomes of an error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from domicile import __version__
+from domicile.errors import DomicileError
+from scripts import job
+from scripts.wording import printable
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """One model, many jurisdictions. The data stays home, and anyone can check that it did."""
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write the report as data."
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Output folder (FOLDER/out).")
+@click.option("--keep", is_flag=True, help="Leave the network up when the job is done, until Ctrl-C.")
+def sandbox(folder: Path, json_file: Path | None, out: Path | None, keep: bool) -> None:
+    """Run a network and a job from FOLDER/network.toml and FOLDER/job.toml on this machine.
+
+    Example: domicile sandbox examples/diagnosis --json report.json
+
+    Exit codes: 0 the job completed, its lineage holds and everything was written, 1 it did not, 2 a file is wrong,
+    130 interrupted.
+    """
+    from scripts.sandbox.finish import finish_with
+    from scripts.sandbox.run import run_sandbox
+
+    target = out or folder / "out"
+    sys.exit(run_sandbox(folder, target, keep=keep, json_file=json_file, finish=finish_with(target, json_file)))
+
+
+@cli.group()
+def node() -> None:
+    """The daemon of a data holder."""
+
+
+@node.command("run")
+@click.argument("config", type=FILE)
+def run_node(config: Path) -> None:
+    """Run a node by its configuration file. SIGTERM finishes the act in progress and leaves.
+
+    Example: domicile node run node.toml
+    """
+    from node.daemon import main as serve
+
+    sys.exit(serve(config))
+
+
+@cli.group()
+def aggregator() -> None:
+    """The daemon of a committee member."""
+
+
+@aggregator.command("run")
+@click.argument("config", type=FILE)
+def run_aggregator(config: Path) -> None:
+    """Run an aggregator by its configuration file. SIGTERM finishes the act in progress and leaves.
+
+    Example: domicile aggregator run aggregator.toml
+    """
+    from aggregator.daemon import main as serve
+
+    sys.exit(serve(config))
+
+
+@cli.group()
+def task() -> None:
+    """The code that trains."""
+
+
+@task.command("digest")
+@click.argument("use")
+@click.option("--folder", type=FOLDER, default=Path(), help="Where the file of FILE.py:Name lies.")
+def show_digest(use: str, folder: Path) -> None:
+    """Print the digest by which an operator approves a task.
+
+    Example: domicile task digest mine.py:Mine
+    """
+    from domicile.learning.task import task_digest
+
+    click.echo(task_digest(use, folder=folder))
+
+
+cli.add_command(job.group)
+
+
+def run() -> None:
+    """Runs the command of this process; our errors become one line and their exit code."""
+    try:
+        cli()
+    except DomicileError as exc:
+        # One line, whatever names and reasons from elsewhere it holds.
+        click.echo(f"domicile: {printable(' '.join(str(exc).splitlines()))}", err=True)
+        sys.exit(exc.exit_code)
