@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 
@@ -20,6 +21,7 @@ from domicile.crypto.context import PayloadKind
 from domicile.errors import ConfigurationError
 from domicile.exchange import StoredModel, put_model, verify_model
 from domicile.history import RegionalKey, RegionalTally
+from domicile.learning.memory import within_memory
 from domicile.learning.merging import Accumulator
 from domicile.log import log_event
 from domicile.models import JobModels
@@ -52,8 +54,17 @@ class RegionalWork:
         self._door = ExportDoor(jobs=party.jobs, border=party.border)
         self._committee = models.history.shards[shard].parameters.committee.members
         self._merged: RegionalMerge | None = None
-        self._buffer_P = torch.empty(models.layout.num_parameters)
-        self._mean = Accumulator(models.layout.num_parameters)
+
+    @cached_property
+    def _buffer_P(self) -> torch.Tensor:  # noqa: N802 - P is the shape
+        """Allocated when the first update is to be merged: a job that nobody joins costs no memory."""
+        with within_memory():
+            return torch.empty(self._models.layout.num_parameters)
+
+    @cached_property
+    def _mean(self) -> Accumulator:
+        with within_memory():
+            return Accumulator(self._models.layout.num_parameters)
 
     def advance(self, state: JobState, shard: ShardState, now_s: int) -> bool:
         """Looks, decides and acts; `True` if it did something."""

@@ -19,6 +19,7 @@ from domicile.crypto.context import PayloadKind
 from domicile.errors import BlockCorrupt, BlockMissing, PeerError, SealError
 from domicile.exchange import get_model, put_model, verify_model
 from domicile.history import GlobalTally
+from domicile.learning.memory import within_memory
 from domicile.learning.merging import Accumulator, weight_of
 from domicile.learning.model import ModelMetadata
 from domicile.log import log_event
@@ -98,6 +99,10 @@ class GlobalWork:
     def _derive(self, global_round: int) -> None:
         """Derives the global model from every usable export."""
         self._merged = None  # The old derivation's memory is needed.
+        with within_memory():
+            self._merge(global_round)
+
+    def _merge(self, global_round: int) -> None:
         layout = self._models.layout
         base_P, export_P = torch.empty(layout.num_parameters), torch.empty(layout.num_parameters)
         base = self._models.global_model(global_round - 1, base_P)

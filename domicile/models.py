@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import torch
 
 from domicile.crypto.context import PayloadContext, PayloadKind
+from domicile.errors import PeerError
 from domicile.exchange import CardDirectory, fetch_initial_model, fetch_layout, get_model
 from domicile.history import JobHistory, RegionalKey
+from domicile.learning.memory import require_fits
 from domicile.learning.model import ModelFile, ModelLayout
 from domicile.party import Party
 from domicile.spec import JobSpec
@@ -99,15 +101,24 @@ class JobModels:
 def open_job_models(
     party: Party, job: JobId, history: JobHistory, spec: JobSpec, layout: ModelLayout | None = None
 ) -> JobModels:
-    """Gives a party access to a job's models.
+    """Gives a party access to a job's models; nothing of a model's size is allocated.
 
-    A committee runs none of the task's code: without `layout`, the initial model's header tells it.
+    A committee runs none of the task's code: the initial model's header tells it the layout. `layout` is what the
+    task's code makes of the job's options, where it is run.
+
+    Raises:
+        PeerError: the initial model has no proper header, is too large for this party, or is none of the task's.
+        StoreFault: it cannot be fetched.
     """
+    found = fetch_layout(party.border, spec)
+    require_fits(found, party.max_parameters)
+    if layout not in (None, found):
+        raise PeerError("the job's initial model is none of its task's with these options; ask the job's owner")
     return JobModels(
         party=party,
         job=job,
         history=history,
         spec=spec,
-        layout=layout or fetch_layout(party.border, spec),
+        layout=found,
         cards=CardDirectory(party.nodes, party.border),
     )

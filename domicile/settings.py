@@ -57,8 +57,12 @@ def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str) -> 
 
 
 def describe(exc: ValidationError, model: type[BaseModel]) -> str:
-    """One line for the first error of a validation: key, cause and mend. Never the value: it may be a secret."""
-    error = exc.errors(include_url=False, include_input=False)[0]
+    """One line for one error of a validation: key, cause and mend. Never the value: it may be a secret.
+
+    An unknown key goes first: a misspelt key is missing too, and naming that would send the reader the wrong way.
+    """
+    errors = exc.errors(include_url=False, include_input=False)
+    error = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     key = ".".join(f"{part}" for part in error["loc"]) or "(the whole file)"
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, error["loc"][:-1])

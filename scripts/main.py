@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from domicile import __version__
-from domicile.errors import DomicileError
+from domicile.daemon import guarded
 from scripts import job
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -98,12 +98,13 @@ cli.add_command(job.group)
 
 
 def main() -> None:
-    """Entry point; our errors become one line and their exit code."""
-    try:
+    """Entry point."""
+
+    def serve() -> int:
         cli()
-    except DomicileError as exc:
-        click.echo(f"domicile: {exc}", err=True)
-        sys.exit(exc.exit_code)
+        return 0
+
+    sys.exit(guarded(serve))
 
 
 if __name__ == "__main__":

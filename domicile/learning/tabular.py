@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from domicile.learning.settings import DataSettings
 from domicile.learning.table import Array, cells, numbers, read_table, split_rows
 from domicile.learning.task import NodeData, Split
 from domicile.settings import Settings, parse_settings
+
+WIDTH_MAX = 1 << 16
+"""Wider than any layer that a table asks for, and narrow enough for every product of two widths to be a size."""
 
 
 class TabularOptions(Settings):
@@ -46,7 +49,7 @@ class TabularOptions(Settings):
     classes: tuple[str, ...] = ()
     single_class: Literal["refuse", "accept"] = "refuse"
     model: Literal["logistic", "mlp"] = "logistic"
-    hidden: tuple[int, ...] = (16,)
+    hidden: tuple[Annotated[int, Field(ge=1, le=WIDTH_MAX)], ...] = Field(default=(16,), max_length=64)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -55,8 +58,6 @@ class TabularOptions(Settings):
             raise ValueError("features is empty, repeats a column or holds the target; correct the list")
         if (self.kind == "multiclass") != (len(set(self.classes)) > 2) or len(set(self.classes)) < len(self.classes):
             raise ValueError("classes lists three or more labels for multiclass, and nothing otherwise; correct it")
-        if any(width < 1 for width in self.hidden):
-            raise ValueError("hidden holds a width below 1; correct it")
         return self
 
     @model_validator(mode="after")

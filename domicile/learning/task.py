@@ -42,7 +42,10 @@ class Task(Protocol):
     """Made from a job's options by calling the class with one mapping; it MUST refuse unknown options."""
 
     def build_model(self) -> torch.nn.Module:
-        """A fresh model; float32 only. Random start: the caller seeds torch."""
+        """A fresh model; float32 only. Random start: the caller seeds torch.
+
+        MUST also work under torch's meta device, where a node counts the parameters before it allocates any.
+        """
         ...
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -115,9 +115,7 @@ def _party(folder: Path) -> Party:
         first_block=0,
         **{
             field: Address(to_checksum_address(f"0x{number:040x}"))
-            for number, field in enumerate(
-                ("access_manager", "jurisdiction_registry", "node_registry", "training_jobs"), start=1000
-            )
+            for number, field in enumerate(("access_manager", "node_registry", "training_jobs"), start=1000)
         },
         abis={},
         codes={},
@@ -135,6 +133,7 @@ def _party(folder: Path) -> Party:
         border=open_store(f"dir:{folder / 'border'}"),
         region=open_store(f"dir:{folder / 'region'}"),
         poll_s=1.0,
+        max_parameters=1 << 30,
     )
 
 

@@ -50,10 +50,10 @@ def test_never_trains_when_the_contract_would_refuse_the_commit() -> None:
 
 
 def test_measures_a_new_global_model_before_anything_else_even_when_the_job_is_over() -> None:
-    seen = replace(COLLECTING, newest_global_round=1, evaluated_global_round=0)
+    seen = replace(COLLECTING, newest_global_round=1, measured_global_round=0)
     assert decide(seen) == Evaluate(1)
     assert decide(replace(seen, job_phase=JobPhase.COMPLETE)) == Evaluate(1)
-    assert decide(replace(seen, evaluated_global_round=1)) == Train(2, 1)
+    assert decide(replace(seen, measured_global_round=1)) == Train(2, 1)
 
 
 @pytest.mark.parametrize("phase", [JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED])
