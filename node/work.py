@@ -14,7 +14,7 @@ import torch
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter, sealed_size
 from domicile.errors import ConfigurationError
-from domicile.exchange import fetch_spec
+from domicile.exchange import fetch_spec, note_locked_out
 from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import planned_layout, within_memory
 from domicile.learning.model import load_flat
@@ -98,11 +98,13 @@ class JobWork:
         return evaluate(self._local.task, self._local.module, split)
 
     def _seal(self, encoded: EncodedUpdate, key: RegionalKey, num_steps: int) -> SealedUpdate:
-        committee = self._models.history.shards[key[0]].parameters.committee.members
-        recipients = self._models.cards.cards(committee)
+        committee = self._models.history.shards[key[0]].parameters.committee
+        recipients = self._models.cards.recipients(committee)
+        payload = f"update of round {key[1]}.{key[2]}"
+        note_locked_out(self._journal, self._job, payload, recipients)
         context = self._models.context(PayloadKind.UPDATE, *key, self._party.sender.address)
         with self._region.writer() as writer:
-            sealing = SealingWriter(writer, recipients, context, encoded.num_bytes)
+            sealing = SealingWriter(writer, recipients.cards, context, encoded.num_bytes)
             for chunk in encoded.chunks():
                 sealing.write(chunk)
             sealing.close()
@@ -112,7 +114,7 @@ class JobWork:
             regional_round=key[2],
             digest=digest,
             num_steps=num_steps,
-            sealed_bytes=sealed_size(encoded.num_bytes, len(recipients)),
+            sealed_bytes=sealed_size(encoded.num_bytes, len(recipients.cards)),
         )
 
 
