@@ -12,6 +12,7 @@ import torch
 from domicile.daemon import Confined, guarded, job_backoff, run
 from domicile.errors import ConfigurationError, PeerError, Refused
 from domicile.history import Histories, JobHistory
+from domicile.learning.memory import within_memory
 from domicile.log import configure_logging, log_event
 from domicile.party import Party, open_party
 from domicile.protocol.eligibility import Refusal, Requirement
@@ -175,11 +176,12 @@ class NodeJob:
             return
         regional_round = act.regional_round if isinstance(act, step.Train) else GLOBAL
         try:
-            if isinstance(act, step.Evaluate):
-                work.evaluate(shard, act.global_round)
-            else:
-                self._drop_finished_rounds()
-                work.train((shard, act.global_round, act.regional_round), first_round)
+            with within_memory():
+                if isinstance(act, step.Evaluate):
+                    work.evaluate(shard, act.global_round)
+                else:
+                    self._drop_finished_rounds()
+                    work.train((shard, act.global_round, act.regional_round), first_round)
         except (ConfigurationError, PeerError) as exc:
             given_up = Skipped(
                 act=type(act).__name__.lower(),
