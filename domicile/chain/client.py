@@ -56,6 +56,10 @@ class Chain:
         """Number of the newest block that is read."""
         return max(0, int(self.request("eth_blockNumber"), 16) - self._confirmations)
 
+    def is_read(self, block: int) -> bool:
+        """Whether enough blocks lie above this one for it to be read."""
+        return not self._confirmations or block <= self.block_number()
+
     def timestamp(self) -> int:
         """The chain's time in seconds: that of its newest block."""
         return int(self.request("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
