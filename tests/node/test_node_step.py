@@ -37,6 +37,16 @@ def test_is_done_with_a_job_that_it_declined_or_that_started_without_it() -> Non
     assert isinstance(decide(replace(JOINING, job_phase=JobPhase.TRAINING)), Finished)
 
 
+def test_leaves_a_job_alone_that_it_declined_after_it_had_joined() -> None:
+    seen = replace(COLLECTING, declined=True, newest_global_round=1)
+    assert decide(seen) == Finished("declined")
+
+
+def test_sits_a_round_out_that_it_gave_up_but_commits_what_it_had_sealed() -> None:
+    assert isinstance(decide(replace(COLLECTING, given_up=True)), Wait)
+    assert decide(replace(COLLECTING, given_up=True, sealed=SEALED)) == Commit(2, 1, SEALED)
+
+
 def test_trains_then_commits_what_it_sealed_then_waits() -> None:
     assert decide(COLLECTING) == Train(2, 1)
     assert decide(replace(COLLECTING, sealed=SEALED)) == Commit(2, 1, SEALED)
