@@ -36,7 +36,7 @@ def planned_layout(task: Task) -> ModelLayout:
     try:
         with torch.device("meta"):
             return layout_of(task.build_model())
-    except (NotImplementedError, OverflowError, RuntimeError) as exc:
+    except (OverflowError, RuntimeError, TypeError, ValueError) as exc:
         first = str(exc).partition("\n")[0]
         raise ConfigurationError(
             f"the task's model cannot be built on torch's meta device ({first}); build_model must not read values of "

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import torch
 
-from domicile.errors import ConfigurationError
+from domicile.errors import ConfigurationError, DomicileError
 from domicile.learning.settings import DataSettings
 
 GROUP = "domicile.tasks"
@@ -88,7 +88,21 @@ def find_task(use: str, options: Mapping[str, Any], *, folder: Path = Path(), ex
     factory = getattr(module, name, None)
     if factory is None:
         raise ConfigurationError(f"task {use!r}: {name!r} is not defined there; correct the name")
-    return cast(Task, factory(options))
+    return _made(use, factory, options)
+
+
+def _made(use: str, factory: Callable[[Mapping[str, Any]], object], options: Mapping[str, Any]) -> Task:
+    if use in BUILT_IN:
+        return cast(Task, factory(options))
+    try:
+        return cast(Task, factory(options))
+    except DomicileError:
+        raise
+    except Exception as exc:
+        # Whoever wrote the task refuses options in a way of their own, and the options come from anybody.
+        raise ConfigurationError(
+            f"task {use!r} refuses the job's options ({type(exc).__name__}: {exc}); correct task.options"
+        ) from exc
 
 
 def task_digest(use: str, *, folder: Path = Path()) -> str:

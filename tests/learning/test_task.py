@@ -107,3 +107,15 @@ def test_a_task_that_is_not_there_is_named(tmp_path: Path, use: str, told: str) 
     write(tmp_path)
     with pytest.raises(ConfigurationError, match=told):
         find_task(use, {}, folder=tmp_path)
+
+
+@pytest.mark.parametrize("failure", ["KeyError('width')", "ValueError('no such option')", "1 / 0"])
+def test_options_that_a_task_of_somebody_refuses_in_its_own_way_are_the_jobs_matter(
+    tmp_path: Path, failure: str
+) -> None:
+    statement = failure if "/" in failure else f"raise {failure}"
+    write(tmp_path, SOURCE.replace("self.options = dict(options)", statement))
+    with pytest.raises(
+        ConfigurationError, match=r"mine\.py:Mine' refuses the job's options \(\w+: .*correct task\.opt"
+    ):
+        find_task("mine.py:Mine", {}, folder=tmp_path)
