@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from aggregator.journal import AggregatorJournal
 from aggregator.regional import RegionalWork
 from aggregator.retention import drop_finished_rounds
 from aggregator.worldwide import GlobalWork
-from domicile.daemon import guarded, run
-from domicile.errors import PeerError, Refused
+from domicile.daemon import Confined, guarded, job_backoff, run
+from domicile.errors import ConfigurationError, PeerError
 from domicile.exchange import fetch_spec
 from domicile.history import Histories, JobHistory
 from domicile.log import configure_logging, log_event
@@ -40,8 +40,11 @@ class AggregatorDaemon:
         self._histories = Histories(party.chain, party.deployment)
         self._jobs: dict[JobId, CommitteeWork] = {}
         self._registered = False
-        # Looks again although nothing changed on chain: after an act of its own, or after a look that was cut short.
+        # Whether to look again even if nothing changes on chain: after an act, a failure, a look that was cut short.
         self._busy = True
+        # Whether more happened while it looked.
+        self._newer = False
+        journal.forget_declined()
 
     def step(self) -> bool:
         """Looks and acts; `True` if it did something."""
@@ -51,22 +54,24 @@ class AggregatorDaemon:
         if not self._histories.update() and not self._busy:
             return False
         self._busy = True
-        acted = newer = False
+        acted = self._newer = False
         for job, history in list(self._histories.jobs.items()):
             if job not in self._jobs and _serves(self._party.sender.address, history):
                 self._jobs[job] = CommitteeWork(self._party, self._journal, job, history)
             work = self._jobs.get(job)
-            if work is None or work.finished:
-                continue
-            state, shards = self._party.jobs.snapshot(job)
-            # Read after the snapshot: a set that the snapshot calls complete is then complete in the history too.
-            newer |= self._histories.update()
-            if work.step(state, shards):
-                acted = True
-                kept = self._config.jobs.kept_rounds
-                drop_finished_rounds(self._party, self._journal, job, kept)
-        self._busy = acted or newer
+            if work is not None and not work.finished:
+                acted |= work.confined("job").run(partial(self._advance, job, work))
+        self._busy = acted or self._newer or any(work.pending for work in self._jobs.values())
         return acted
+
+    def _advance(self, job: JobId, work: CommitteeWork) -> bool:
+        state, shards = self._party.jobs.snapshot(job)
+        # Read after the snapshot: a set that the snapshot calls complete is then complete in the history too.
+        self._newer |= self._histories.update()
+        if not work.step(state, shards):
+            return False
+        drop_finished_rounds(self._party, self._journal, job, self._config.jobs.kept_rounds)
+        return True
 
 
 class CommitteeWork:
@@ -80,20 +85,37 @@ class CommitteeWork:
         self._regional: list[tuple[ShardIndex, RegionalWork]] = []
         self._global: GlobalWork | None = None
         self._opened = False
+        self._confined: dict[str, Confined] = {}
         self.finished = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether something failed and is to be tried again."""
+        return not self.finished and any(one.pending for one in self._confined.values())
+
+    def confined(self, subject: str) -> Confined:
+        """Where acts of one subject of this job fail by themselves."""
+        if subject not in self._confined:
+            backoff = job_backoff(self._party.poll_s, self._history.created.parameters.collect_window_s)
+            self._confined[subject] = Confined(backoff, job=self._job, subject=subject)
+        return self._confined[subject]
 
     def step(self, state: JobState, shards: Sequence[ShardState]) -> bool:
         """Does at most one act for each committee; the history MUST be at least as new as the states."""
         if state.phase in FINAL_PHASES:
-            self.finished = True
             log_event(log, "job_ended", job=self._job, phase=state.phase.name)
+            self._leave()
             return False
-        self._open_committees()
+        if not self._opened:
+            self.confined("documents").run(self._open_committees)
+            if self.finished:
+                return False
         now_s = self._party.chain.timestamp()
-        acted = self._attempt("job", lambda: self._step_job(state, now_s))
+        acted = self.confined("global").run(lambda: self._step_job(state, now_s))
         if state.phase is JobPhase.TRAINING:
             for index, work in self._regional:
-                acted |= self._attempt(f"shard {index}", partial(work.advance, state, shards[index], now_s))
+                act = partial(work.advance, state, shards[index], now_s)
+                acted |= self.confined(f"shard {index}").run(act)
         return acted
 
     def _step_job(self, state: JobState, now_s: int) -> bool:
@@ -104,28 +126,34 @@ class CommitteeWork:
         self._party.sender.act(self._party.jobs.advance(self._job))
         return True
 
-    def _attempt(self, subject: str, act: Callable[[], bool]) -> bool:
-        try:
-            return act()
-        except Refused as exc:
-            # Another member was faster, or a window closed in between: the next look at the chain tells.
-            log_event(log, "refused", job=self._job, subject=subject, reason=str(exc))
-        except PeerError as exc:
-            log_event(log, "peer_error", level=logging.WARNING, job=self._job, subject=subject, cause=str(exc))
-        return False
-
-    def _open_committees(self) -> None:
+    def _open_committees(self) -> bool:
+        """Opens this member's committees, or declines the job: its documents never change, so neither does what is
+        wrong with them.
+        """
         own = self._party.sender.address
-        if self._opened:
-            return
-        spec = fetch_spec(self._party.border, self._history.created.parameters.spec)
-        models = open_job_models(self._party, self._job, self._history, spec)
-        for shard in self._history.shards:
-            if own in shard.parameters.committee.members:
-                self._regional.append((shard.shard, RegionalWork(self._party, self._journal, models, shard.shard)))
+        try:
+            spec = fetch_spec(self._party.border, self._history.created.parameters.spec)
+            models = open_job_models(self._party, self._job, self._history, spec)
+            regional = [
+                (shard.shard, RegionalWork(self._party, self._journal, models, shard.shard))
+                for shard in self._history.shards
+                if own in shard.parameters.committee.members
+            ]
+        except (ConfigurationError, PeerError) as exc:
+            self._journal.record_declined(self._job, f"{type(exc).__name__}: {exc}")
+            log_event(log, "declined", level=logging.WARNING, job=self._job, cause=str(exc))
+            self._leave()
+            return False
+        self._regional = regional
         if own in self._history.created.global_committee.members:
             self._global = GlobalWork(self._party, self._journal, models)
         self._opened = True
+        return True
+
+    def _leave(self) -> None:
+        """Nothing will be to do here again; models are of no use any more."""
+        self.finished = True
+        self._regional, self._global = [], None
 
 
 def _serves(address: Address, history: JobHistory) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from domicile.journal import open_journal
+from domicile.journal import Journal
 from domicile.types import Digest, JobId
 
 GLOBAL = -1
@@ -47,14 +47,11 @@ class LeftOut:
     detail: str
 
 
-class AggregatorJournal:
+class AggregatorJournal(Journal):
     """SQLite file of one committee member."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_journal(path, _SCHEMA, version=1)
-
-    def close(self) -> None:
-        self._db.close()
+        super().__init__(path, _SCHEMA, version=1)
 
     def record_payload(self, job: JobId, payload: StoredPayload) -> None:
         self._db.execute(

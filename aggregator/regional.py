@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 
@@ -18,8 +19,9 @@ from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut
 from domicile.crypto.context import PayloadKind
 from domicile.errors import ConfigurationError
-from domicile.exchange import StoredModel, put_model, verify_model
+from domicile.exchange import Recipients, StoredModel, note_locked_out, put_model
 from domicile.history import RegionalKey, RegionalTally
+from domicile.learning.memory import within_memory
 from domicile.learning.merging import Accumulator
 from domicile.log import log_event
 from domicile.models import JobModels
@@ -50,10 +52,19 @@ class RegionalWork:
         self._shard = shard
         self._region: Store = party.region
         self._door = ExportDoor(jobs=party.jobs, border=party.border)
-        self._committee = models.history.shards[shard].parameters.committee.members
+        self._committee = models.history.shards[shard].parameters.committee
         self._merged: RegionalMerge | None = None
-        self._buffer_P = torch.empty(models.layout.num_parameters)
-        self._mean = Accumulator(models.layout.num_parameters)
+
+    @cached_property
+    def _buffer_P(self) -> torch.Tensor:  # noqa: N802 - P is the shape
+        """Allocated when the first update is to be merged: a job that nobody joins costs no memory."""
+        with within_memory():
+            return torch.empty(self._models.layout.num_parameters)
+
+    @cached_property
+    def _mean(self) -> Accumulator:
+        with within_memory():
+            return Accumulator(self._models.layout.num_parameters)
 
     def advance(self, state: JobState, shard: ShardState, now_s: int) -> bool:
         """Looks, decides and acts; `True` if it did something."""
@@ -82,8 +93,8 @@ class RegionalWork:
             now_s=now_s,
             window_s=state.collect_window_s,
             deadline_s=shard.deadline_s,
-            rank=step.rank(self._committee.index(own), len(self._committee), key[1] + key[2]),
-            size=len(self._committee),
+            rank=step.rank(self._committee.members.index(own), len(self._committee.members), key[1] + key[2]),
+            size=len(self._committee.members),
             refused=self._party.nodes.refusal(own, requirement) is not Refusal.NONE,
         )
         merged = self._merged
@@ -151,12 +162,13 @@ class RegionalWork:
         assert self._merged is not None  # noqa: S101 - decide_shard() proposes only what is merged
         assert self._merged.model is not None  # noqa: S101
         model = self._merged.model
-        members = self._models.history.members_of(self._shard)
+        recipients = self._models.cards.recipients(self._committee, self._models.history.members_of(self._shard))
+        self._note_locked_out(key, "regional model", recipients)
         stored = put_model(
             self._region,
             model.file,
             model.values_P,
-            recipients=self._models.cards.cards([*members, *self._committee]),
+            recipients=recipients.cards,
             context=self._models.context(PayloadKind.REGIONAL_MODEL, *key, self._party.sender.address),
         )
         self._note_stored(key, "regional", model.digest, stored)
@@ -165,26 +177,22 @@ class RegionalWork:
     def _confirm(self, key: RegionalKey, proposal_id: bytes) -> None:
         """Votes for another member's proposal once its payload has opened to the own derivation."""
         tally = self._models.history.regional_tallies[key][proposal_id]
-        verify_model(
-            self._region,
-            tally.proposal.payload,
-            key=self._party.hpke,
-            context=self._models.context(PayloadKind.REGIONAL_MODEL, *key, tally.voters[0]),
-            layout=self._models.layout,
-            expected=tally.proposal.model,
-        )
+        context = self._models.context(PayloadKind.REGIONAL_MODEL, *key, tally.voters[0])
+        self._models.verify(self._region, tally.proposal.payload, context, expected=tally.proposal.model)
         self._vote(key, tally.proposal)
 
     def _export(self, key: RegionalKey) -> None:
         """Moves the accepted model through the export door and enters it into the ledger."""
         self._merged = None  # Its memory is written over.
         file = self._models.regional_model(self._region, key, self._buffer_P)
+        recipients = self._models.cards.recipients(self._models.history.created.global_committee)
+        self._note_locked_out(key, "export", recipients)
         stored = self._door.export(
             self._models.job,
             self._shard,
             file=file,
             values_P=self._buffer_P,
-            recipients=self._models.cards.cards(self._models.history.created.global_committee.members),
+            recipients=recipients.cards,
             context=self._models.context(PayloadKind.EXPORT, *key, self._party.sender.address),
         )
         self._note_stored(key, "export", self._models.history.regional_models[key].model, stored)
@@ -207,6 +215,11 @@ class RegionalWork:
             sealed_bytes=stored.sealed_bytes,
         )
         self._journal.record_payload(self._models.job, payload)
+
+    def _note_locked_out(self, key: RegionalKey, kind: str, recipients: Recipients) -> None:
+        shard, global_round, regional_round = key
+        payload = f"{kind} of shard {shard}, round {global_round}.{regional_round}"
+        note_locked_out(self._journal, self._models.job, payload, recipients)
 
     def _note_left_out(self, key: RegionalKey, one: LeftOut) -> None:
         left_out = JournaledExclusion(

@@ -17,8 +17,9 @@ from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut, MergedModel, merge_into
 from domicile.crypto.context import PayloadKind
 from domicile.errors import BlockCorrupt, BlockMissing, PeerError, SealError
-from domicile.exchange import get_model, put_model, verify_model
+from domicile.exchange import get_model, note_locked_out, put_model
 from domicile.history import GlobalTally
+from domicile.learning.memory import within_memory
 from domicile.learning.merging import Accumulator, weight_of
 from domicile.learning.model import ModelMetadata
 from domicile.log import log_event
@@ -54,7 +55,7 @@ class GlobalWork:
         self._journal = journal
         self._models = models
         self._history = models.history
-        self._committee = models.history.created.global_committee.members
+        self._committee = models.history.created.global_committee
         self._merged: GlobalMerge | None = None
 
     def advance(self, state: JobState, now_s: int) -> bool:
@@ -77,8 +78,8 @@ class GlobalWork:
             now_s=now_s,
             window_s=state.collect_window_s,
             deadline_s=state.deadline_s,
-            rank=step.rank(self._committee.index(own), len(self._committee), state.global_round),
-            size=len(self._committee),
+            rank=step.rank(self._committee.members.index(own), len(self._committee.members), state.global_round),
+            size=len(self._committee.members),
             refused=self._party.nodes.refusal(own, requirement) is not Refusal.NONE,
         )
         merged = self._merged
@@ -98,6 +99,10 @@ class GlobalWork:
     def _derive(self, global_round: int) -> None:
         """Derives the global model from every usable export."""
         self._merged = None  # The old derivation's memory is needed.
+        with within_memory():
+            self._merge(global_round)
+
+    def _merge(self, global_round: int) -> None:
         layout = self._models.layout
         base_P, export_P = torch.empty(layout.num_parameters), torch.empty(layout.num_parameters)
         base = self._models.global_model(global_round - 1, base_P)
@@ -135,12 +140,14 @@ class GlobalWork:
         assert self._merged.model is not None  # noqa: S101
         model = self._merged.model
         regional = [address for shard in self._history.shards for address in shard.parameters.committee.members]
-        everybody = [*self._history.members, *regional, *self._committee, self._history.created.owner]
+        others = [*self._history.members, *regional, self._history.created.owner]
+        recipients = self._models.cards.recipients(self._committee, others)
+        note_locked_out(self._journal, self._models.job, f"global model of round {global_round}", recipients)
         stored = put_model(
             self._party.border,
             model.file,
             model.values_P,
-            recipients=self._models.cards.cards(everybody),
+            recipients=recipients.cards,
             context=self._models.context(PayloadKind.GLOBAL_MODEL, None, global_round, 0, self._party.sender.address),
         )
         payload = StoredPayload(
@@ -161,16 +168,8 @@ class GlobalWork:
         Raises:
             PeerError: the payload is not what the proposal says.
         """
-        verify_model(
-            self._party.border,
-            tally.proposal.payload,
-            key=self._party.hpke,
-            context=self._models.context(
-                PayloadKind.GLOBAL_MODEL, None, tally.proposal.global_round, 0, tally.voters[0]
-            ),
-            layout=self._models.layout,
-            expected=tally.proposal.model,
-        )
+        context = self._models.context(PayloadKind.GLOBAL_MODEL, None, tally.proposal.global_round, 0, tally.voters[0])
+        self._models.verify(self._party.border, tally.proposal.payload, context, expected=tally.proposal.model)
         self._vote(tally.proposal)
 
     def _open_export(self, shard: ShardIndex, global_round: int, out_P: torch.Tensor) -> ModelMetadata | LeftOut:

@@ -6,11 +6,15 @@ import logging
 import signal
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
-from domicile.errors import DomicileError, Fault
+from domicile.errors import DomicileError, Fault, PeerError, Refused
 from domicile.log import log_event
+from domicile.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +24,80 @@ EXIT_BUG = 70
 """``EX_SOFTWARE`` of sysexits: an error of ours, with a traceback."""
 
 
+class Backoff:
+    """Growing pauses between attempts at what fails for now. `clock` counts seconds, as ``time.monotonic`` does."""
+
+    def __init__(
+        self, poll_s: float, *, max_s: float = BACKOFF_MAX_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._poll_s = poll_s
+        self._max_s = max(max_s, poll_s)
+        self._clock = clock
+        self._pause_s = poll_s
+        self._until_s = 0.0
+
+    @property
+    def resting(self) -> bool:
+        return self._clock() < self._until_s
+
+    @property
+    def pending(self) -> bool:
+        """Whether the last attempt failed, so that there is another one to come."""
+        return self._until_s > 0
+
+    def failed(self) -> float:
+        """Begins the next pause and returns its length in seconds."""
+        self._pause_s = min(self._pause_s * BACKOFF_FACTOR, self._max_s)
+        self._until_s = self._clock() + self._pause_s
+        return self._pause_s
+
+    def succeeded(self) -> None:
+        self._pause_s, self._until_s = self._poll_s, 0.0
+
+
+class Confined:
+    """Acts of one job: what its content, its members or its stores break rests here, and all other jobs go on.
+
+    `where` stands on each log line. Errors of ours and of the operator pass through.
+    """
+
+    def __init__(self, backoff: Backoff, **where: Any) -> None:
+        self._backoff = backoff
+        self._where = where
+
+    @property
+    def pending(self) -> bool:
+        """Whether an act failed and is to be tried again, whatever happens on chain."""
+        return self._backoff.pending
+
+    def run(self, act: Callable[[], bool]) -> bool:
+        """Whether the act did something; `False` while it rests."""
+        if self._backoff.resting:
+            return False
+        try:
+            acted = act()
+        except Refused as exc:
+            # Another party was faster, or a window closed in between: the next look at the chain tells.
+            log_event(log, "refused", **self._where, reason=str(exc))
+            return False
+        except (Fault, PeerError) as exc:
+            event = "fault" if isinstance(exc, Fault) else "peer_error"
+            retry_in_s = self._backoff.failed()
+            log_event(log, event, level=logging.WARNING, **self._where, cause=str(exc), retry_in_s=retry_in_s)
+            return False
+        self._backoff.succeeded()
+        return acted
+
+
+def job_backoff(poll_s: float, collect_window_s: int) -> Backoff:
+    """Pauses of at most a quarter of the job's own window, so that a fault that is over costs no round."""
+    return Backoff(poll_s, max_s=min(BACKOFF_MAX_S, collect_window_s / 4))
+
+
 def run(step: Callable[[], bool], *, poll_s: float) -> int:
     """Calls `step` until SIGTERM or SIGINT; a step that acted is followed by the next one at once.
 
-    The act in progress when a signal comes is finished. Faults of chain and stores are waited out with a growing
+    The act in progress when a signal comes is finished. Faults that are no single job's are waited out with a growing
     pause; everything else ends the daemon.
 
     Returns:
@@ -38,24 +112,30 @@ def run(step: Callable[[], bool], *, poll_s: float) -> int:
     signal.signal(signal.SIGTERM, leave)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, leave)
-    pause_s = poll_s
+    backoff = Backoff(poll_s)
     while not stop.is_set():
         try:
-            acted = step()
-            pause_s = poll_s
+            acted, pause_s = step(), poll_s
+            backoff.succeeded()
         except Fault as exc:
-            pause_s = min(max(pause_s, poll_s) * BACKOFF_FACTOR, BACKOFF_MAX_S)
+            acted, pause_s = False, backoff.failed()
             log_event(log, "fault", level=logging.WARNING, cause=str(exc), retry_in_s=pause_s)
-            acted = False
         if not acted:
             stop.wait(pause_s)
     return 0
 
 
 def guarded(main: Callable[[], int]) -> int:
-    """Runs a ``main`` and turns our errors into one line on standard error and their exit code."""
+    """Runs a ``main`` and turns errors into their exit code: those that a user may see are one line on standard error,
+    and bugs show their traceback.
+    """
     try:
         return main()
     except DomicileError as exc:
-        print(f"domicile: {exc}", file=sys.stderr)
+        # One line, whatever names and reasons from elsewhere it holds.
+        print(f"domicile: {printable(' '.join(str(exc).splitlines()))}", file=sys.stderr)
         return exc.exit_code
+    except Exception:  # noqa: BLE001 - whatever escapes here is a bug, and exit codes tell bugs from all else
+        traceback.print_exc()
+        print("domicile: this is an error of ours; please report the lines above", file=sys.stderr)
+        return EXIT_BUG

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,16 +14,23 @@ from domicile.chain.contracts import Nodes
 from domicile.crypto.context import PayloadContext
 from domicile.crypto.keys import KEY_CARD_BYTES_MAX, HpkeKey, KeyCard
 from domicile.crypto.sealing import OpeningReader, SealingWriter, sealed_size
-from domicile.errors import PeerError
+from domicile.errors import BlockCorrupt, BlockMissing, Fault, PeerError
+from domicile.journal import Journal, LockedOut
 from domicile.learning.model import ModelFile, ModelLayout, read_layout
+from domicile.log import log_event
+from domicile.protocol.round import Committee
 from domicile.spec import SPEC_BYTES_MAX, JobSpec
 from domicile.storage.store import Store
-from domicile.types import Address, Digest
+from domicile.types import Address, Digest, JobId
+
+log = logging.getLogger(__name__)
 
 MODEL_BYTES_MAX = 1 << 40
 PIECE_BYTES = 1 << 20
 NUM_RECIPIENTS_MAX = 2048
 """More recipients than any payload of ours has: bounds what a hostile header can make a reader fetch."""
+
+NOBODY = Address("0x" + "0" * 40)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +39,14 @@ class StoredModel:
 
     digest: Digest
     sealed_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipients:
+    """As many cards as there are recipients, and why some of them cannot open what is sealed."""
+
+    cards: tuple[KeyCard, ...]
+    locked_out: Mapping[Address, str]
 
 
 class CardDirectory:
@@ -52,15 +68,53 @@ class CardDirectory:
         if not any(digest):
             raise PeerError(f"{address} has no key card on chain; it must register first")
         if digest not in self._cards:
-            card = KeyCard.from_bytes(self._border.get_bytes(digest, max_bytes=KEY_CARD_BYTES_MAX))
-            if card.address != address:
-                raise PeerError(f"the key card of {address} names {card.address}; its owner must register anew")
-            self._cards[digest] = card
-        return self._cards[digest]
+            self._cards[digest] = KeyCard.from_bytes(self._border.get_bytes(digest, max_bytes=KEY_CARD_BYTES_MAX))
+        card = self._cards[digest]
+        if card.address != address:
+            raise PeerError(f"the key card of {address} names {card.address}; its owner must register anew")
+        return card
 
-    def cards(self, addresses: Iterable[Address]) -> list[KeyCard]:
-        """Cards of distinct accounts in ascending order of address."""
-        return [self.card(address) for address in sorted(set(addresses), key=str.lower)]
+    def recipients(self, committee: Committee, others: Iterable[Address] = ()) -> Recipients:
+        """Whom to seal to: a committee and others, in ascending order of address.
+
+        Whose card cannot be had or does not hold locks only itself out. A stand-in takes its place, a fresh key that
+        nobody keeps, so that the payload's length tells nothing of whose cards were usable.
+
+        Raises:
+            Fault: the committee has fewer usable keys than its quorum, so that it could not agree on what is sealed.
+        """
+        cards: dict[Address, KeyCard] = {}
+        locked_out: dict[Address, str] = {}
+        everybody = sorted({*committee.members, *others}, key=str.lower)
+        for address in everybody:
+            try:
+                cards[address] = self.card(address)
+            except (PeerError, BlockMissing, BlockCorrupt) as exc:
+                locked_out[address] = str(exc)
+        num_usable = len({cards[one].recipient_id for one in committee.members if one in cards})
+        if num_usable < committee.quorum:
+            raise Fault(
+                f"the committee has {num_usable} usable key cards, its quorum is {committee.quorum}: "
+                f"{'; '.join(locked_out.values()) or 'members share a key'}; waiting for proper cards"
+            )
+        # Whoever copies another's key gains nothing by it, and must not cost its owner the entry.
+        by_key = {card.recipient_id: card for card in cards.values()}
+        stand_ins = [_stand_in() for _ in range(len(everybody) - len(by_key))]
+        return Recipients(cards=(*by_key.values(), *stand_ins), locked_out=locked_out)
+
+
+def _stand_in() -> KeyCard:
+    return KeyCard(address=NOBODY, hpke_public=HpkeKey.generate().public_bytes, software="")
+
+
+def note_locked_out(journal: Journal, job: JobId, payload: str, recipients: Recipients) -> None:
+    """Journals and logs who cannot open a payload, once; `payload` says which, in words."""
+    for address, reason in recipients.locked_out.items():
+        one = LockedOut(payload=payload, recipient=address, reason=reason)
+        if journal.record_locked_out(job, one):
+            log_event(
+                log, "locked_out", level=logging.WARNING, job=job, payload=payload, recipient=address, reason=reason
+            )
 
 
 def fetch_spec(border: Store, digest: Digest) -> JobSpec:

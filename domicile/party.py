@@ -20,6 +20,10 @@ from domicile.storage.store import Store, open_store
 
 PASSWORD_VARIABLE = "DOMICILE_PASSWORD"  # noqa: S105 - the name of the variable, not a password
 
+BYTES_A_PARAMETER = 32
+"""Eight float32: the model as vector and module, its start, the gradient, two moments of an optimiser, the update and
+one to spare."""
+
 
 class ChainSettings(Settings):
     """`confirmations`: blocks behind the head at which the chain is read. `poll_s`: seconds between two looks."""
@@ -52,6 +56,14 @@ class StoreSettings(Settings):
     region: str | None = None
 
 
+class LimitSettings(Settings):
+    """`max_parameters`: parameters of the largest model that this party takes on, since anybody may create a job. Left
+    out, it follows from the machine's memory.
+    """
+
+    max_parameters: int | None = Field(default=None, ge=1)
+
+
 class PartySettings(Settings):
     """What every daemon is told."""
 
@@ -60,6 +72,7 @@ class PartySettings(Settings):
     chain: ChainSettings
     keys: KeySettings
     stores: StoreSettings
+    limits: LimitSettings = LimitSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +90,7 @@ class Party:
     border: Store
     region: Store | None
     poll_s: float
+    max_parameters: int
 
 
 def open_party(settings: PartySettings) -> Party:
@@ -106,6 +120,7 @@ def open_party(settings: PartySettings) -> Party:
         border=border,
         region=region,
         poll_s=settings.chain.poll_s,
+        max_parameters=settings.limits.max_parameters or _default_max_parameters(),
     )
 
 
@@ -134,3 +149,8 @@ def _password(keys: KeySettings) -> str:
     if password is None:
         raise ConfigurationError(f"keys: no password; set keys.password_file or the variable {PASSWORD_VARIABLE}")
     return password
+
+
+def _default_max_parameters() -> int:
+    """Parameters of the largest model that the machine's memory holds as often as training needs it."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // BYTES_A_PARAMETER

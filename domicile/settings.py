@@ -72,8 +72,12 @@ def _unwritable(value: Any, key: str = "") -> str | None:
 
 
 def describe(exc: ValidationError, model: type[BaseModel]) -> str:
-    """One line for the first error of a validation: key, cause and mend. Never the value: it may be a secret."""
-    error = exc.errors(include_url=False, include_input=False)[0]
+    """One line for one error of a validation: key, cause and mend. Never the value: it may be a secret.
+
+    An unknown key goes first: a misspelt key is missing too, and naming that would send the reader the wrong way.
+    """
+    errors = exc.errors(include_url=False, include_input=False)
+    error = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     key = ".".join(f"{part}" for part in error["loc"]) or "(the whole file)"
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, error["loc"][:-1])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
-from domicile.errors import ConfigurationError, PeerError
+from domicile.errors import PeerError
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
-from domicile.settings import Settings, parse_settings
+from domicile.settings import Settings, describe
 from domicile.types import Digest, digest
 
 SPEC_BYTES_MAX = 1 << 20
@@ -68,12 +68,6 @@ class JobSpec(Settings):
             PeerError: the bytes are not a specification of this version.
         """
         try:
-            table = json.loads(raw)
-        except ValueError as exc:
-            raise PeerError(f"the job's specification is not JSON ({exc}); ask the job's owner") from exc
-        if not isinstance(table, dict):
-            raise PeerError("the job's specification is not a JSON object; ask the job's owner")
-        try:
-            return parse_settings(table, cls, source="the job's specification")
-        except ConfigurationError as exc:
-            raise PeerError(str(exc)) from exc
+            return cls.model_validate_json(raw)
+        except ValidationError as exc:
+            raise PeerError(f"the job's specification: {describe(exc, cls)}; ask the job's owner") from exc

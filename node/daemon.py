@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from domicile.daemon import guarded, run
+from domicile.daemon import Confined, guarded, job_backoff, run
 from domicile.errors import ConfigurationError, PeerError, Refused
 from domicile.history import Histories, JobHistory
+from domicile.learning.memory import within_memory
 from domicile.log import configure_logging, log_event
 from domicile.party import Party, open_party
 from domicile.protocol.eligibility import Refusal, Requirement
@@ -20,9 +23,9 @@ from domicile.settings import load_settings
 from domicile.types import JobId, ShardIndex
 from node import step
 from node.config import NodeConfig
-from node.journal import NodeJournal
+from node.journal import NodeJournal, Skipped
 from node.training import LocalTrainer, Trainer
-from node.work import JobWork
+from node.work import GLOBAL, JobWork
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +40,13 @@ class NodeDaemon:
         self._trainer = trainer
         self._histories = Histories(party.chain, party.deployment)
         self._jobs: dict[JobId, NodeJob] = {}
+        self._confined: dict[JobId, Confined] = {}
         self._registered = False
-        # Looks again although nothing changed on chain: after an act of its own, or after a look that was cut short.
+        # Whether to look again even if nothing changes on chain: after an act, a failure, a look that was cut short.
         self._busy = True
+        # Whether more happened while it looked.
+        self._newer = False
+        journal.forget_declined()
 
     def step(self) -> bool:
         """Looks and acts; `True` if it did something."""
@@ -49,20 +56,25 @@ class NodeDaemon:
         if not self._histories.update() and not self._busy:
             return False
         self._busy = True
-        acted = newer = False
+        acted = self._newer = False
         for job, history in list(self._histories.jobs.items()):
             if self._config.jobs.join != "all" and job not in self._config.jobs.join:
                 continue
             if job not in self._jobs:
                 self._jobs[job] = NodeJob(self._config, self._party, self._journal, job, history, self._trainer)
-            if self._jobs[job].finished:
-                continue
-            state, shards = self._party.jobs.snapshot(job)
-            # Read after the snapshot: what the snapshot builds on is then in the history too.
-            newer |= self._histories.update()
-            acted |= self._jobs[job].advance(state, shards)
-        self._busy = acted or newer
+                backoff = job_backoff(self._party.poll_s, history.created.parameters.collect_window_s)
+                self._confined[job] = Confined(backoff, job=job)
+            if not self._jobs[job].finished:
+                acted |= self._confined[job].run(partial(self._advance, job))
+        pending = any(one.pending and not self._jobs[job].finished for job, one in self._confined.items())
+        self._busy = acted or self._newer or pending
         return acted
+
+    def _advance(self, job: JobId) -> bool:
+        state, shards = self._party.jobs.snapshot(job)
+        # Read after the snapshot: what the snapshot builds on is then in the history too.
+        self._newer |= self._histories.update()
+        return self._jobs[job].advance(state, shards)
 
 
 class NodeJob:
@@ -85,6 +97,7 @@ class NodeJob:
         act = step.decide(self._observe(state, shards))
         if isinstance(act, step.Finished):
             self.finished = True
+            self._work = None  # Data and model are of no use any more.
             log_event(log, "job_ended", job=self._job, reason=act.reason)
             return False
         if isinstance(act, step.Wait):
@@ -93,33 +106,29 @@ class NodeJob:
             return self._perform(act, shards)
         except Refused as exc:
             self._note_refusal(type(act).__name__.lower(), exc)
-        except PeerError as exc:
-            log_event(log, "peer_error", level=logging.WARNING, job=self._job, cause=str(exc))
         return False
 
     def _observe(self, state: JobState, shards: tuple[ShardState, ...]) -> step.Observation:
         own = self._party.sender.address
         shard = self._history.members.get(own)
         now_s = self._party.chain.timestamp()
-        declined = self._journal.declined(self._job) is not None
-        if shard is None:
-            return step.Observation(
-                now_s=now_s,
-                job_phase=state.phase,
-                job_deadline_s=state.deadline_s,
-                collect_window_s=state.collect_window_s,
-                declined=declined,
-            )
-        present = shards[shard]
-        key = (shard, state.global_round, present.regional_round)
-        sealed = self._journal.update(self._job, state.global_round, present.regional_round)
-        evaluations = self._journal.evaluations(self._job)
-        return step.Observation(
+        outside = step.Observation(
             now_s=now_s,
             job_phase=state.phase,
             job_deadline_s=state.deadline_s,
             collect_window_s=state.collect_window_s,
-            declined=declined,
+            declined=self._journal.declined(self._job) is not None,
+        )
+        if shard is None:
+            return outside
+        present = shards[shard]
+        key = (shard, state.global_round, present.regional_round)
+        sealed = self._journal.update(self._job, state.global_round, present.regional_round)
+        skipped = self._journal.skipped(self._job)
+        measured = [one.global_round for one in self._journal.evaluations(self._job)]
+        measured += [one.global_round for one in skipped if one.regional_round == GLOBAL]
+        return replace(
+            outside,
             shard_phase=present.phase,
             shard_deadline_s=present.deadline_s,
             global_round=state.global_round,
@@ -127,8 +136,9 @@ class NodeJob:
             committed=any(event.node == own for event in self._history.commits_of(key)),
             refused=self._is_refused(shard),
             sealed=sealed.digest if sealed else None,
+            given_up=any((one.global_round, one.regional_round) == key[1:] for one in skipped),
             newest_global_round=self._history.newest_global_round,
-            evaluated_global_round=evaluations[-1].global_round if evaluations else None,
+            measured_global_round=max(measured, default=None),
         )
 
     def _perform(self, act: step.Act, shards: tuple[ShardState, ...]) -> bool:
@@ -140,11 +150,8 @@ class NodeJob:
         shard = self._history.members[self._party.sender.address]
         if isinstance(act, step.AdvanceShard):
             self._party.sender.act(self._party.jobs.advance_shard(self._job, shard))
-        elif isinstance(act, step.Evaluate):
-            self._opened().evaluate(shard, act.global_round)
-        elif isinstance(act, step.Train):
-            self._drop_finished_rounds()
-            self._opened().train((shard, act.global_round, act.regional_round), shards[shard].first_round)
+        elif isinstance(act, step.Evaluate | step.Train):
+            self._learn(act, shard, shards[shard].first_round)
         elif isinstance(act, step.Commit):
             call = self._party.jobs.commit(self._job, act.global_round, act.regional_round, act.digest)
             self._party.sender.act(call)
@@ -153,11 +160,7 @@ class NodeJob:
 
     def _join(self, num_shards: int) -> bool:
         """Asks for the first shard that takes this node; where none does, keeps the refusal that came closest."""
-        try:
-            self._opened()
-        except ConfigurationError as exc:
-            self._journal.record_declined(self._job, f"{type(exc).__name__}: {exc}")
-            log_event(log, "declined", level=logging.WARNING, job=self._job, cause=str(exc))
+        if self._open() is None:
             return True
         closest: NotEligible | None = None
         for shard in range(num_shards):
@@ -174,6 +177,29 @@ class NodeJob:
             self._note_refusal("join", closest)
         return False
 
+    def _learn(self, act: step.Evaluate | step.Train, shard: ShardIndex, first_round: int) -> None:
+        """Evaluates or trains; where that fails for what the models or rows are, this round is given up for good."""
+        work = self._open()
+        if work is None:
+            return
+        regional_round = act.regional_round if isinstance(act, step.Train) else GLOBAL
+        try:
+            with within_memory():
+                if isinstance(act, step.Evaluate):
+                    work.evaluate(shard, act.global_round)
+                else:
+                    self._drop_finished_rounds()
+                    work.train((shard, act.global_round, act.regional_round), first_round)
+        except (ConfigurationError, PeerError) as exc:
+            given_up = Skipped(
+                act=type(act).__name__.lower(),
+                global_round=act.global_round,
+                regional_round=regional_round,
+                reason=f"{type(exc).__name__}: {exc}",
+            )
+            self._journal.record_skipped(self._job, given_up)
+            log_event(log, "given_up", level=logging.WARNING, job=self._job, **asdict(given_up))
+
     def _is_refused(self, shard: ShardIndex) -> bool:
         requirement: Requirement = self._party.jobs.requirement_of(self._job, shard)
         own = self._party.sender.address
@@ -187,9 +213,16 @@ class NodeJob:
         if self._journal.record_refusal(self._job, action, name):
             log_event(log, "refused", level=logging.WARNING, job=self._job, action=action, reason=name)
 
-    def _opened(self) -> JobWork:
+    def _open(self) -> JobWork | None:
+        """The work in this job; `None` where it is declined: its documents never change, so neither does what is wrong
+        with them.
+        """
         if self._work is None:
-            self._work = JobWork(self._config, self._party, self._journal, self._job, self._history, self._trainer)
+            try:
+                self._work = JobWork(self._config, self._party, self._journal, self._job, self._history, self._trainer)
+            except (ConfigurationError, PeerError) as exc:
+                self._journal.record_declined(self._job, f"{type(exc).__name__}: {exc}")
+                log_event(log, "declined", level=logging.WARNING, job=self._job, cause=str(exc))
         return self._work
 
     def _drop_finished_rounds(self) -> None:

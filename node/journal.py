@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from domicile.journal import open_journal
+from domicile.journal import Journal
 from domicile.types import Digest, JobId
 
 _SCHEMA = """
@@ -20,7 +20,9 @@ CREATE TABLE IF NOT EXISTS evaluations (
     PRIMARY KEY (job, global_round));
 CREATE TABLE IF NOT EXISTS refusals (
     job INTEGER, action TEXT, reason TEXT, PRIMARY KEY (job, action, reason));
-CREATE TABLE IF NOT EXISTS declined (job INTEGER PRIMARY KEY, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS skipped (
+    job INTEGER, act TEXT, global_round INTEGER, regional_round INTEGER, reason TEXT NOT NULL,
+    PRIMARY KEY (job, act, global_round, regional_round));
 """
 
 
@@ -44,14 +46,21 @@ class Evaluation:
     num_test: int
 
 
-class NodeJournal:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """An act that this node gave up in one round, and why; `regional_round` is -1 for an evaluation."""
+
+    act: str
+    global_round: int
+    regional_round: int
+    reason: str
+
+
+class NodeJournal(Journal):
     """SQLite file of one node."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_journal(path, _SCHEMA, version=1)
-
-    def close(self) -> None:
-        self._db.close()
+        super().__init__(path, _SCHEMA, version=1)
 
     def record_update(self, job: JobId, update: SealedUpdate) -> None:
         self._db.execute(
@@ -100,13 +109,16 @@ class NodeJournal:
         """``(action, reason)``, oldest first."""
         return list(self._db.execute("SELECT action, reason FROM refusals WHERE job = ? ORDER BY rowid", (job,)))
 
-    def record_declined(self, job: JobId, reason: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO declined VALUES (?, ?)", (job, reason))
+    def record_skipped(self, job: JobId, one: Skipped) -> None:
+        row = (job, one.act, one.global_round, one.regional_round, one.reason)
+        self._db.execute("INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?, ?)", row)
 
-    def declined(self, job: JobId) -> str | None:
-        """Why the node does not take part in a job, or `None` if nothing speaks against it."""
-        row = self._db.execute("SELECT reason FROM declined WHERE job = ?", (job,)).fetchone()
-        return str(row[0]) if row else None
+    def skipped(self, job: JobId) -> list[Skipped]:
+        """All that was given up in a job, oldest first."""
+        rows = self._db.execute(
+            "SELECT act, global_round, regional_round, reason FROM skipped WHERE job = ? ORDER BY rowid", (job,)
+        )
+        return [Skipped(act=a, global_round=g, regional_round=r, reason=w) for a, g, r, w in rows]
 
     def _updates(self, where: str, arguments: tuple[int, ...]) -> list[SealedUpdate]:
         rows = self._db.execute(

@@ -16,7 +16,9 @@ class Observation:
     """What a node knows of one job at one moment of the chain's clock.
 
     The shard's fields are `None` until the node is a member. `sealed` is the digest of the update that the journal
-    holds for the present round. `declined` says that the node will not join: why stands in its journal.
+    holds for the present round. `declined` says that the node takes no part in the job, `given_up` that it trains no
+    update in the present round, and a round that is `measured` needs no evaluation, be it that none was possible: why
+    stands in the node's journal.
     """
 
     now_s: int
@@ -31,8 +33,9 @@ class Observation:
     committed: bool = False
     refused: bool = False
     sealed: Digest | None = None
+    given_up: bool = False
     newest_global_round: int | None = None
-    evaluated_global_round: int | None = None
+    measured_global_round: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,9 @@ _FINAL = frozenset({JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED})
 
 def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads best
     """The next act in one job."""
-    if seen.newest_global_round is not None and seen.evaluated_global_round != seen.newest_global_round:
+    if seen.declined:
+        return Finished("declined")
+    if seen.newest_global_round is not None and seen.measured_global_round != seen.newest_global_round:
         return Evaluate(seen.newest_global_round)
     if seen.job_phase in _FINAL:
         return Finished(seen.job_phase.name.lower())
@@ -114,8 +119,6 @@ def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads
 
 
 def _decide_outside(seen: Observation) -> Act:
-    if seen.declined:
-        return Finished("declined")
     if seen.job_phase is JobPhase.JOINING:
         return Join() if seen.now_s < seen.job_deadline_s else Wait("the join window is over")
     return Finished("the job started without this node")
@@ -130,4 +133,6 @@ def _decide_collecting(seen: Observation) -> Act:
         return Wait("the contract refuses this node now")
     if seen.sealed is not None:
         return Commit(seen.global_round, seen.regional_round, seen.sealed)
+    if seen.given_up:
+        return Wait("this node sits the round out")
     return Train(seen.global_round, seen.regional_round)

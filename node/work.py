@@ -14,9 +14,10 @@ import torch
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter, sealed_size
 from domicile.errors import ConfigurationError
-from domicile.exchange import fetch_spec
+from domicile.exchange import fetch_spec, note_locked_out
 from domicile.history import JobHistory, RegionalKey
-from domicile.learning.model import layout_of, load_flat
+from domicile.learning.memory import planned_layout, within_memory
+from domicile.learning.model import load_flat
 from domicile.learning.task import Split, find_task, require_approved
 from domicile.learning.training import Evaluation, evaluate
 from domicile.learning.update import EncodedUpdate, Update, encode_update
@@ -55,7 +56,8 @@ class JobWork:
         self._job = job
         self._trainer = trainer
         self._local, self._models = _prepare(config, party, job, history)
-        self._model_P = torch.empty(self._local.layout.num_parameters)
+        with within_memory():
+            self._model_P = torch.empty(self._local.layout.num_parameters)
         self._loaded: RegionalKey | None = None
 
     def evaluate(self, shard: ShardIndex, global_round: int) -> None:
@@ -96,11 +98,13 @@ class JobWork:
         return evaluate(self._local.task, self._local.module, split)
 
     def _seal(self, encoded: EncodedUpdate, key: RegionalKey, num_steps: int) -> SealedUpdate:
-        committee = self._models.history.shards[key[0]].parameters.committee.members
-        recipients = self._models.cards.cards(committee)
+        committee = self._models.history.shards[key[0]].parameters.committee
+        recipients = self._models.cards.recipients(committee)
+        payload = f"update of round {key[1]}.{key[2]}"
+        note_locked_out(self._journal, self._job, payload, recipients)
         context = self._models.context(PayloadKind.UPDATE, *key, self._party.sender.address)
         with self._region.writer() as writer:
-            sealing = SealingWriter(writer, recipients, context, encoded.num_bytes)
+            sealing = SealingWriter(writer, recipients.cards, context, encoded.num_bytes)
             for chunk in encoded.chunks():
                 sealing.write(chunk)
             sealing.close()
@@ -110,7 +114,7 @@ class JobWork:
             regional_round=key[2],
             digest=digest,
             num_steps=num_steps,
-            sealed_bytes=sealed_size(encoded.num_bytes, len(recipients)),
+            sealed_bytes=sealed_size(encoded.num_bytes, len(recipients.cards)),
         )
 
 
@@ -129,8 +133,8 @@ def _prepare(config: NodeConfig, party: Party, job: JobId, history: JobHistory) 
     spec = fetch_spec(party.border, history.created.parameters.spec)
     folder = approved_folder(spec.task, config.tasks)
     task = find_task(spec.task.use, spec.task.options, folder=folder, expected=spec.task.digest)
+    models = open_job_models(party, job, history, spec, planned_layout(task))
     data = task.load(config.data.train, config.data.test, spec.data, split_seed(spec.seed, config.name))
-    module = task.build_model()
-    layout = layout_of(module)
-    models = open_job_models(party, job, history, spec, layout)
-    return LocalJob(spec=spec, task=task, layout=layout, data=data, module=module), models
+    with within_memory():
+        module = task.build_model()
+    return LocalJob(spec=spec, task=task, layout=models.layout, data=data, module=module), models

@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 from domicile import __version__
-from domicile.errors import DomicileError
+from domicile.daemon import guarded
 from scripts import job
-from scripts.wording import printable
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -100,10 +99,10 @@ cli.add_command(job.group)
 
 
 def run() -> None:
-    """Runs the command of this process; our errors become one line and their exit code."""
-    try:
+    """Runs the command of this process; errors become their exit code."""
+
+    def serve() -> int:
         cli()
-    except DomicileError as exc:
-        # One line, whatever names and reasons from elsewhere it holds.
-        click.echo(f"domicile: {printable(' '.join(str(exc).splitlines()))}", err=True)
-        sys.exit(exc.exit_code)
+        return 0
+
+    sys.exit(guarded(serve))

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from domicile.types import JobId
 from scripts.access import Access, open_access
 
 WATCH_S = 0.5
@@ -44,9 +45,8 @@ def list_jobs(access: Path | None, as_json: bool) -> None:
     if not rows:
         click.echo("no jobs yet")
     for row in rows:
-        click.echo(
-            f"{row['job']:>4}  {row['phase']:<10} round {row['global_round']} of {row['global_rounds']}  {row['name']}"
-        )
+        told = row["name"] if row["problem"] is None else f"({row['problem']})"
+        click.echo(f"{row['job']:>4}  {row['phase']:<10} round {row['global_round']} of {row['global_rounds']}  {told}")
 
 
 @group.command()
@@ -184,7 +184,8 @@ def _models(network: Access, history: Any) -> Any:
 
 def _print_lineage(found: Any, names: dict[str, str]) -> None:
     """People count rounds from 1."""
-    from scripts.wording import counted, printable
+    from domicile.text import printable
+    from scripts.wording import counted
 
     for model in found.models:
         click.echo(f"global round {model.global_round + 1}: model {model.model.hex()}")
@@ -209,25 +210,38 @@ def _print_lineage(found: Any, names: dict[str, str]) -> None:
 
 
 def _row(network: Access, number: int) -> dict[str, object]:
-    observer = _observer(network, number)
-    seen = observer.look()
+    """What the chain says of a job, whatever its owner published: anybody may create one."""
+    job = network.known_job(number)
+    state, _ = network.jobs.snapshot(job)
+    name, problem = _name_of(network, job)
     return {
         "job": number,
-        "name": seen.name,
-        "phase": seen.phase.name.lower(),
-        "global_round": seen.global_round + 1,
-        "global_rounds": seen.num_global_rounds,
+        "name": name,
+        "problem": problem,
+        "phase": state.phase.name.lower(),
+        "global_round": state.global_round + 1,
+        "global_rounds": network.jobs.parameters_of(job).global_rounds,
     }
 
 
-def _observer(network: Access, number: int) -> Any:
+def _name_of(network: Access, job: JobId) -> tuple[str, str | None]:
+    """A job's name, or an empty one and why its specification does not tell."""
+    from domicile.errors import PeerError, StoreFault
     from domicile.exchange import fetch_spec
     from domicile.storage.store import open_store
+
+    border = open_store(network.settings.stores["border"])
+    try:
+        return fetch_spec(border, network.jobs.parameters_of(job).spec).name, None
+    except (PeerError, StoreFault) as exc:
+        return "", str(exc)
+
+
+def _observer(network: Access, number: int) -> Any:
     from domicile.types import Address
     from scripts.observing import Observer
 
     job = network.known_job(number)
-    border = open_store(network.settings.stores["border"])
-    name = fetch_spec(border, network.jobs.parameters_of(job).spec).name
+    name, problem = _name_of(network, job)
     names = {Address(address): label for address, label in network.settings.names.items()}
-    return Observer(network.chain, network.deployment, job, name, names)
+    return Observer(network.chain, network.deployment, job, name if problem is None else f"({problem})", names)

@@ -16,13 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from domicile.protocol.round import JobPhase, ShardPhase
+from domicile.text import printable
 from scripts.view import JobView, ShardView
 from scripts.wording import (
     WAITING,
     counted,
     figure_line,
     next_deadline_s,
-    printable,
     remaining,
     round_name,
     spaced,

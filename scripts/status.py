@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from domicile.text import printable
 from scripts.view import JobView, ShardView
-from scripts.wording import WAITING, counted, figure_line, printable, remaining, round_name, spaced
+from scripts.wording import WAITING, counted, figure_line, remaining, round_name, spaced
 
 
 def snapshot_lines(view: JobView) -> list[str]:

@@ -9,11 +9,6 @@ WAITING = frozenset({ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.M
 """Phases of a shard in which somebody is to act by the shard's deadline."""
 
 
-def printable(text: str) -> str:
-    """Names come from elsewhere: control characters in them must not reach a terminal."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)
-
-
 def counted(number: int, noun: str) -> str:
     """``1 shard``, ``2 shards``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -75,6 +75,10 @@ class Chain:
         number = max(0, int(newest["number"], 16) - self._confirmations) if self._block is None else self._block
         return number, int(newest["timestamp"], 16)
 
+    def is_read(self, block: int) -> bool:
+        """Whether enough blocks lie above this one for it to be read."""
+        return not self._confirmations or block <= self.block_number()
+
     def timestamp(self) -> int:
         """The chain's time in seconds: that of its newest block."""
         return int(self.request("eth_getBlockByNumber", "latest", False)["timestamp"], 16)

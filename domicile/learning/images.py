@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -32,7 +32,7 @@ class ImageOptions(Settings):
     height: int = Field(ge=4, le=1024)
     width: int = Field(ge=4, le=1024)
     channels: int = Field(default=1, ge=1, le=16)
-    widths: tuple[int, ...] = Field(default=(16, 32), min_length=1, max_length=6)
+    widths: tuple[Annotated[int, Field(le=1 << 14)], ...] = Field(default=(16, 32), min_length=1, max_length=6)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

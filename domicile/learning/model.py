@@ -27,7 +27,9 @@ METADATA_BYTES = 256
 """Longest JSON of `ModelMetadata`, quoted once more, and room to spare."""
 
 NO_METADATA = ""
-HEADER_BYTES_MAX = 64 << 20
+HEADER_BYTES_MAX = 8 << 20
+"""Some 80,000 tensors; parsed as JSON, a header takes a hundred times its length at worst."""
+
 ROWS_MAX = 1 << 40
 SLOT_SETS: tuple[tuple[str, ...], ...] = ((), ("momentum",), ("momentum", "variance"))
 """Server optimiser states that a model file may carry."""
@@ -181,7 +183,9 @@ def read_layout(source: Source) -> ModelLayout:
             for name, entry in table.items()
             if name != "__metadata__" and not name.startswith("server.")
         )
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as exc:
+        if any(size < 0 for _, shape in entries for size in shape):
+            raise ValueError("a negative size")
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as exc:
         raise ModelError(f"not the header of a model file ({exc}); ask the job's owner") from exc
     layout = ModelLayout(entries=entries)
     text = _metadata_text(header)

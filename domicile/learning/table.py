@@ -56,11 +56,12 @@ def cells(table: pa.Table, name: str, path: Path) -> list[str]:
     return ["" if value is None or value != value else str(value) for value in values]  # noqa: PLR0124 - NaN
 
 
-def numbers(table: pa.Table, name: str, path: Path, *, mend: str) -> Array:
-    """A column as float64; a missing value is NaN. `mend` says what to do about a column of text.
+def numbers(table: pa.Table, name: str, path: Path, *, rows: Array, mend: str) -> Array:
+    """A column as float64; a missing value is NaN. `rows` are the rows' numbers in the file, `mend` says what to do
+    about a column of text.
 
     Raises:
-        ConfigurationError: there is no such column, or it holds something else or a value that is not finite.
+        ConfigurationError: there is no such column, or it holds something else or a value that float32 cannot.
     """
     texts = cells(table, name, path)
     if pa.types.is_boolean(table.schema.field(name).type):
@@ -71,6 +72,12 @@ def numbers(table: pa.Table, name: str, path: Path, *, mend: str) -> Array:
         raise ConfigurationError(f"{path}: column {name!r} holds text; {mend}") from exc
     if not np.isfinite(column[np.array([bool(text) for text in texts])]).all():
         raise ConfigurationError(f"{path}: column {name!r}: a value is not finite; correct it or leave the cell empty")
+    beyond = np.flatnonzero(np.abs(column) > np.finfo(np.float32).max)
+    if len(beyond):
+        raise ConfigurationError(
+            f"{path}: row {rows[beyond[0]]}, column {name!r}: the value is beyond float32 (3.4e38); correct it or "
+            "leave the cell empty"
+        )
     return column
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,10 @@ from domicile.learning.task import NodeData, Split
 from domicile.settings import Settings, parse_settings
 
 DEFAULT_HIDDEN = (16,)
+WIDTH_MAX = 1 << 16
+"""Wider than any layer that a table asks for, and narrow enough for every product of two widths to be a size."""
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class TabularOptions(Settings):
@@ -43,14 +47,14 @@ class TabularOptions(Settings):
     unknown_level: Literal["refuse", "zeros"] = "refuse"
     drop_first: bool = False
     missing: Literal["mean", "constant", "drop", "refuse"] = "mean"
-    fill_value: float | None = Field(default=None, allow_inf_nan=False)
+    fill_value: float | None = Field(default=None, ge=-FLOAT32_MAX, le=FLOAT32_MAX)
     missing_indicator: bool = False
     standardize: bool = True
     kind: Literal["binary", "multiclass", "regression"] = "binary"
     classes: tuple[str, ...] = ()
     single_class: Literal["refuse", "accept"] = "refuse"
     model: Literal["logistic", "mlp"] = "logistic"
-    hidden: tuple[int, ...] | None = None
+    hidden: tuple[Annotated[int, Field(ge=1, le=WIDTH_MAX)], ...] | None = Field(default=None, max_length=64)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -67,8 +71,6 @@ class TabularOptions(Settings):
         model = info.data.get("model", "mlp")
         if hidden is not None and model != "mlp":
             raise ValueError(f'has no meaning for model = "{model}"; remove it or set model = "mlp"')
-        if any(width < 1 for width in hidden or ()):
-            raise ValueError("holds a width below 1; correct it")
         return hidden
 
     @model_validator(mode="after")
@@ -101,6 +103,24 @@ class _Scale:
 
     def apply(self, inputs: Array) -> Array:
         return (np.where(np.isnan(inputs), self.fill, inputs) - self.mean) / self.deviation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rows:
+    """Rows of a file, in which a missing number is NaN. `numbers` count them in the file, from 1 below the header."""
+
+    path: Path
+    numbers: Array
+    inputs: Array
+    targets: Array
+
+    def take(self, positions: Array) -> _Rows:
+        return _Rows(
+            path=self.path,
+            numbers=self.numbers[positions],
+            inputs=self.inputs[positions],
+            targets=self.targets[positions],
+        )
 
 
 def resolve_options(options: Mapping[str, Any], sample: Path) -> dict[str, Any]:
@@ -165,56 +185,58 @@ class Tabular:
 
     def load(self, train: Path, test: Path | None, settings: DataSettings, seed: int) -> NodeData:
         """See `Task.load`; all statistics come from the local training rows."""
-        inputs, targets = self._read(train)
-        labels = None if self.options.kind == "regression" else targets
-        rows = np.arange(len(targets))
+        known = self._read(train)
+        labels = None if self.options.kind == "regression" else known.targets
+        rows = np.arange(len(known.targets))
         if test is None:
             rows, test_rows = split_rows(rows, labels, settings.test_fraction, seed)
-            test_inputs, test_targets = inputs[test_rows], targets[test_rows]
+            held_out = known.take(test_rows)
         else:
-            test_inputs, test_targets = self._read(test)
-        if not len(test_targets):
+            held_out = self._read(test)
+        if not len(held_out.targets):
             raise ConfigurationError(f"{train}: no test rows; add rows or raise data.test_fraction")
         rows, validation_rows = split_rows(rows, labels, settings.validation_fraction, seed + 1)
-        if labels is not None and self.options.single_class == "refuse" and len(np.unique(targets[rows])) < 2:
+        if labels is not None and self.options.single_class == "refuse" and len(np.unique(known.targets[rows])) < 2:
             raise ConfigurationError(
                 f"{train}: column {self.options.target!r}: fewer than two classes to train on; add rows of another or "
                 'set task.options.single_class = "accept"'
             )
-        scale = self._scale(inputs[rows])
+        scale = self._scale(known.inputs[rows])
         return NodeData(
-            train=self._split(inputs[rows], targets[rows], scale),
-            validation=self._split(inputs[validation_rows], targets[validation_rows], scale),
-            test=self._split(test_inputs, test_targets, scale),
+            train=self._split(known.take(rows), scale),
+            validation=self._split(known.take(validation_rows), scale),
+            test=self._split(held_out, scale),
         )
 
-    def _read(self, path: Path) -> tuple[Array, Array]:
-        """Inputs, in which a missing number is NaN, and targets."""
+    def _read(self, path: Path) -> _Rows:
         labels = (self.options.target,) if self.options.kind == "multiclass" else ()
         table = read_table(path, text=(*self.options.categorical, *labels))
+        rows = np.arange(1, table.num_rows + 1)
         if self.options.missing == "drop":
             complete = ~np.any([self._missing(table, name, path) for name in (*self.features, self.options.target)], 0)
             if not complete.any():
                 raise ConfigurationError(f"{path}: every row misses a value; fill some or change task.options.missing")
-            table = table.filter(pa.array(complete))
-        columns = [column for name in self.features for column in self._inputs(table, name, path)]
+            table, rows = table.filter(pa.array(complete)), rows[complete]
+        columns = [column for name in self.features for column in self._inputs(table, name, path, rows)]
         if self.options.missing_indicator:
             columns += [self._missing(table, name, path).astype(float) for name in self.features]
-        return np.stack(columns, axis=1), self._targets(table, path)
+        targets = self._targets(table, path, rows)
+        return _Rows(path=path, numbers=rows, inputs=np.stack(columns, axis=1), targets=targets)
 
     def _missing(self, table: pa.Table, name: str, path: Path) -> Array:
         if "" in self.options.categorical.get(name, ()):
             return np.zeros(table.num_rows, dtype=bool)
         return np.array([not cell for cell in cells(table, name, path)])
 
-    def _inputs(self, table: pa.Table, name: str, path: Path) -> list[Array]:
+    def _inputs(self, table: pa.Table, name: str, path: Path, rows: Array) -> list[Array]:
         if self.options.missing == "refuse" and self._missing(table, name, path).any():
             raise ConfigurationError(
                 f"{path}: column {name!r}: a value is missing; fill it or change task.options.missing"
             )
         own = self._columns_of(name)
         if own is None:
-            return [numbers(table, name, path, mend="list its levels in task.options.categorical or drop it")]
+            mend = "list its levels in task.options.categorical or drop it"
+            return [numbers(table, name, path, rows=rows, mend=mend)]
         values = cells(table, name, path)
         unknown = sorted(set(values) - {*self.options.categorical[name], ""})
         if unknown and self.options.unknown_level == "refuse":
@@ -224,7 +246,7 @@ class Tabular:
             )
         return [np.array([value == level for value in values], dtype=float) for level in own]
 
-    def _targets(self, table: pa.Table, path: Path) -> Array:
+    def _targets(self, table: pa.Table, path: Path, rows: Array) -> Array:
         name, kind = self.options.target, self.options.kind
         if any(not cell for cell in cells(table, name, path)):
             raise ConfigurationError(f"{path}: column {name!r}: a target is missing; remove the row")
@@ -236,7 +258,8 @@ class Tabular:
                     f"{path}: column {name!r}: label {unknown[0]!r} is not in task.options.classes; add it there"
                 )
             return np.array([self.options.classes.index(value) for value in values])
-        column = numbers(table, name, path, mend=f"a {kind} target is a number: recode it or change task.options.kind")
+        mend = f"a {kind} target is a number: recode it or change task.options.kind"
+        column = numbers(table, name, path, rows=rows, mend=mend)
         if kind == "binary" and not np.isin(column, (0, 1)).all():
             raise ConfigurationError(f"{path}: column {name!r}: a binary target is 0 or 1; recode it")
         return column
@@ -250,6 +273,20 @@ class Tabular:
         deviation = filled.std(0)
         return _Scale(fill=fill, mean=filled.mean(0), deviation=np.where(deviation > 1e-12, deviation, 1.0))
 
-    def _split(self, inputs: Array, targets: Array, scale: _Scale) -> Split:
+    def _split(self, rows: _Rows, scale: _Scale) -> Split:
+        with np.errstate(over="ignore"):
+            scaled = scale.apply(rows.inputs).astype(np.float32)
+        beyond = np.argwhere(~np.isfinite(scaled))
+        if len(beyond):
+            row, column = beyond[0]
+            raise ConfigurationError(
+                f"{rows.path}: row {rows.numbers[row]}, column {self._origin_of(column)!r}: the value is beyond "
+                "float32 when it is divided by the deviation of the training rows; correct it or leave the cell empty"
+            )
         kind = torch.int64 if self.options.kind == "multiclass" else torch.float32
-        return torch.tensor(scale.apply(inputs), dtype=torch.float32), torch.tensor(targets, dtype=kind)
+        return torch.from_numpy(scaled), torch.tensor(rows.targets, dtype=kind)
+
+    def _origin_of(self, column: int) -> str:
+        """The feature that a column of the inputs is made of."""
+        names = [name for name in self.features for _ in self._columns_of(name) or ("",)]
+        return [*names, *self.features][column]

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 import torch
 
-from domicile.errors import ConfigurationError
+from domicile.errors import ConfigurationError, UpdateError
 from domicile.learning.model import flatten, l2_norm
 from domicile.learning.settings import TrainingSettings
 from domicile.learning.task import Split, Task
 
 EVALUATION_ROWS = 1024
+
+
+class Divergence(UpdateError):
+    """A job's settings lead to values that are no numbers, on these rows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +49,7 @@ def train(
     """Trains `module` in place. The same arguments give the same bits on one machine; global randomness is untouched.
 
     Raises:
-        ConfigurationError: there are no rows, or the training diverged.
+        ConfigurationError: there are no rows; Divergence: the loss or the model is not finite.
     """
     inputs, targets = split
     if not len(inputs):
@@ -63,7 +67,7 @@ def train(
             loss = task.loss(module(inputs[rows_B]), targets[rows_B])
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise ConfigurationError(f"the training loss is {value} at step {step}; lower training.learning_rate")
+                raise Divergence(f"the training loss is {value} at step {step}; lower training.learning_rate")
             if base:
                 loss = loss + settings.proximal_mu / 2 * _distance(module, base)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -71,14 +75,18 @@ def train(
             total += value
     delta_P = flatten(module).sub_(base_P)
     if not math.isfinite(l2_norm(delta_P)):
-        raise ConfigurationError("the trained model is not finite; lower training.learning_rate")
+        raise Divergence("the trained model is not finite; lower training.learning_rate")
     return TrainingResult(
         delta_P=delta_P, num_examples=len(inputs), num_steps=num_steps, training_loss=total / num_steps
     )
 
 
 def evaluate(task: Task, module: torch.nn.Module, split: Split) -> Evaluation:
-    """Loss and metrics on a split; an empty split gives no metrics."""
+    """Loss and metrics on a split; an empty split gives no metrics.
+
+    Raises:
+        Divergence: the model's outputs are not finite, or its loss is not a finite number from 0 on.
+    """
     inputs, targets = split
     if not len(inputs):
         return Evaluation(metrics={}, loss_sum=0.0, correct=None, count=0)
@@ -86,6 +94,8 @@ def evaluate(task: Task, module: torch.nn.Module, split: Split) -> Evaluation:
     with torch.no_grad():
         outputs = torch.cat([module(piece) for piece in torch.split(inputs, EVALUATION_ROWS)])
         loss = float(task.loss(outputs, targets))
+    if not bool(torch.isfinite(outputs).all()) or not 0 <= loss < math.inf:
+        raise Divergence(f"the model's loss on held-out rows is {loss}; lower training.learning_rate")
     metrics = {"loss": loss, **task.metrics(outputs, targets)}
     accuracy = metrics.get("accuracy")
     correct = None if accuracy is None else round(accuracy * len(inputs))

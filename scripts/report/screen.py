@@ -9,9 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from domicile.text import printable
 from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, title_of, wins
 from scripts.report.schema import NodeRecord, Report
-from scripts.wording import counted, printable
+from scripts.wording import counted
 
 ROOM_FOR_ROWS = 96
 """Columns from which the numbers of rows are shown as well; on 80 the figures matter more."""

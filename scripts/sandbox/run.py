@@ -17,6 +17,7 @@ from domicile.party import ChainSettings, KeySettings, Party, PartySettings, Sto
 from domicile.protocol.round import FINAL_PHASES, Committee, JobPhase
 from domicile.registration import ensure_registered
 from domicile.storage.store import Store, open_store
+from domicile.text import printable
 from domicile.types import JobId
 from node.journal import NodeJournal
 from scripts.interruption import CAUSE, Interruption
@@ -30,7 +31,6 @@ from scripts.sandbox.folder import claimed
 from scripts.sandbox.journals import held_out_figure
 from scripts.sandbox.plan import Plan, initial_values, load_plan
 from scripts.sandbox.processes import Processes
-from scripts.wording import printable
 
 LOOK_S = 0.2
 EVALUATION_TIMEOUT_S = 30.0

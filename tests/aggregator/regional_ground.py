@@ -133,6 +133,7 @@ def _party(folder: Path) -> Party:
         border=open_store(f"dir:{folder / 'border'}"),
         region=open_store(f"dir:{folder / 'region'}"),
         poll_s=1.0,
+        max_parameters=1 << 30,
     )
 
 

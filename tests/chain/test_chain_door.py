@@ -152,7 +152,7 @@ def test_a_history_tells_when_nothing_can_have_changed(chain: Chain, governor: S
 
 def test_a_fee_above_the_cap_is_refused_before_anything_is_sent(chain: Chain, governor: Sender) -> None:
     poor = Sender(chain, governor.signer, max_fee_gwei=0.5)
-    with pytest.raises(ConfigurationError, match="max_fee_gwei"):
+    with pytest.raises(ChainFault, match=r"max_fee_gwei: the cap of 0\.5 is below the present base fee of"):
         poor.transfer(STRANGER.address, 1)
 
 

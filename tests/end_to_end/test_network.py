@@ -7,6 +7,7 @@ import os
 import pytest
 import torch
 
+from aggregator.journal import AggregatorJournal
 from domicile.chain.contracts import Jurisdictions, Nodes
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter
@@ -16,6 +17,7 @@ from domicile.history import Histories
 from domicile.learning.model import Figures
 from domicile.learning.update import Update, UpdateMetadata, encode_update
 from domicile.models import open_job_models
+from domicile.protocol.eligibility import Safeguard
 from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.proposal import RegionalProposal
 from domicile.protocol.round import NO_LOSS, ExclusionReason, JobPhase, ShardPhase
@@ -65,7 +67,7 @@ class BadNode:
         metadata = UpdateMetadata(num_examples=10, num_steps=1, training_loss=0.1, validation=figures)
         delta = torch.zeros(layout.num_parameters) if delta_P is None else delta_P
         encoded = encode_update(layout, Update(delta_P=delta, metadata=metadata))
-        cards = models.cards.cards(recipients or models.history.shards[0].parameters.committee.members)
+        cards = [models.cards.card(one) for one in recipients or models.history.shards[0].parameters.committee.members]
         context = models.context(PayloadKind.UPDATE, *key, sender or self.party.sender.address)
         with self.party.region.writer() as writer:
             sealing = SealingWriter(writer, cards, context, encoded.num_bytes)
@@ -204,6 +206,33 @@ def test_an_update_is_left_out_when_its_place_turns_prohibited_before_the_merge(
     assert ("d", "commit", "TIER_FORBIDS") in outcome.refusals
     last = outcome.lineage.models[-1].from_regions[0].rounds[-1]
     assert sorted(outcome.ground.names[node] for node, _ in last.included) == ["a", "b", "c"]
+
+
+def test_a_key_card_that_is_changed_to_nothing_locks_out_its_owner_alone(arena, small_network):
+    field = arena(small_network(global_rounds=3, window_s=6, committee=("agg-1", "agg-2"), quorum=1))
+    changed = []
+
+    def change(view) -> None:
+        if len(view.shards[0].members) == 4 and not changed:
+            for party in (field.party("d"), field.liar("agg-2")):
+                party.sender.act(party.nodes.update_key_card(Digest(os.urandom(32)), Safeguard.NONE))
+                changed.append(party.sender.address)
+
+    outcome = field.run(change)
+    assert final_phase(outcome) is JobPhase.COMPLETE
+    assert outcome.lineage.verified, outcome.lineage.problems
+    last = outcome.lineage.models[-1].from_regions[0].rounds[-1]
+    assert sorted(outcome.ground.names[node] for node, _ in last.included) == ["a", "b", "c"]
+    journals = {name: NodeJournal(field.node_config(name).journal) for name in "abcd"}
+    sizes = {update.sealed_bytes for journal in journals.values() for update in journal.updates(JobId(1))}
+    assert len(sizes) == 1
+    assert {one.recipient for one in journals["a"].locked_out(JobId(1))} == {changed[1]}
+    assert all("nobody can seal to this party" in one.reason for one in journals["d"].skipped(JobId(1)))
+    assert journals["d"].skipped(JobId(1))
+    member = AggregatorJournal(field.ground.party_folder("agg-1") / "journal.sqlite")
+    assert {one.recipient for one in member.locked_out(JobId(1))} == set(changed)
+    for journal in (*journals.values(), member):
+        journal.close()
 
 
 def test_a_shard_with_too_few_contributors_exports_nothing(arena, small_network):

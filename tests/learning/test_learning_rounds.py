@@ -9,10 +9,10 @@ import torch
 
 from domicile.errors import ConfigurationError
 from domicile.learning.merging import new_state
-from domicile.learning.model import ModelError, ModelFile, flatten, layout_of, model_chunks
+from domicile.learning.model import ModelError, ModelFile, flatten, layout_of, load_flat, model_chunks
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
 from domicile.learning.tabular import Tabular, resolve_options
-from domicile.learning.training import evaluate, train
+from domicile.learning.training import Divergence, evaluate, train
 from domicile.learning.update import METADATA_BYTES, InvalidUpdate, Update, encode_update, read_update
 from domicile.protocol.round import ExclusionReason
 from domicile.settings import parse_settings
@@ -123,5 +123,12 @@ def test_training_leaves_global_randomness_alone(task, data):
 
 def test_training_that_diverges_is_refused(task, data):
     rate = TrainingSettings(steps=30, learning_rate=1000.0, weight_decay=1000.0)
-    with pytest.raises(ConfigurationError, match="learning_rate"):
+    with pytest.raises(Divergence, match="learning_rate"):
         train(task, task.build_model(), data.train, rate, seed=0)
+
+
+def test_a_model_whose_outputs_overflow_is_not_measured(task, data):
+    module = task.build_model()
+    load_flat(module, torch.full_like(flatten(module), 3e38))
+    with pytest.raises(Divergence, match="held-out"):
+        evaluate(task, module, data.test)

@@ -67,6 +67,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     "no such target": ({}, "x,z\n1,0\n2,1\n", ["no column 'y'", "task.options"]),
     "text in a number column": ({}, "x,z,y\n1,2,0\nhigh,3,1\n", ["'x'", "text", "task.options.categorical"]),
     "an infinite cell": ({}, "x,z,y\n1,inf,0\n2,3,1\n", ["'z'", "not finite", "correct it"]),
+    "a cell beyond float32": ({}, "x,z,y\n1,2,0\n1,1e300,0\n2,3,1\n", ["row 2", "'z'", "beyond float32"]),
+    "a cell beyond float32 below a dropped row": (
+        {"missing": "drop"},
+        "x,z,y\n,2,0\n1,1e300,0\n2,3,1\n",
+        ["row 2", "'z'", "beyond float32"],
+    ),
+    "a target beyond float32": ({"kind": "regression"}, "x,z,y\n1,2,0\n2,3,-1e39\n", ["row 2", "'y'", "beyond"]),
     "one class": ({}, "x,z,y\n1,2,1\n2,3,1\n", ["'y'", "fewer than two classes", "task.options.single_class"]),
     "a third class": ({}, "x,z,y\n1,2,1\n2,3,2\n", ["'y'", "0 or 1", "recode"]),
     "a binary target of text": ({}, "x,z,y\n1,2,yes\n2,3,no\n", ["'y'", "text", "task.options.kind"]),
@@ -124,6 +131,12 @@ def test_a_node_that_sees_one_class_takes_part_where_the_job_accepts_it(tmp_path
     data = load(tmp_path, {**OPTIONS, "single_class": "accept"}, "x,z,y\n1,2,1\n2,3,1\n", "x,z,y\n1,2,0\n")
     assert data.train[1].tolist() == [1, 1]
     assert data.test[1].tolist() == [0]
+
+
+def test_a_cell_that_only_the_scale_of_the_training_rows_makes_too_large_is_named(tmp_path: Path) -> None:
+    narrow = "x,z,y\n1,0.0001,0\n2,0.0002,1\n"
+    message = refusal(tmp_path, OPTIONS, narrow, "x,z,y\n1,0.0001,0\n2,1e37,1\n")
+    assert "test.csv: row 2, column 'z': the value is beyond float32" in message
 
 
 def test_a_wrong_test_file_is_named_itself(tmp_path: Path) -> None:

@@ -37,6 +37,16 @@ def test_is_done_with_a_job_that_it_declined_or_that_started_without_it() -> Non
     assert isinstance(decide(replace(JOINING, job_phase=JobPhase.TRAINING)), Finished)
 
 
+def test_leaves_a_job_alone_that_it_declined_after_it_had_joined() -> None:
+    seen = replace(COLLECTING, declined=True, newest_global_round=1)
+    assert decide(seen) == Finished("declined")
+
+
+def test_sits_a_round_out_that_it_gave_up_but_commits_what_it_had_sealed() -> None:
+    assert isinstance(decide(replace(COLLECTING, given_up=True)), Wait)
+    assert decide(replace(COLLECTING, given_up=True, sealed=SEALED)) == Commit(2, 1, SEALED)
+
+
 def test_trains_then_commits_what_it_sealed_then_waits() -> None:
     assert decide(COLLECTING) == Train(2, 1)
     assert decide(replace(COLLECTING, sealed=SEALED)) == Commit(2, 1, SEALED)
@@ -50,10 +60,10 @@ def test_never_trains_when_the_contract_would_refuse_the_commit() -> None:
 
 
 def test_measures_a_new_global_model_before_anything_else_even_when_the_job_is_over() -> None:
-    seen = replace(COLLECTING, newest_global_round=1, evaluated_global_round=0)
+    seen = replace(COLLECTING, newest_global_round=1, measured_global_round=0)
     assert decide(seen) == Evaluate(1)
     assert decide(replace(seen, job_phase=JobPhase.COMPLETE)) == Evaluate(1)
-    assert decide(replace(seen, evaluated_global_round=1)) == Train(2, 1)
+    assert decide(replace(seen, measured_global_round=1)) == Train(2, 1)
 
 
 @pytest.mark.parametrize("phase", [JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED])

@@ -1,0 +1,133 @@
+"""Transactions that do not go through at once: fees that rise, chains that stand still, blocks to wait for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from domicile.chain.account import Signer
+from domicile.chain.client import Chain
+from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
+from domicile.chain.sender import GWEI, Receipt, Sender
+from domicile.errors import ChainFault
+
+STRANGER = Signer.from_key(b"\7" * 32).address
+CAP_GWEI = 50.0
+
+
+@pytest.fixture
+def devnet() -> Iterator[Devnet]:
+    with Devnet() as devnet:
+        yield devnet
+
+
+@pytest.fixture
+def chain(devnet: Devnet) -> Chain:
+    """A chain that mines when it is told to."""
+    chain = Chain(devnet.rpc_url)
+    chain.request("evm_setAutomine", False)
+    return chain
+
+
+def sender(chain: Chain, **patience: float) -> Sender:
+    return Sender(chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC), max_fee_gwei=CAP_GWEI, **patience)
+
+
+def mine(chain: Chain, base_fee_gwei: float = 1.0) -> None:
+    chain.request("anvil_setNextBlockBaseFeePerGas", hex(int(base_fee_gwei * GWEI)))
+    chain.request("evm_mine")
+
+
+def balance(chain: Chain) -> int:
+    return int(chain.request("eth_getBalance", STRANGER, "latest"), 16)
+
+
+def transaction(chain: Chain, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = chain.request("eth_getTransactionByHash", name)
+    return {key: int(found[key], 16) for key in ("nonce", "maxFeePerGas", "maxPriorityFeePerGas")}
+
+
+def meanwhile(waiting: Callable[[], Receipt], act: Callable[[Future[Receipt]], None]) -> Receipt:
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(waiting)
+        act(future)
+        return future.result(timeout=20)
+
+
+def test_a_fee_that_the_chain_outgrew_is_replaced_under_the_cap_and_paid_once(chain: Chain) -> None:
+    mine(chain)
+    hasty = sender(chain, replace_after_s=0.2)
+    handle = hasty.transfer(STRANGER, 5)
+    first = transaction(chain, handle.transaction)
+
+    def raise_fees(future: Future[Receipt]) -> None:
+        while not future.done():
+            mine(chain, base_fee_gwei=20)
+            time.sleep(0.1)
+
+    receipt = meanwhile(lambda: hasty.wait(handle), raise_fees)
+    assert receipt.transaction != handle.transaction
+    second = transaction(chain, receipt.transaction)
+    assert second["nonce"] == first["nonce"]
+    assert 1.1 * first["maxFeePerGas"] <= second["maxFeePerGas"] <= CAP_GWEI * GWEI
+    assert 1.1 * first["maxPriorityFeePerGas"] <= second["maxPriorityFeePerGas"]
+    assert balance(chain) == 5
+
+
+def test_a_fee_above_the_cap_is_waited_out_and_never_paid(chain: Chain) -> None:
+    mine(chain)
+    hasty = sender(chain, replace_after_s=0.1)
+    handle = hasty.transfer(STRANGER, 5)
+
+    def raise_fees_for_a_while(future: Future[Receipt]) -> None:
+        for _ in range(10):
+            mine(chain, base_fee_gwei=2 * CAP_GWEI)
+            time.sleep(0.1)
+        assert not future.done()
+        with pytest.raises(ChainFault, match=r"cap of 50 is below the present base fee of 100 .* raise the cap"):
+            sender(chain).transfer(STRANGER, 1)
+        while not future.done():
+            mine(chain)
+            time.sleep(0.1)
+
+    receipt = meanwhile(lambda: hasty.wait(handle), raise_fees_for_a_while)
+    assert transaction(chain, receipt.transaction)["maxFeePerGas"] <= CAP_GWEI * GWEI
+    assert balance(chain) == 5
+
+
+def test_what_was_given_up_is_replaced_by_the_next_act_instead_of_blocking_it(chain: Chain) -> None:
+    mine(chain)
+    impatient = sender(chain, receipt_timeout_s=0.3)
+    handle = impatient.transfer(STRANGER, 5)
+    with pytest.raises(ChainFault, match="not mined within"):
+        impatient.wait(handle)
+    next_one = impatient.transfer(STRANGER, 7)
+    assert transaction(chain, next_one.transaction)["nonce"] == 0
+    mine(chain)
+    assert impatient.wait(next_one).transaction == next_one.transaction
+    assert balance(chain) == 7
+
+
+@pytest.mark.parametrize("confirmations", [1, 3])
+def test_a_transaction_is_waited_for_until_the_blocks_above_it_make_it_readable(
+    devnet: Devnet, chain: Chain, confirmations: int
+) -> None:
+    with_depth = Chain(devnet.rpc_url, confirmations=confirmations)
+    patient = sender(with_depth)
+    handle = patient.transfer(STRANGER, 5)
+
+    def mine_slowly(future: Future[Receipt]) -> None:
+        for _ in range(confirmations):
+            mine(chain)
+            time.sleep(0.6)
+            assert not future.done()
+        mine(chain)
+
+    receipt = meanwhile(lambda: patient.wait(handle), mine_slowly)
+    head = int(chain.request("eth_blockNumber"), 16)
+    assert head - receipt.block == confirmations
+    assert with_depth.block_number() == receipt.block
