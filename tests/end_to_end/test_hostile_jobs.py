@@ -19,7 +19,7 @@ from domicile.registration import ensure_registered
 from domicile.spec import JobSpec, ModelReference, TaskReference
 from domicile.types import Digest, JobId, JurisdictionCode
 from node.journal import NodeJournal
-from scripts.main import cli
+from scripts.command import cli
 from scripts.sandbox.run import open_owner
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

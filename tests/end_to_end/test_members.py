@@ -19,6 +19,7 @@ from domicile.types import Digest, JobId, JurisdictionCode
 from node.daemon import NodeDaemon
 from node.journal import NodeJournal
 from node.training import LocalTrainer
+from scripts.sandbox.bring_up import ATTESTER
 from scripts.sandbox.keys import sandbox_secret
 from tests.end_to_end.conftest import SmallNetwork
 
@@ -49,7 +50,7 @@ class LapsingNode:
         )
         document = self.party.nodes.typed_data(attestation)
         signers = sorted(
-            (Signer.from_key(sandbox_secret(7, f"attester-{number}", "account")) for number in range(3)),
+            (Signer.from_key(sandbox_secret(7, f"{ATTESTER}-{number}", "account")) for number in range(3)),
             key=lambda one: one.address.lower(),
         )
         quorum = self.party.nodes.standing_of(self.party.sender.address).quorum
