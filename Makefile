@@ -24,7 +24,7 @@ demo: setup
 	$(BIN)/domicile sandbox examples/diagnosis
 
 test: setup lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def list_jobs(access: Path | None, as_json: bool) -> None:
 
     Example: domicile job list --access out/access.toml
     """
+    from domicile.text import printable
+
     network = open_access(access)
     rows = [_row(network, number) for number in range(1, network.jobs.num_jobs() + 1)]
     if as_json:
@@ -46,7 +49,8 @@ def list_jobs(access: Path | None, as_json: bool) -> None:
         click.echo("no jobs yet")
     for row in rows:
         told = row["name"] if row["problem"] is None else f"({row['problem']})"
-        click.echo(f"{row['job']:>4}  {row['phase']:<10} round {row['global_round']} of {row['global_rounds']}  {told}")
+        line = f"{row['job']:>4}  {row['phase']:<10} round {row['global_round']} of {row['global_rounds']}  {told}"
+        click.echo(printable(line))
 
 
 @group.command()
@@ -59,7 +63,7 @@ def status(number: int, access: Path | None, as_json: bool, watch: bool) -> None
 
     Example: domicile job status 1 --watch
     """
-    from domicile.errors import Interrupted
+    from domicile.errors import Interrupted, PeerError, StoreFault
     from scripts import status as words
     from scripts.interruption import CAUSE, Interruption
 
@@ -67,8 +71,10 @@ def status(number: int, access: Path | None, as_json: bool, watch: bool) -> None
     observer = _observer(network, number)
     seen = observer.look()
     if network.settings.keys is not None:
-        observer.models = _models(network, observer.history)
-        seen = observer.look()
+        # A job whose documents do not hold is shown without figures: anybody may create one.
+        with suppress(PeerError, StoreFault):
+            observer.models = _models(network, observer.history)
+            seen = observer.look()
     if not watch:
         click.echo(words.as_json(seen) if as_json else "\n".join(words.snapshot_lines(seen)))
         return

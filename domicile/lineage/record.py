@@ -59,18 +59,22 @@ def read_record(chain: Chain, deployment: Deployment, job: JobId) -> Record:
 
 
 def place_of(event: ev.Event, shards: Sequence[str]) -> str:
-    """Where in the record an event stands, in words; `shards` are the names of the job's shards."""
+    """Where in the record an event stands, in words, which count rounds from 1; `shards` are the job's, by name."""
     of_round = getattr(event, "proposal", event)
     index = getattr(event, "shard", None)
     parts = [
         f"block {event.block}, log {event.log_index}",
-        *_named("global round", getattr(of_round, "global_round", None)),
+        *_numbered("global round", getattr(of_round, "global_round", None)),
         *_named("shard", shards[index] if index is not None and index < len(shards) else index),
-        *_named("regional round", getattr(of_round, "regional_round", None)),
+        *_numbered("regional round", getattr(of_round, "regional_round", None)),
     ]
     accounts = (getattr(event, name, None) for name in ("node", "voter", "exporter", "account", "attester", "code"))
     who = next((account for account in accounts if account is not None), None)
     return f"{', '.join(parts)}: {type(event).__name__}" + (f" of {who}" if who else "")
+
+
+def _numbered(name: str, index: int | None) -> tuple[str, ...]:
+    return _named(name, None if index is None else index + 1)
 
 
 def _named(name: str, value: object) -> tuple[str, ...]:

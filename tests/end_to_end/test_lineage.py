@@ -125,13 +125,13 @@ def test_any_missing_or_altered_event_and_any_flipped_byte_is_found_and_named(ar
             "border",
             field.party("a").nodes.key_card_of(commit.node),
         ),
-        f"global round 0, shard EU, regional round 0: UpdateCommitted of {commit.node}: its sealed update": (
+        f"global round 1, shard EU, regional round 1: UpdateCommitted of {commit.node}: its sealed update": (
             "EU",
             commit.digest,
         ),
-        "global round 0, shard EU, regional round 0: RegionalVote of": ("EU", regional.payload),
-        "global round 0, shard EU: ModelExported of": ("border", history.exports[0][0].payload),
-        "global round 1: GlobalVote of": ("border", history.global_models[1].payload),
+        "global round 1, shard EU, regional round 1: RegionalVote of": ("EU", regional.payload),
+        "global round 1, shard EU: ModelExported of": ("border", history.exports[0][0].payload),
+        "global round 2: GlobalVote of": ("border", history.global_models[1].payload),
     }
     for place, (store, digest) in payloads.items():
         with flipped(ground.folder / "stores" / store, digest):

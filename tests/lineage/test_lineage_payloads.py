@@ -99,7 +99,7 @@ def archive(tmp_path, whole) -> Archive:
 def problems(archive: Archive) -> list[str]:
     """All but that the last global model, which no test here stores, is in no store."""
     told = archive.read()[0].problems
-    gone = [problem for problem in told if "global round 1: GlobalVote" in problem and "is in no store" in problem]
+    gone = [problem for problem in told if "global round 2: GlobalVote" in problem and "is in no store" in problem]
     assert len(gone) == 1
     return [problem for problem in told if problem not in gone]
 

@@ -209,7 +209,7 @@ class TestAWholeRecord:
         following = record.events[index + 1]
         (problem,) = judge.problems(with_event(record, index))
         assert problem.startswith(
-            f"block {following.block}, log {following.log_index}, global round 0, shard EU, regional round 0: "
+            f"block {following.block}, log {following.log_index}, global round 1, shard EU, regional round 1: "
             "ShardPhaseChanged: no act in the record leads to it: WindowStillOpen"
         )
 
