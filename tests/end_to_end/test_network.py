@@ -209,7 +209,7 @@ def test_an_update_is_left_out_when_its_place_turns_prohibited_before_the_merge(
 
 
 def test_a_key_card_that_is_changed_to_nothing_locks_out_its_owner_alone(arena, small_network):
-    field = arena(small_network(global_rounds=3, window_s=6, committee=("agg-1", "agg-2"), quorum=1))
+    field = arena(small_network(global_rounds=2, window_s=5, committee=("agg-1", "agg-2"), quorum=1))
     changed = []
 
     def change(view) -> None:
