@@ -18,14 +18,14 @@ from aggregator.worldwide import GlobalWork
 from domicile.daemon import Confined, guarded, job_backoff, run
 from domicile.errors import ConfigurationError, PeerError
 from domicile.exchange import fetch_spec
-from domicile.history import Histories, JobHistory
+from domicile.history import JobHistory
 from domicile.log import configure_logging, log_event
 from domicile.models import open_job_models
 from domicile.party import Party, open_party
 from domicile.protocol.round import FINAL_PHASES, JobPhase, JobState, ShardState
-from domicile.registration import ensure_registered
 from domicile.settings import load_settings
 from domicile.types import Address, JobId, ShardIndex
+from domicile.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -37,38 +37,26 @@ class AggregatorDaemon:
         self._config = config
         self._party = party
         self._journal = journal
-        self._histories = Histories(party.chain, party.deployment)
+        self._watch = Watch(party)
         self._jobs: dict[JobId, CommitteeWork] = {}
-        self._registered = False
-        # Whether to look again even if nothing changes on chain: after an act, a failure, a look that was cut short.
-        self._busy = True
-        # Whether more happened while it looked.
-        self._newer = False
         journal.forget_declined()
 
     def step(self) -> bool:
         """Looks and acts; `True` if it did something."""
-        if not self._registered:
-            ensure_registered(self._party)
-            self._registered = True
-        if not self._histories.update() and not self._busy:
+        if not self._watch.is_due():
             return False
-        self._busy = True
-        acted = self._newer = False
-        for job, history in list(self._histories.jobs.items()):
+        acted = False
+        for job, history in list(self._watch.jobs.items()):
             if job not in self._jobs and _serves(self._party.sender.address, history):
                 self._jobs[job] = CommitteeWork(self._party, self._journal, job, history)
             work = self._jobs.get(job)
             if work is not None and not work.finished:
                 acted |= work.confined("job").run(partial(self._advance, job, work))
-        self._busy = acted or self._newer or any(work.pending for work in self._jobs.values())
+        self._watch.looked(again=acted or any(work.pending for work in self._jobs.values()))
         return acted
 
     def _advance(self, job: JobId, work: CommitteeWork) -> bool:
-        state, shards = self._party.jobs.snapshot(job)
-        # Read after the snapshot: a set that the snapshot calls complete is then complete in the history too.
-        self._newer |= self._histories.update()
-        if not work.step(state, shards):
+        if not work.step(*self._watch.snapshot(job)):
             return False
         drop_finished_rounds(self._party, self._journal, job, self._config.jobs.kept_rounds)
         return True

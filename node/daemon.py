@@ -11,16 +11,16 @@ import torch
 
 from domicile.daemon import Confined, guarded, job_backoff, run
 from domicile.errors import ConfigurationError, PeerError, Refused
-from domicile.history import Histories, JobHistory
+from domicile.history import JobHistory
 from domicile.learning.memory import within_memory
 from domicile.log import configure_logging, log_event
 from domicile.party import Party, open_party
 from domicile.protocol.eligibility import Refusal, Requirement
 from domicile.protocol.refusals import NotEligible, WindowClosed, WrongJobPhase
 from domicile.protocol.round import JobState, ShardState
-from domicile.registration import ensure_registered
 from domicile.settings import load_settings
 from domicile.types import JobId, ShardIndex
+from domicile.watch import Watch
 from node import step
 from node.config import NodeConfig
 from node.journal import NodeJournal, Skipped
@@ -38,26 +38,17 @@ class NodeDaemon:
         self._party = party
         self._journal = journal
         self._trainer = trainer
-        self._histories = Histories(party.chain, party.deployment)
+        self._watch = Watch(party)
         self._jobs: dict[JobId, NodeJob] = {}
         self._confined: dict[JobId, Confined] = {}
-        self._registered = False
-        # Whether to look again even if nothing changes on chain: after an act, a failure, a look that was cut short.
-        self._busy = True
-        # Whether more happened while it looked.
-        self._newer = False
         journal.forget_declined()
 
     def step(self) -> bool:
         """Looks and acts; `True` if it did something."""
-        if not self._registered:
-            ensure_registered(self._party)
-            self._registered = True
-        if not self._histories.update() and not self._busy:
+        if not self._watch.is_due():
             return False
-        self._busy = True
-        acted = self._newer = False
-        for job, history in list(self._histories.jobs.items()):
+        acted = False
+        for job, history in list(self._watch.jobs.items()):
             if self._config.jobs.join != "all" and job not in self._config.jobs.join:
                 continue
             if job not in self._jobs:
@@ -67,14 +58,11 @@ class NodeDaemon:
             if not self._jobs[job].finished:
                 acted |= self._confined[job].run(partial(self._advance, job))
         pending = any(one.pending and not self._jobs[job].finished for job, one in self._confined.items())
-        self._busy = acted or self._newer or pending
+        self._watch.looked(again=acted or pending)
         return acted
 
     def _advance(self, job: JobId) -> bool:
-        state, shards = self._party.jobs.snapshot(job)
-        # Read after the snapshot: what the snapshot builds on is then in the history too.
-        self._newer |= self._histories.update()
-        return self._jobs[job].advance(state, shards)
+        return self._jobs[job].advance(*self._watch.snapshot(job))
 
 
 class NodeJob:
