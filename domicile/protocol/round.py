@@ -1,4 +1,4 @@
-"""Phases of jobs and shards, and the rules that change them: the twin of TrainingJobs."""
+"""Phases of jobs and shards, and what is kept of both: the twin of ITrainingJobs' enums and structs."""
 
 from __future__ import annotations
 
