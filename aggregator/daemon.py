@@ -23,7 +23,7 @@ from domicile.log import configure_logging, log_event
 from domicile.models import open_job_models
 from domicile.party import Party, open_party
 from domicile.protocol.round import FINAL_PHASES, JobPhase, JobState, ShardState
-from domicile.settings import load_settings
+from domicile.settings import load_settings, named
 from domicile.types import Address, JobId, ShardIndex
 from domicile.watch import Watch
 
@@ -157,7 +157,8 @@ def main(path: Path) -> int:
         configure_logging(config.name)
         # One thread: merging waits for memory, and threads that wait for one another would burn the other cores.
         torch.set_num_threads(1)
-        party = open_party(config)
+        with named(path):
+            party = open_party(config)
         journal = AggregatorJournal(config.journal)
         daemon = AggregatorDaemon(config, party, journal)
         log_event(log, "started", address=party.sender.address)

@@ -375,8 +375,14 @@ contract TrainingJobs is JobRounds {
             seat.sensitivity(),
             seat.safeguards()
         );
-        if (seat.hasDenied() && place != seat.place()) return _checkGate(job, jurisdiction);
+        if (seat.hasDenied() && place != seat.place() && _isDenied(job, place, reason)) reason = Refusal.OutsideShard;
         if (reason != Refusal.None) revert NotEligible(msg.sender, reason);
+    }
+
+    /// @dev Whether the deny list is the first reason against a place; reasons come in a fixed order.
+    function _isDenied(Job storage job, uint8 place, Refusal reason) private view returns (bool) {
+        bool earlier = reason == Refusal.NotRegistered || reason == Refusal.AttestationExpired;
+        return !earlier && NODES.closureOf(place) & job.denied != 0;
     }
 
     function _admit(Requirement memory requirement) private view returns (uint8 place) {

@@ -120,15 +120,22 @@ def open_party(settings: PartySettings) -> Party:
         border=border,
         region=region,
         poll_s=settings.chain.poll_s,
-        max_parameters=settings.limits.max_parameters or _default_max_parameters(),
+        max_parameters=settings.limits.max_parameters or default_max_parameters(),
     )
 
 
+def _open_store(key: str, location: str) -> Store:
+    try:
+        return open_store(location)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"stores.{key}: {exc}") from exc
+
+
 def _open_stores(settings: StoreSettings) -> tuple[Store, Store | None]:
-    border = open_store(settings.border)
+    border = _open_store("border", settings.border)
     if settings.region is None:
         return border, None
-    region = open_store(settings.region)
+    region = _open_store("region", settings.region)
     if region.identity() == border.identity():
         raise ConfigurationError(
             "stores: region and border are the same store, so that everything in the region could be read outside; "
@@ -143,7 +150,7 @@ def _password(keys: KeySettings) -> str:
             return keys.password_file.read_text(encoding="utf-8").rstrip("\n")
         except OSError as exc:
             raise ConfigurationError(
-                f"keys.password_file: {keys.password_file} cannot be read ({exc.strerror})"
+                f"keys.password_file: {keys.password_file} cannot be read ({exc.strerror}); name a file of yours"
             ) from exc
     password = os.environ.get(PASSWORD_VARIABLE)
     if password is None:
@@ -151,6 +158,6 @@ def _password(keys: KeySettings) -> str:
     return password
 
 
-def _default_max_parameters() -> int:
+def default_max_parameters() -> int:
     """Parameters of the largest model that the machine's memory holds as often as training needs it."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // BYTES_A_PARAMETER

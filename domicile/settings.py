@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from domicile.errors import ConfigurationError
 
@@ -40,6 +42,19 @@ def load_settings(path: Path, model: type[S]) -> S:
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"{path}: not valid TOML: {exc}; mend that line") from exc
     return parse_settings(table, model, source=str(path))
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Names the file behind a setting that turns out to be wrong only when it is used.
+
+    Raises:
+        ConfigurationError: with the file in front.
+    """
+    try:
+        yield
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{path}: {exc}") from exc
 
 
 def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str) -> S:
@@ -78,7 +93,7 @@ def describe(exc: ValidationError, model: type[BaseModel]) -> str:
     """
     errors = exc.errors(include_url=False, include_input=False)
     error = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    key = ".".join(f"{part}" for part in error["loc"]) or "(the whole file)"
+    key = ".".join(f"{part}" for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, error["loc"][:-1])
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
@@ -87,7 +102,9 @@ def describe(exc: ValidationError, model: type[BaseModel]) -> str:
     if error["type"] == "missing":
         return f"{key}: missing; add this key"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]}" + ("" if ";" in message else "; correct this value")
+    told = f"{message[0].lower()}{message[1:]}" + ("" if ";" in message else "; correct this value")
+    # What is wrong with several keys together names them itself.
+    return f"{key}: {told}" if key else told
 
 
 def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
@@ -95,11 +112,16 @@ def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]
     for part in loc:
         if isinstance(part, int):
             continue
-        field = current.model_fields.get(part) if hasattr(current, "model_fields") else None
+        field = _fields_by_key(current).get(f"{part}")
         if field is None:
             return []
         current = _model_within(field.annotation)
-    return sorted(getattr(current, "model_fields", {}))
+    return sorted(_fields_by_key(current))
+
+
+def _fields_by_key(model: Any) -> dict[str, FieldInfo]:
+    """A model's fields by the key that a file writes."""
+    return {field.alias or name: field for name, field in getattr(model, "model_fields", {}).items()}
 
 
 def _model_within(annotation: Any) -> Any:

@@ -18,7 +18,7 @@ from domicile.party import Party, open_party
 from domicile.protocol.eligibility import Refusal, Requirement
 from domicile.protocol.refusals import NotEligible, WindowClosed, WrongJobPhase
 from domicile.protocol.round import JobState, ShardState
-from domicile.settings import load_settings
+from domicile.settings import load_settings, named
 from domicile.types import JobId, ShardIndex
 from domicile.watch import Watch
 from node import step
@@ -230,7 +230,8 @@ def main(path: Path, trainer: Trainer | None = None) -> int:
         configure_logging(config.name)
         # One thread a node: sums then come out the same in every run, and neighbours on one machine do not starve.
         torch.set_num_threads(1)
-        party = open_party(config)
+        with named(path):
+            party = open_party(config)
         journal = NodeJournal(config.journal)
         daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())
         log_event(log, "started", address=party.sender.address)

@@ -117,7 +117,9 @@ def _twice(network: NetworkFile) -> Iterator[str]:
 def _unknown_places(network: NetworkFile) -> Iterator[str]:
     codes = [entry.code for entry in network.jurisdictions]
     for index, entry in enumerate(network.jurisdictions):
-        if entry.parent is not None and entry.parent not in codes[:index]:
+        if entry.parent == entry.code:
+            yield f"jurisdictions.{index}.parent: {entry.code!r} cannot lie inside itself; name another parent or none"
+        elif entry.parent is not None and entry.parent not in codes[:index]:
             yield f"jurisdictions.{index}.parent: {entry.parent!r} is not listed above {entry.code!r}; list it there"
     groups: tuple[tuple[str, tuple[Participant, ...]], ...] = (
         ("nodes", network.nodes),

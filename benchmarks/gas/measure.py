@@ -11,6 +11,7 @@ LIMITS = {
     "commit, first of round": 60_000,
     "commit, between": 60_000,
     "commit, last (closes the round)": 60_000,
+    "commit, first after a move": 60_000,
     "ban, 1 node": 35_000,
     "ban, 50 nodes": 35_000,
 }
@@ -97,11 +98,16 @@ def _rounds(ground: Ground) -> dict[str, int]:
     figures["reportExport, last of round"] = job.export(c, 1).gas_used
     figures["voteGlobal, first"] = job.vote_global(a).gas_used
     figures["voteGlobal, accepts (opens a round)"] = job.vote_global(c).gas_used
-    return figures | _leaving(job, europe[0])
+    return figures | _moving_and_leaving(ground, job, europe)
 
 
-def _leaving(job: Job, node: str) -> dict[str, int]:
-    return {"leave": job.send(node, "leave").gas_used}
+def _moving_and_leaving(ground: Ground, job: Job, nodes: list[str]) -> dict[str, int]:
+    """A member that was attested elsewhere since its last commit has the deny list compared anew, once."""
+    ground.attest(nodes[1], "FR", ground.attesters[:3])
+    return {
+        "commit, first after a move": job.commit(nodes[1]).gas_used,
+        "leave": job.send(nodes[0], "leave").gas_used,
+    }
 
 
 def _bans(ground: Ground) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -58,9 +58,8 @@ class TabularOptions(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        features = self.features
-        if features is not None and (not features or self.target in features or len(set(features)) < len(features)):
-            raise ValueError("features is empty, repeats a column or holds the target; correct the list")
+        if self.features is not None:
+            _check_features(self.features, self.target)
         if (self.kind == "multiclass") != (len(set(self.classes)) > 2) or len(set(self.classes)) < len(self.classes):
             raise ValueError("classes lists three or more labels for multiclass, and nothing otherwise; correct it")
         return self
@@ -123,20 +122,47 @@ class _Rows:
         )
 
 
-def resolve_options(options: Mapping[str, Any], sample: Path) -> dict[str, Any]:
-    """Options with `features` filled in from a file's header, so that all nodes build the same model.
+def resolve_options(options: Mapping[str, Any], headers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Options with `features` filled in from the columns of all files, so that all nodes build the same model.
+
+    `headers`: a file's columns by the words that name it in an error; the first file gives the order.
 
     Raises:
-        ConfigurationError: an option or the file is wrong.
+        ConfigurationError: an option is wrong, or the files have different columns, so that nobody can tell which of
+            them the model is to have.
     """
     parsed = parse_settings(options, TabularOptions, source="task.options")
     if parsed.features is None:
-        columns = read_table(sample).column_names
+        columns = _shared_columns(headers)
         if parsed.target not in columns:
-            raise ConfigurationError(f"{sample}: no target column {parsed.target!r}; correct task.options.target")
+            raise ConfigurationError(
+                f"task.options.target: no file has a column {parsed.target!r}; correct the name ({', '.join(columns)})"
+            )
         options = {**options, "features": [name for name in columns if name != parsed.target]}
         parsed = parse_settings(options, TabularOptions, source="task.options")
     return parsed.model_dump(mode="json")
+
+
+def _check_features(features: Sequence[str], target: str) -> None:
+    if not features:
+        raise ValueError("features is empty; list a column, or leave the key out to take all")
+    if target in features:
+        raise ValueError(f"features holds the target {target!r}; take it out")
+    twice = next((name for name in features if features.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"features lists {twice!r} twice; take one out")
+
+
+def _shared_columns(headers: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """Columns in the first file's order, which all files have."""
+    for place, columns in headers.items():
+        for other, theirs in headers.items():
+            missing = next((name for name in theirs if name not in columns), None)
+            if missing is not None:
+                raise ConfigurationError(
+                    f"{place}: no column {missing!r}, which {other} has; add it, or list task.options.features"
+                )
+    return next(iter(headers.values()))
 
 
 class Tabular:

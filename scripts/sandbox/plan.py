@@ -8,7 +8,9 @@ from pathlib import Path
 import torch
 
 from domicile.errors import ConfigurationError
+from domicile.learning.memory import DoesNotFit, planned_layout, require_fits
 from domicile.learning.task import NodeData, Task, failures_of, find_task, task_digest
+from domicile.party import default_max_parameters
 from domicile.protocol.eligibility import Refusal
 from domicile.types import JurisdictionCode
 from node.training import split_seed
@@ -154,19 +156,37 @@ def _resolved_options(folder: Path, network: NetworkFile, job: JobFile) -> dict[
         return dict(job.task.options)
     from domicile.learning.tabular import resolve_options
 
+    headers = _headers(folder, network)
     try:
-        return dict(resolve_options(job.task.options, folder / network.nodes[0].train))
+        return dict(resolve_options(job.task.options, headers))
     except ConfigurationError as exc:
         raise ConfigurationError(f"{folder / JOB_FILE}: {exc}") from exc
+
+
+def _headers(folder: Path, network: NetworkFile) -> dict[str, list[str]]:
+    """Columns of every node's files, by the words that name the file."""
+    from domicile.learning.table import read_table
+
+    headers = {}
+    for index, node in enumerate(network.nodes):
+        for key, file in (("train", node.train), ("test", node.test)):
+            if file is not None:
+                try:
+                    headers[f"{file} of {node.name!r}"] = read_table(folder / file).column_names
+                except ConfigurationError as exc:
+                    place = f"nodes.{index}.{key} ({node.name!r})"
+                    raise ConfigurationError(f"{folder / NETWORK_FILE}: {place}: {exc}") from exc
+    return headers
 
 
 def _task(folder: Path, job: JobFile, options: dict[str, object]) -> Task:
     try:
         task = find_task(job.task.use, options, folder=folder)
         with failures_of(job.task.use, "build_model fails"):
+            require_fits(planned_layout(task), default_max_parameters())
             _fresh_model(task, job.seed)
         return task
-    except ConfigurationError as exc:
+    except (ConfigurationError, DoesNotFit) as exc:
         raise ConfigurationError(f"{folder / JOB_FILE}: {exc}") from exc
 
 

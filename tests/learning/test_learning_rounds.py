@@ -11,6 +11,7 @@ from domicile.errors import ConfigurationError
 from domicile.learning.merging import new_state
 from domicile.learning.model import ModelError, ModelFile, flatten, layout_of, load_flat, model_chunks
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.learning.table import read_table
 from domicile.learning.tabular import Tabular, resolve_options
 from domicile.learning.training import Divergence, evaluate, train
 from domicile.learning.update import METADATA_BYTES, InvalidUpdate, Update, encode_update, read_update
@@ -23,7 +24,8 @@ TRAINING = TrainingSettings(epochs=2)
 
 @pytest.fixture
 def task():
-    return Tabular(resolve_options({"target": "malignant"}, DATA / "de-train.csv"))
+    columns = read_table(DATA / "de-train.csv").column_names
+    return Tabular(resolve_options({"target": "malignant"}, {"de-train.csv": columns}))
 
 
 @pytest.fixture

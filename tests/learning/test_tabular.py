@@ -50,6 +50,10 @@ def load(folder: Path, options: dict[str, Any], rows: str, test: str | None = No
     return Tabular(options).load(folder / "train.csv", folder / "test.csv", WHOLE, 0)
 
 
+def headers(*files: Path) -> dict[str, list[str]]:
+    return {file.name: read_table(file).column_names for file in files}
+
+
 def refusal(folder: Path, options: dict[str, Any], rows: str, test: str | None = None) -> str:
     with pytest.raises(ConfigurationError) as refused:
         load(folder, options, rows, test)
@@ -289,9 +293,20 @@ def test_parquet_and_csv_of_the_same_rows_give_the_same_tensors(tmp_path: Path) 
 
 def test_without_features_all_other_columns_are_taken_in_the_order_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("b,y,a\n1,0,2\n", encoding="utf-8")
-    assert resolve_options({"target": "y"}, tmp_path / "a.csv")["features"] == ["b", "a"]
-    with pytest.raises(ConfigurationError, match=r"a\.csv: no target column 'w'; correct task\.options\.target"):
-        resolve_options({"target": "w"}, tmp_path / "a.csv")
+    assert resolve_options({"target": "y"}, headers(tmp_path / "a.csv"))["features"] == ["b", "a"]
+    with pytest.raises(ConfigurationError, match=r"task\.options\.target: no file has a column 'w'; .*\(b, y, a\)"):
+        resolve_options({"target": "w"}, headers(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize("short_file_first", [True, False])
+def test_without_features_all_files_must_have_the_same_columns(tmp_path: Path, short_file_first: bool) -> None:
+    (tmp_path / "short.csv").write_text("b,y\n1,0\n", encoding="utf-8")
+    (tmp_path / "long.csv").write_text("b,y,a\n1,0,2\n", encoding="utf-8")
+    files = [tmp_path / "short.csv", tmp_path / "long.csv"]
+    told = r"short\.csv: no column 'a', which long\.csv has; add it, or list task\.options\.features"
+    with pytest.raises(ConfigurationError, match=told):
+        resolve_options({"target": "y"}, headers(*(files if short_file_first else reversed(files))))
+    assert resolve_options({"target": "y", "features": ["b"]}, headers(*files))["features"] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -320,7 +335,7 @@ def _write(path: Path, inputs: np.ndarray, targets: list[Any]) -> Path:
 
 def _trained(file: Path, options: dict[str, Any], steps: int, rate: float):
     """``(evaluation on the test part, its outputs, its targets)``"""
-    task = Tabular(resolve_options({"target": "y", **options}, file))
+    task = Tabular(resolve_options({"target": "y", **options}, headers(file)))
     data = task.load(file, None, DataSettings(), 1)
     with torch.random.fork_rng():
         torch.manual_seed(0)

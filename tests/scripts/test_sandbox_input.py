@@ -68,6 +68,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_first_nodes_file_does_not_decide_what_columns_the_model_has(folder: Path) -> None:
+    rows = "\n".join(f"{i / 10},{i % 3},{i % 2}" for i in range(40))
+    for name in "bc":
+        (folder / f"{name}.csv").write_text(f"x,marker,y\n{rows}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"a\.csv of 'a': no column 'marker', which b\.csv of 'b' has; add it"):
+        load_plan(folder)
+
+
 def test_right_files_are_taken(folder: Path) -> None:
     plan = load_plan(folder)
     assert plan.home == {"a": "EU", "b": "EU", "c": "EU", "agg": "EU"}
@@ -107,7 +115,19 @@ CASES = {
         ["job.toml", "rounds", "regional_max"],
     ),
     "unknown task": ("job.toml", 'use = "tabular"', 'use = "tabluar"', ["job.toml", "task", "tabluar"]),
-    "missing column": ("job.toml", 'target = "y"', 'target = "z"', ["job.toml", "a.csv", "'z'"]),
+    "missing column": ("job.toml", 'target = "y"', 'target = "z"', ["job.toml: task.options.target:", "'z'", "(x, y)"]),
+    "a model too large": (
+        "job.toml",
+        'target = "y"',
+        'target = "y"\nmodel = "mlp"\nhidden = [65536, 65536, 65536, 65536]',
+        ["job.toml", "12,885,", "parameters"],
+    ),
+    "a key with another name in Python": (
+        "job.toml",
+        "[rounds]",
+        "[rounds]\nglobal_rounds = 5",
+        ["job.toml: rounds.global_rounds: unknown key", "did you mean 'global'?"],
+    ),
     "misspelt task option": (
         "job.toml",
         'target = "y"',
