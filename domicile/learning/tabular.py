@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -135,9 +136,9 @@ def resolve_options(options: Mapping[str, Any], headers: Mapping[str, Sequence[s
     if parsed.features is None:
         columns = _shared_columns(headers)
         if parsed.target not in columns:
-            raise ConfigurationError(
-                f"task.options.target: no file has a column {parsed.target!r}; correct the name ({', '.join(columns)})"
-            )
+            close = difflib.get_close_matches(parsed.target, columns, n=1)
+            mend = f"did you mean {close[0]!r}?" if close else f"correct the name ({', '.join(columns)})"
+            raise ConfigurationError(f"task.options.target: no file has a column {parsed.target!r}; {mend}")
         options = {**options, "features": [name for name in columns if name != parsed.target]}
         parsed = parse_settings(options, TabularOptions, source="task.options")
     return parsed.model_dump(mode="json")

@@ -296,6 +296,8 @@ def test_without_features_all_other_columns_are_taken_in_the_order_of_the_file(t
     assert resolve_options({"target": "y"}, headers(tmp_path / "a.csv"))["features"] == ["b", "a"]
     with pytest.raises(ConfigurationError, match=r"task\.options\.target: no file has a column 'w'; .*\(b, y, a\)"):
         resolve_options({"target": "w"}, headers(tmp_path / "a.csv"))
+    with pytest.raises(ConfigurationError, match=r"no file has a column 'yy'; did you mean 'y'\?"):
+        resolve_options({"target": "yy"}, headers(tmp_path / "a.csv"))
 
 
 @pytest.mark.parametrize("short_file_first", [True, False])
