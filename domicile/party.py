@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import Field
 
@@ -15,7 +16,7 @@ from domicile.chain.deployment import Deployment
 from domicile.chain.sender import Sender
 from domicile.crypto.keys import HpkeKey
 from domicile.errors import ConfigurationError
-from domicile.settings import Settings
+from domicile.settings import PathHere, Settings, StoreHere
 from domicile.storage.store import Store, open_store
 
 PASSWORD_VARIABLE = "DOMICILE_PASSWORD"  # noqa: S105 - the name of the variable, not a password
@@ -29,21 +30,25 @@ class ChainSettings(Settings):
     """`confirmations`: blocks behind the head at which the chain is read. `poll_s`: seconds between two looks."""
 
     rpc_url: str
-    deployment: Path
+    deployment: PathHere
     confirmations: int = Field(default=0, ge=0)
     max_fee_gwei: float = Field(default=100.0, gt=0)
     poll_s: float = Field(default=0.5, gt=0)
 
 
-class KeySettings(Settings):
-    """Files of the account (keystore v3) and of the HPKE key, both under one password.
-
-    The password is read from `password_file`, or from the environment variable DOMICILE_PASSWORD.
+class AccountSettings(Settings):
+    """File of an account (keystore v3). Its password is read from `password_file`, else from the environment variable
+    DOMICILE_PASSWORD, else asked for where there is a terminal.
     """
 
-    account: Path
-    hpke: Path
-    password_file: Path | None = None
+    account: PathHere
+    password_file: PathHere | None = None
+
+
+class KeySettings(AccountSettings):
+    """Also the file of the HPKE key, under the same password."""
+
+    hpke: PathHere
 
 
 class StoreSettings(Settings):
@@ -52,8 +57,8 @@ class StoreSettings(Settings):
     Each is ``dir:PATH`` for a folder of blocks, or ``http://HOST:PORT`` for the RPC of a Kubo daemon.
     """
 
-    border: str
-    region: str | None = None
+    border: StoreHere
+    region: StoreHere | None = None
 
 
 class LimitSettings(Settings):
@@ -68,7 +73,7 @@ class PartySettings(Settings):
     """What every daemon is told."""
 
     name: str = Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")
-    journal: Path
+    journal: PathHere
     chain: ChainSettings
     keys: KeySettings
     stores: StoreSettings
@@ -102,7 +107,7 @@ def open_party(settings: PartySettings) -> Party:
         StoreFault: a Kubo daemon cannot be reached, so that nobody can tell whether it is the other store too.
     """
     border, region = _open_stores(settings.stores)
-    password = _password(settings.keys)
+    password = read_password(settings.keys)
     signer = Signer.load(settings.keys.account, password)
     hpke = HpkeKey.load(settings.keys.hpke, password)
     deployment = Deployment.load(settings.chain.deployment)
@@ -144,18 +149,26 @@ def _open_stores(settings: StoreSettings) -> tuple[Store, Store | None]:
     return border, region
 
 
-def _password(keys: KeySettings) -> str:
+def read_password(keys: AccountSettings) -> str:
+    """The password of a party's key files.
+
+    Raises:
+        ConfigurationError: there is none, or its file cannot be read.
+    """
     if keys.password_file is not None:
         try:
             return keys.password_file.read_text(encoding="utf-8").rstrip("\n")
-        except OSError as exc:
+        except (OSError, UnicodeDecodeError) as exc:
+            cause = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
             raise ConfigurationError(
-                f"keys.password_file: {keys.password_file} cannot be read ({exc.strerror}); name a file of yours"
+                f"keys.password_file: {keys.password_file} cannot be read ({cause}); name a file of yours"
             ) from exc
     password = os.environ.get(PASSWORD_VARIABLE)
-    if password is None:
-        raise ConfigurationError(f"keys: no password; set keys.password_file or the variable {PASSWORD_VARIABLE}")
-    return password
+    if password is not None:
+        return password
+    if sys.stdin is not None and sys.stdin.isatty():
+        return getpass.getpass(f"Password of {keys.account}: ")
+    raise ConfigurationError(f"keys: no password; set keys.password_file or the variable {PASSWORD_VARIABLE}")
 
 
 def default_max_parameters() -> int:

@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from domicile.errors import ConfigurationError
@@ -23,6 +23,27 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=BaseModel)
+
+_DIRECTORY = "dir:"
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    return info.context["folder"] / path if info.context else path
+
+
+def _store_beside(location: str, info: ValidationInfo) -> str:
+    """Other locations, and an empty path, are left to whoever opens the store."""
+    path = location.removeprefix(_DIRECTORY)
+    if not location.startswith(_DIRECTORY) or not path:
+        return location
+    return f"{_DIRECTORY}{_beside(Path(path), info)}"
+
+
+PathHere = Annotated[Path, AfterValidator(_beside)]
+"""A path that a file writes relative to its own folder."""
+
+StoreHere = Annotated[str, AfterValidator(_store_beside)]
+"""A store's location; the path of ``dir:PATH`` is relative to the file that writes it."""
 
 
 def load_settings(path: Path, model: type[S]) -> S:
@@ -41,7 +62,7 @@ def load_settings(path: Path, model: type[S]) -> S:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"{path}: not valid TOML: {exc}; mend that line") from exc
-    return parse_settings(table, model, source=str(path))
+    return parse_settings(table, model, source=str(path), folder=path.parent)
 
 
 @contextmanager
@@ -57,8 +78,9 @@ def named(path: Path) -> Iterator[None]:
         raise ConfigurationError(f"{path}: {exc}") from exc
 
 
-def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str) -> S:
-    """Checks a table against a model; `source` names where it comes from in the error.
+def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str, folder: Path | None = None) -> S:
+    """Checks a table against a model; `source` names where it comes from in the error, `folder` is where its paths
+    begin.
 
     Raises:
         ConfigurationError: a key is missing, unknown, or its value is wrong.
@@ -66,7 +88,8 @@ def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str) -> 
     try:
         # By way of JSON: strict Python mode refuses arrays for tuples and strings for paths and enums, which
         # TOML has no other way to write; strict JSON mode takes these and still refuses "1" for 1.
-        return model.model_validate_json(json.dumps(table))
+        context = None if folder is None else {"folder": folder}
+        return model.model_validate_json(json.dumps(table), context=context)
     except TypeError as exc:
         key = _unwritable(table)
         raise ConfigurationError(f"{source}: {key}: a date or a time; put it in quotes or correct this value") from exc

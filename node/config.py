@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from domicile.party import PartySettings
-from domicile.settings import Settings
+from domicile.settings import PathHere, Settings
 
 
 class ApprovedTask(Settings):
@@ -15,15 +15,15 @@ class ApprovedTask(Settings):
 
     use: str
     digest: str = Field(pattern="^[0-9a-f]{64}$")
-    folder: Path = Path()
+    folder: PathHere = Field(default=Path(), validate_default=True)
     """Where ``file.py`` of a ``file.py:Name`` lies at this node."""
 
 
 class NodeData(Settings):
-    """Where this node's data lies; without `test`, a part of `train` is held out."""
+    """Where this node's data lies, relative to this file; without `test`, a part of `train` is held out."""
 
-    train: Path
-    test: Path | None = None
+    train: PathHere
+    test: PathHere | None = None
 
 
 class NodeJobs(Settings):

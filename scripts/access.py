@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from domicile.chain.account import Signer
 from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs
 from domicile.chain.deployment import Deployment
+from domicile.chain.sender import Sender
 from domicile.errors import ConfigurationError
-from domicile.party import ChainSettings, KeySettings, Party, PartySettings, StoreSettings, open_party
-from domicile.settings import Settings, load_settings
+from domicile.party import (
+    AccountSettings,
+    ChainSettings,
+    KeySettings,
+    Party,
+    PartySettings,
+    StoreSettings,
+    open_party,
+    read_password,
+)
+from domicile.settings import PathHere, Settings, StoreHere, load_settings, named
 from domicile.storage.store import Store, open_store
 from domicile.types import JobId
 
@@ -18,17 +29,25 @@ ACCESS_VARIABLE = "DOMICILE_ACCESS"
 DEFAULT_FILE = Path("access.toml")
 
 
+class AccessKeySettings(AccountSettings):
+    """`hpke` is needed only to open models."""
+
+    hpke: PathHere | None = None
+
+
 class AccessSettings(Settings):
-    """`stores` by place, ``border`` among them. `keys` are needed only to open models. `names` label accounts."""
+    """`stores` by place, ``border`` among them; who reads no documents needs none. `keys` are needed to act and to open
+    models. `names` label accounts.
+    """
 
     chain: ChainSettings
-    stores: dict[str, str]
-    keys: KeySettings | None = None
+    stores: dict[str, StoreHere] = {}  # noqa: RUF012 - pydantic copies defaults
+    keys: AccessKeySettings | None = None
     names: dict[str, str] = {}  # noqa: RUF012 - pydantic copies defaults
 
 
 class Access:
-    """A network as the command line sees it; sends nothing."""
+    """A network as the command line sees it; nothing is sent but by its `sender`."""
 
     def __init__(self, path: Path) -> None:
         """Reads the file and checks it against the chain.
@@ -38,8 +57,6 @@ class Access:
         """
         self.settings = load_settings(path, AccessSettings)
         self._path = path
-        if "border" not in self.settings.stores:
-            raise ConfigurationError(f"{path}: stores.border: missing; add this key")
         self.deployment = Deployment.load(self.settings.chain.deployment)
         self.chain = Chain(self.settings.chain.rpc_url, confirmations=self.settings.chain.confirmations)
         self.deployment.check(self.chain)
@@ -48,20 +65,50 @@ class Access:
     def stores(self) -> dict[str, Store]:
         return {place: open_store(location) for place, location in self.settings.stores.items()}
 
+    @property
+    def border(self) -> str:
+        """Location of the border store.
+
+        Raises:
+            ConfigurationError: the file names none.
+        """
+        location = self.settings.stores.get("border")
+        if location is None:
+            raise ConfigurationError(f"{self._path}: stores.border: missing; add this key")
+        return location
+
+    def signer(self) -> Signer:
+        """The user's account.
+
+        Raises:
+            ConfigurationError: the file names no keys, or password or key file are wrong.
+        """
+        if self.settings.keys is None:
+            raise ConfigurationError(f"{self._path}: keys: missing; name the account that is to act")
+        with named(self._path):
+            return Signer.load(self.settings.keys.account, read_password(self.settings.keys))
+
+    def sender(self) -> Sender:
+        """Acts for the user's account."""
+        return Sender(self.chain, self.signer(), max_fee_gwei=self.settings.chain.max_fee_gwei)
+
     def party(self) -> Party:
         """The user as a party, who can open what is sealed to it.
 
         Raises:
             ConfigurationError: the file names no keys.
         """
-        if self.settings.keys is None:
-            raise ConfigurationError(f"{self._path}: keys: missing; models are sealed, name the keys of a recipient")
+        keys = self.settings.keys
+        if keys is None or keys.hpke is None:
+            raise ConfigurationError(
+                f"{self._path}: keys.hpke: missing; models are sealed, name the keys of a recipient"
+            )
         settings = PartySettings(
             name="reader",
             journal=Path(os.devnull),
             chain=self.settings.chain,
-            keys=self.settings.keys,
-            stores=StoreSettings(border=self.settings.stores["border"]),
+            keys=KeySettings(account=keys.account, hpke=keys.hpke, password_file=keys.password_file),
+            stores=StoreSettings(border=self.border),
         )
         return open_party(settings)
 

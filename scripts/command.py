@@ -9,10 +9,8 @@ import click
 
 from domicile import __version__
 from domicile.daemon import guarded
-from scripts import job
-
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+from scripts.options import FOLDER, NEW_FILE, NEW_FOLDER
+from scripts.verbs import aggregator, job, node
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,10 +21,8 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("folder", type=FOLDER)
-@click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write the report as data."
-)
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Output folder (FOLDER/out).")
+@click.option("--json", "json_file", type=NEW_FILE, help="Also write the report as data.")
+@click.option("--out", type=NEW_FOLDER, help="Output folder (FOLDER/out).")
 @click.option("--keep", is_flag=True, help="Leave the network up when the job is done, until Ctrl-C.")
 def sandbox(folder: Path, json_file: Path | None, out: Path | None, keep: bool) -> None:
     """Run a network and a job from FOLDER/network.toml and FOLDER/job.toml on this machine.
@@ -41,40 +37,6 @@ def sandbox(folder: Path, json_file: Path | None, out: Path | None, keep: bool) 
 
     target = out or folder / "out"
     sys.exit(run_sandbox(folder, target, keep=keep, json_file=json_file, finish=finish_with(target, json_file)))
-
-
-@cli.group()
-def node() -> None:
-    """The daemon of a data holder."""
-
-
-@node.command("run")
-@click.argument("config", type=FILE)
-def run_node(config: Path) -> None:
-    """Run a node by its configuration file. SIGTERM finishes the act in progress and leaves.
-
-    Example: domicile node run node.toml
-    """
-    from node.daemon import main as serve
-
-    sys.exit(serve(config))
-
-
-@cli.group()
-def aggregator() -> None:
-    """The daemon of a committee member."""
-
-
-@aggregator.command("run")
-@click.argument("config", type=FILE)
-def run_aggregator(config: Path) -> None:
-    """Run an aggregator by its configuration file. SIGTERM finishes the act in progress and leaves.
-
-    Example: domicile aggregator run aggregator.toml
-    """
-    from aggregator.daemon import main as serve
-
-    sys.exit(serve(config))
 
 
 @cli.group()
@@ -95,7 +57,8 @@ def show_digest(use: str, folder: Path) -> None:
     click.echo(task_digest(use, folder=folder))
 
 
-cli.add_command(job.group)
+for module in (node, aggregator, job):
+    cli.add_command(module.group)
 
 
 def run() -> None:

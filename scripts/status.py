@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 from domicile.text import printable
 from scripts.view import JobView, ShardView
-from scripts.wording import WAITING, counted, figure_line, remaining, round_name, spaced
+from scripts.wording import WAITING, counted, figure_line, moment, remaining, round_name, spaced
 
 
 def snapshot_lines(view: JobView) -> list[str]:
     """What a person asks first: phase and round, who is awaited and until when, and the figures so far."""
     head = f"job {view.job} {view.name}: {view.phase.name.lower()}, global round {view.global_round + 1} of "
-    lines = [f"{head}{view.num_global_rounds}, block {view.block}, {_moment(view.now_s)} on the chain's clock"]
+    lines = [f"{head}{view.num_global_rounds}, block {view.block}, {moment(view.now_s)} on the chain's clock"]
     if view.deadline_s:
         lines.append(f"  deadline {_deadline(view, view.deadline_s)}")
     for shard in view.shards:
@@ -45,11 +44,7 @@ def _shard_lines(view: JobView, shard: ShardView) -> list[str]:
 
 
 def _deadline(view: JobView, deadline_s: int) -> str:
-    return f"{_moment(deadline_s)} ({remaining(view, deadline_s)})"
-
-
-def _moment(time_s: int) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{moment(deadline_s)} ({remaining(view, deadline_s)})"
 
 
 def as_json(view: JobView) -> str:

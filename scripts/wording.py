@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from domicile.protocol.round import ShardPhase
 from scripts.view import GlobalFigure, JobView, ShardView
 
@@ -40,3 +42,8 @@ def remaining(view: JobView, deadline_s: int) -> str:
     """``23 s left``, or that there is none."""
     left_s = deadline_s - view.now_s
     return f"{left_s} s left" if left_s > 0 else "the deadline is over"
+
+
+def moment(time_s: int) -> str:
+    """A moment of the chain's clock."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -87,6 +87,14 @@ class DelayedActs(_AccessManager):
         super().__init__(manager)
         self._chain = chain
 
+    def may_call(self, caller: Address, call: Call) -> tuple[bool, int]:
+        """Whether an account may act at once, and otherwise after which delay in seconds; 0 where it never may."""
+        query = self._call("canCall", caller, call.target, call.data[:4])
+        immediate, delay_s = decode_values(
+            self._functions["canCall"]["outputs"], self._chain.call(query.target, query.data)
+        )
+        return immediate, delay_s
+
     def schedule(self, call: Call, *, not_before_s: int = 0) -> Call:
         """The sender's intent to act, known to everyone; ready after the sender's delay, or later if so wished."""
         return self._call("schedule", call.target, call.data, not_before_s)

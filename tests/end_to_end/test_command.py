@@ -96,7 +96,7 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
         assert "global model of round 1 on all held-out rows: loss" in "".join(lines)
         listed = run("job", "list", *access, "--json")
         assert [(job["job"], job["phase"]) for job in json.loads(listed.stdout)] == [(1, "complete")]
-        watched = run("job", "status", "1", *access, "--watch", "--json").stdout.splitlines()
+        watched = run("job", "watch", "1", *access, "--json").stdout.splitlines()
         assert [json.loads(line)["phase"] for line in watched] == ["complete"]
         nowhere = run("job", "export", "1", "--out", str(tmp_path / "none" / "m"), *access)
         assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 1)

@@ -14,15 +14,9 @@ import click
 
 from domicile.types import JobId
 from scripts.access import Access, open_access
+from scripts.options import access_option, json_option
 
 WATCH_S = 0.5
-
-access_option = click.option(
-    "--access",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="How to reach the network (else $DOMICILE_ACCESS, else ./access.toml).",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
 
 
 @click.group("job")
@@ -57,32 +51,48 @@ def list_jobs(access: Path | None, as_json: bool) -> None:
 @click.argument("number", type=int)
 @access_option
 @json_option
-@click.option("--watch", is_flag=True, help="Keep looking until the job is over; with --json, a line for each change.")
-def status(number: int, access: Path | None, as_json: bool, watch: bool) -> None:
+def status(number: int, access: Path | None, as_json: bool) -> None:
     """Tell what a job is doing, and what it waits for.
 
-    Example: domicile job status 1 --watch
+    Example: domicile job status 1
     """
-    from domicile.errors import Interrupted, PeerError, StoreFault
     from scripts import status as words
+
+    _, seen = _first_look(open_access(access), number)
+    click.echo(words.as_json(seen) if as_json else "\n".join(words.snapshot_lines(seen)))
+
+
+@group.command()
+@click.argument("number", type=int)
+@access_option
+@json_option
+def watch(number: int, access: Path | None, as_json: bool) -> None:
+    """Show a job until it is over; with --json, a line for each change.
+
+    Example: domicile job watch 1
+    """
+    from domicile.errors import Interrupted
     from scripts.interruption import CAUSE, Interruption
 
-    network = open_access(access)
-    observer = _observer(network, number)
-    seen = observer.look()
-    if network.settings.keys is not None:
-        # A job whose documents do not hold is shown without figures: anybody may create one.
-        with suppress(PeerError, StoreFault):
-            observer.models = _models(network, observer.history)
-            seen = observer.look()
-    if not watch:
-        click.echo(words.as_json(seen) if as_json else "\n".join(words.snapshot_lines(seen)))
-        return
+    observer, seen = _first_look(open_access(access), number)
     try:
         with Interruption():
             _watch(observer, seen, as_json=as_json)
     except KeyboardInterrupt:
         raise Interrupted(CAUSE) from None
+
+
+def _first_look(network: Access, number: int) -> tuple[Any, Any]:
+    """An observer of a job and what it sees; with figures, for the holder of keys."""
+    from domicile.errors import PeerError, StoreFault
+
+    observer = _observer(network, number)
+    if network.settings.keys is not None and network.settings.keys.hpke is not None:
+        # A job whose documents do not hold is shown without figures: anybody may create one.
+        with suppress(PeerError, StoreFault):
+            observer.look()
+            observer.models = _models(network, observer.history)
+    return observer, observer.look()
 
 
 def _watch(observer: Any, seen: Any, *, as_json: bool) -> None:
@@ -236,7 +246,7 @@ def _name_of(network: Access, job: JobId) -> tuple[str, str | None]:
     from domicile.exchange import fetch_spec
     from domicile.storage.store import open_store
 
-    border = open_store(network.settings.stores["border"])
+    border = open_store(network.border)
     try:
         return fetch_spec(border, network.jobs.parameters_of(job).spec).name, None
     except (PeerError, StoreFault) as exc:

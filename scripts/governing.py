@@ -1,0 +1,67 @@
+"""Acts of governance from the command line: done at once where the account may, scheduled where it must wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from domicile.chain.governance import DelayedActs
+from domicile.chain.sender import Call, Sender
+from domicile.errors import ConfigurationError
+from scripts.access import Access
+from scripts.wording import moment
+
+
+class Progress(Enum):
+    """How far an act of governance came."""
+
+    DONE = "done"
+    SCHEDULED = "scheduled"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Governed:
+    """`ready_at_s`: from when on the same command carries it out, on the chain's clock."""
+
+    progress: Progress
+    ready_at_s: int | None = None
+
+    @property
+    def changed(self) -> bool:
+        return self.progress is not Progress.WAITING
+
+    def line(self, done: str) -> str:
+        """What to tell a person; `done` says what was done."""
+        if self.progress is Progress.DONE or self.ready_at_s is None:
+            return done
+        told = "scheduled" if self.progress is Progress.SCHEDULED else "scheduled before"
+        return f"{told}; repeat this command from {moment(self.ready_at_s)} on (the chain's clock) to carry it out"
+
+    def data(self) -> dict[str, object]:
+        return {"changed": self.changed, "progress": self.progress.value, "ready_at_s": self.ready_at_s}
+
+
+def govern(network: Access, sender: Sender, call: Call) -> Governed:
+    """Carries an act out, as far as the account's roles allow by now.
+
+    Raises:
+        ConfigurationError: the account has no role for it; Refused: the contract refuses, by name.
+    """
+    acts = DelayedActs(network.chain, network.deployment.access_manager)
+    immediate, delay_s = acts.may_call(sender.address, call)
+    if immediate:
+        sender.act(call)
+        return Governed(progress=Progress.DONE)
+    if not delay_s:
+        raise ConfigurationError(
+            f"{sender.address} has no role for {call.action}; an administrator gives it with `domicile role grant`"
+        )
+    ready_at_s = acts.ready_at_s(sender.address, call)
+    if ready_at_s is None:
+        sender.act(acts.schedule(call))
+        return Governed(progress=Progress.SCHEDULED, ready_at_s=acts.ready_at_s(sender.address, call))
+    if network.chain.timestamp() < ready_at_s:
+        return Governed(progress=Progress.WAITING, ready_at_s=ready_at_s)
+    sender.act(acts.execute(call))
+    return Governed(progress=Progress.DONE)

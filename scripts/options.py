@@ -1,0 +1,23 @@
+"""Options that verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+access_option = click.option(
+    "--access", type=NEW_FILE, help="How to reach the network (else $DOMICILE_ACCESS, else ./access.toml)."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask before it is done.")
+password_file_option = click.option(
+    "--password-file",
+    type=FILE,
+    help="File that holds the password (else $DOMICILE_PASSWORD, else it is asked for).",
+)
