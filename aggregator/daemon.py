@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import torch
 
 from aggregator import step
 from aggregator.config import AggregatorConfig
+from aggregator.dispatch import Dispatch
 from aggregator.journal import AggregatorJournal
+from aggregator.recovery import recover
 from aggregator.regional import RegionalWork
 from aggregator.retention import drop_finished_rounds
 from aggregator.worldwide import GlobalWork
@@ -21,9 +24,10 @@ from domicile.exchange import fetch_spec
 from domicile.history import JobHistory
 from domicile.log import configure_logging, log_event
 from domicile.models import open_job_models
-from domicile.party import Party, open_party
+from domicile.outbox import Outbox
+from domicile.party import Party, open_daemon
 from domicile.protocol.round import FINAL_PHASES, JobPhase, JobState, ShardState
-from domicile.settings import load_settings, named
+from domicile.settings import load_settings
 from domicile.types import Address, JobId, ShardIndex
 from domicile.watch import Watch
 
@@ -37,6 +41,8 @@ class AggregatorDaemon:
         self._config = config
         self._party = party
         self._journal = journal
+        self._outbox = Outbox(config.journal)
+        self._outbox.keep_only(journal.unsettled_digests())
         self._watch = Watch(party)
         self._jobs: dict[JobId, CommitteeWork] = {}
         journal.forget_declined()
@@ -48,7 +54,7 @@ class AggregatorDaemon:
         acted = False
         for job, history in list(self._watch.jobs.items()):
             if job not in self._jobs and _serves(self._party.sender.address, history):
-                self._jobs[job] = CommitteeWork(self._party, self._journal, job, history)
+                self._jobs[job] = CommitteeWork(self._party, self._journal, self._outbox, job, history)
             work = self._jobs.get(job)
             if work is not None and not work.finished:
                 acted |= work.confined("job").run(partial(self._advance, job, work))
@@ -65,11 +71,14 @@ class AggregatorDaemon:
 class CommitteeWork:
     """One member in all committees of one job that list it."""
 
-    def __init__(self, party: Party, journal: AggregatorJournal, job: JobId, history: JobHistory) -> None:
+    def __init__(
+        self, party: Party, journal: AggregatorJournal, outbox: Outbox, job: JobId, history: JobHistory
+    ) -> None:
         self._party = party
         self._journal = journal
         self._job = job
         self._history = history
+        self._dispatch = Dispatch(party, journal, outbox, job, history)
         self._regional: list[tuple[ShardIndex, RegionalWork]] = []
         self._global: GlobalWork | None = None
         self._opened = False
@@ -90,7 +99,10 @@ class CommitteeWork:
 
     def step(self, state: JobState, shards: Sequence[ShardState]) -> bool:
         """Does at most one act for each committee; the history MUST be at least as new as the states."""
+        self.confined("outbox").run(partial(self._dispatch.tidy, state, shards))
         if state.phase in FINAL_PHASES:
+            if self.confined("outbox").pending:
+                return False
             log_event(log, "job_ended", job=self._job, phase=state.phase.name)
             self._leave()
             return False
@@ -122,8 +134,9 @@ class CommitteeWork:
         try:
             spec = fetch_spec(self._party.border, self._history.created.parameters.spec)
             models = open_job_models(self._party, self._job, self._history, spec)
+            recover(self._party, self._journal, self._job, self._history)
             regional = [
-                (shard.shard, RegionalWork(self._party, self._journal, models, shard.shard))
+                (shard.shard, RegionalWork(self._party, self._journal, self._dispatch, models, shard.shard))
                 for shard in self._history.shards
                 if own in shard.parameters.committee.members
             ]
@@ -134,7 +147,7 @@ class CommitteeWork:
             return False
         self._regional = regional
         if own in self._history.created.global_committee.members:
-            self._global = GlobalWork(self._party, self._journal, models)
+            self._global = GlobalWork(self._party, self._journal, self._dispatch, models)
         self._opened = True
         return True
 
@@ -157,14 +170,9 @@ def main(path: Path) -> int:
         configure_logging(config.name)
         # One thread: merging waits for memory, and threads that wait for one another would burn the other cores.
         torch.set_num_threads(1)
-        with named(path):
-            party = open_party(config)
-        journal = AggregatorJournal(config.journal)
-        daemon = AggregatorDaemon(config, party, journal)
-        log_event(log, "started", address=party.sender.address)
-        try:
+        with open_daemon(path, config) as party, closing(AggregatorJournal(config.journal)) as journal:
+            daemon = AggregatorDaemon(config, party, journal)
+            log_event(log, "started", address=party.sender.address)
             return run(daemon.step, poll_s=party.poll_s)
-        finally:
-            journal.close()
 
     return guarded(serve)

@@ -15,8 +15,9 @@ from domicile.chain.contracts import Jobs
 from domicile.crypto.context import PayloadContext, PayloadKind
 from domicile.crypto.keys import KeyCard
 from domicile.errors import PeerError
-from domicile.exchange import StoredModel, put_model
+from domicile.exchange import SealedModel, seal_model
 from domicile.learning.model import ModelFile
+from domicile.outbox import Delivered, Outbox
 from domicile.protocol.round import ShardPhase
 from domicile.storage.store import Store
 from domicile.types import Digest, JobId, ShardIndex
@@ -28,8 +29,9 @@ class ExportDoor:
 
     jobs: Jobs
     border: Store
+    outbox: Outbox
 
-    def export(
+    def seal(
         self,
         job: JobId,
         shard: ShardIndex,
@@ -38,18 +40,29 @@ class ExportDoor:
         values_P: torch.Tensor,
         recipients: Sequence[KeyCard],
         context: PayloadContext,
-    ) -> StoredModel:
-        """Seals a mature regional model to the global committee and puts it into the border store.
+    ) -> SealedModel:
+        """Seals a mature regional model to the global committee. It stays in the region.
 
         Raises:
             PeerError: the shard's model is not mature on chain, or these are not its bytes.
         """
         if context.kind is not PayloadKind.EXPORT or (context.job, context.shard) != (job, shard):
             raise ValueError("the context is not that of this export")
+        self._require_accepted(job, shard, file.digest(values_P))
+        return seal_model(self.outbox, file, values_P, recipients=recipients, context=context)
+
+    def carry(self, job: JobId, shard: ShardIndex, *, model: Digest, payload: Digest) -> Delivered:
+        """Puts what was sealed of a model into the border store, unless it lies there already.
+
+        Raises:
+            PeerError: the shard's model is not mature on chain any more, or is another one.
+        """
+        self._require_accepted(job, shard, model)
+        return self.outbox.deliver(payload, self.border)
+
+    def _require_accepted(self, job: JobId, shard: ShardIndex, model: Digest) -> None:
         state = self.jobs.shard_state(job, shard)
         if state.phase is not ShardPhase.MATURE:
             raise PeerError(f"shard {shard} of job {job} is {state.phase.name.lower()}, not mature: nothing may leave")
-        accepted: Digest = self.jobs.regional_model_of(job, shard)
-        if file.digest(values_P) != accepted:
+        if model != self.jobs.regional_model_of(job, shard):
             raise PeerError(f"shard {shard} of job {job}: these are not the bytes that its committee accepted")
-        return put_model(self.border, file, values_P, recipients=recipients, context=context)

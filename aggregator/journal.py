@@ -14,8 +14,8 @@ GLOBAL = -1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payloads (
     job INTEGER, shard INTEGER, global_round INTEGER, regional_round INTEGER, kind TEXT,
-    model BLOB NOT NULL, digest BLOB NOT NULL, sealed_bytes INTEGER NOT NULL, pinned INTEGER NOT NULL DEFAULT 1,
-    PRIMARY KEY (job, shard, global_round, regional_round, kind));
+    model BLOB NOT NULL, digest BLOB NOT NULL, sealed_bytes INTEGER NOT NULL,
+    pinned INTEGER NOT NULL DEFAULT 1, settled INTEGER NOT NULL, PRIMARY KEY (job, digest));
 CREATE TABLE IF NOT EXISTS exclusions (
     job INTEGER, shard INTEGER, global_round INTEGER, regional_round INTEGER, subject TEXT, reason TEXT, detail TEXT,
     PRIMARY KEY (job, shard, global_round, regional_round, subject));
@@ -24,7 +24,9 @@ CREATE TABLE IF NOT EXISTS exclusions (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredPayload:
-    """A sealed model that this member put into a store."""
+    """A sealed model that this member puts into a store. It is journaled before, and `settled` when its round is over:
+    until then, the outbox holds it too.
+    """
 
     shard: int
     global_round: int
@@ -33,6 +35,7 @@ class StoredPayload:
     model: Digest
     digest: Digest
     sealed_bytes: int
+    settled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +54,11 @@ class AggregatorJournal(Journal):
     """SQLite file of one committee member."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA, version=1)
+        super().__init__(path, _SCHEMA, version=2)
 
     def record_payload(self, job: JobId, payload: StoredPayload) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO payloads VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+        self._write(
+            "INSERT INTO payloads VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
             (
                 job,
                 payload.shard,
@@ -65,30 +68,44 @@ class AggregatorJournal(Journal):
                 payload.model,
                 payload.digest,
                 payload.sealed_bytes,
+                payload.settled,
             ),
         )
 
     def payload(
-        self, job: JobId, shard: int, global_round: int, regional_round: int, kind: str
+        self, job: JobId, shard: int, global_round: int, regional_round: int, kind: str, model: Digest
     ) -> StoredPayload | None:
-        """The payload of one kind that this member stored for one round, if any."""
-        where = "job = ? AND shard = ? AND global_round = ? AND regional_round = ? AND kind = ?"
-        rows = self._payloads(where, (job, shard, global_round, regional_round, kind))
+        """What this member has sealed of a model in one round, if anything."""
+        where = (
+            "job = ? AND shard = ? AND global_round = ? AND regional_round = ? AND kind = ? AND model = ? AND pinned"
+        )
+        rows = self._payloads(where, (job, shard, global_round, regional_round, kind, model))
         return rows[0] if rows else None
 
     def payloads(self, job: JobId) -> list[StoredPayload]:
-        """Everything that this member stored for a job, oldest first."""
+        """Everything that this member sealed for a job, oldest first."""
         return self._payloads("job = ?", (job,))
 
     def pinned_payloads(self, job: JobId) -> list[StoredPayload]:
         """What is still kept in the stores."""
         return self._payloads("job = ? AND pinned", (job,))
 
+    def unsettled_payloads(self, job: JobId) -> list[StoredPayload]:
+        """What the outbox holds for rounds that may go on."""
+        return self._payloads("job = ? AND NOT settled", (job,))
+
+    def unsettled_digests(self) -> set[Digest]:
+        """The same, of all jobs."""
+        return {Digest(row[0]) for row in self._read("SELECT digest FROM payloads WHERE NOT settled")}
+
+    def record_settled(self, job: JobId, payload: StoredPayload) -> None:
+        self._write("UPDATE payloads SET settled = 1 WHERE job = ? AND digest = ?", (job, payload.digest))
+
     def record_unpinned(self, job: JobId, payload: StoredPayload) -> None:
-        self._db.execute("UPDATE payloads SET pinned = 0 WHERE job = ? AND digest = ?", (job, payload.digest))
+        self._write("UPDATE payloads SET pinned = 0 WHERE job = ? AND digest = ?", (job, payload.digest))
 
     def record_left_out(self, job: JobId, left_out: LeftOut) -> None:
-        self._db.execute(
+        self._write(
             "INSERT OR REPLACE INTO exclusions VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 job,
@@ -103,7 +120,7 @@ class AggregatorJournal(Journal):
 
     def left_out(self, job: JobId) -> list[LeftOut]:
         """All that this member left out in a job, oldest first."""
-        rows = self._db.execute(
+        rows = self._read(
             "SELECT shard, global_round, regional_round, subject, reason, detail FROM exclusions WHERE job = ? "
             "ORDER BY rowid",
             (job,),
@@ -113,10 +130,10 @@ class AggregatorJournal(Journal):
             for s, g, r, a, w, d in rows
         ]
 
-    def _payloads(self, where: str, arguments: tuple[int | str, ...]) -> list[StoredPayload]:
-        rows = self._db.execute(
-            "SELECT shard, global_round, regional_round, kind, model, digest, sealed_bytes FROM payloads "  # noqa: S608
-            f"WHERE {where} ORDER BY rowid",
+    def _payloads(self, where: str, arguments: tuple[int | str | bytes, ...]) -> list[StoredPayload]:
+        rows = self._read(
+            "SELECT shard, global_round, regional_round, kind, model, digest, sealed_bytes, settled "  # noqa: S608
+            f"FROM payloads WHERE {where} ORDER BY global_round, regional_round, rowid",
             arguments,
         )
         return [
@@ -128,6 +145,7 @@ class AggregatorJournal(Journal):
                 model=Digest(m),
                 digest=Digest(d),
                 sealed_bytes=b,
+                settled=bool(e),
             )
-            for s, g, r, k, m, d, b in rows
+            for s, g, r, k, m, d, b, e in rows
         ]

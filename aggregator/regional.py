@@ -13,18 +13,20 @@ import torch
 
 from aggregator import step
 from aggregator.derivation import Derivation, RegionalMerge
+from aggregator.dispatch import Dispatch
 from aggregator.export import ExportDoor
-from aggregator.journal import AggregatorJournal, StoredPayload
+from aggregator.journal import AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut
 from domicile.crypto.context import PayloadKind
 from domicile.errors import ConfigurationError
-from domicile.exchange import Recipients, StoredModel, note_locked_out, put_model
+from domicile.exchange import Recipients, SealedModel, note_locked_out, seal_model
 from domicile.history import RegionalKey, RegionalTally
 from domicile.learning.memory import within_memory
 from domicile.learning.merging import Accumulator
 from domicile.log import log_event
 from domicile.models import JobModels
+from domicile.outbox import Delivered
 from domicile.party import Party
 from domicile.protocol.eligibility import Refusal, Requirement
 from domicile.protocol.proposal import RegionalProposal
@@ -38,7 +40,9 @@ log = logging.getLogger(__name__)
 class RegionalWork:
     """One committee member in one shard of one job."""
 
-    def __init__(self, party: Party, journal: AggregatorJournal, models: JobModels, shard: ShardIndex) -> None:
+    def __init__(
+        self, party: Party, journal: AggregatorJournal, dispatch: Dispatch, models: JobModels, shard: ShardIndex
+    ) -> None:
         """Opens the export door.
 
         Raises:
@@ -48,10 +52,11 @@ class RegionalWork:
             raise ConfigurationError("stores.region: missing; a regional committee needs the store of its region")
         self._party = party
         self._journal = journal
+        self._dispatch = dispatch
         self._models = models
         self._shard = shard
         self._region: Store = party.region
-        self._door = ExportDoor(jobs=party.jobs, border=party.border)
+        self._door = ExportDoor(jobs=party.jobs, border=party.border, outbox=dispatch.outbox)
         self._committee = models.history.shards[shard].parameters.committee
         self._merged: RegionalMerge | None = None
 
@@ -162,17 +167,19 @@ class RegionalWork:
         assert self._merged is not None  # noqa: S101 - decide_shard() proposes only what is merged
         assert self._merged.model is not None  # noqa: S101
         model = self._merged.model
-        recipients = self._models.cards.recipients(self._committee, self._models.history.members_of(self._shard))
-        self._note_locked_out(key, "regional model", recipients)
-        stored = put_model(
-            self._region,
-            model.file,
-            model.values_P,
-            recipients=recipients.cards,
-            context=self._models.context(PayloadKind.REGIONAL_MODEL, *key, self._party.sender.address),
-        )
-        self._note_stored(key, "regional", model.digest, stored)
-        self._vote(key, self._proposal(key, stored.digest))
+
+        def seal() -> SealedModel:
+            recipients = self._models.cards.recipients(self._committee, self._models.history.members_of(self._shard))
+            self._note_locked_out(key, "regional model", recipients)
+            context = self._models.context(PayloadKind.REGIONAL_MODEL, *key, self._party.sender.address)
+            outbox = self._dispatch.outbox
+            return seal_model(outbox, model.file, model.values_P, recipients=recipients.cards, context=context)
+
+        def deliver(digest: Digest) -> Delivered:
+            return self._dispatch.outbox.deliver(digest, self._region)
+
+        payload = self._dispatch.send("regional", key[0], key[1:], model.digest, seal=seal, deliver=deliver)
+        self._vote(key, self._proposal(key, payload))
 
     def _confirm(self, key: RegionalKey, proposal_id: bytes) -> None:
         """Votes for another member's proposal once its payload has opened to the own derivation."""
@@ -183,11 +190,23 @@ class RegionalWork:
 
     def _export(self, key: RegionalKey) -> None:
         """Moves the accepted model through the export door and enters it into the ledger."""
+        model = self._models.history.regional_models[key].model
+
+        def deliver(digest: Digest) -> Delivered:
+            return self._door.carry(self._models.job, self._shard, model=model, payload=digest)
+
+        payload = self._dispatch.send(
+            "export", key[0], key[1:], model, seal=lambda: self._seal_export(key), deliver=deliver
+        )
+        self._party.sender.act(self._party.jobs.report_export(self._models.job, self._shard, key[1], payload))
+        log_event(log, "exported", **self._where(key), digest=payload)
+
+    def _seal_export(self, key: RegionalKey) -> SealedModel:
         self._merged = None  # Its memory is written over.
         file = self._models.regional_model(self._region, key, self._buffer_P)
         recipients = self._models.cards.recipients(self._models.history.created.global_committee)
         self._note_locked_out(key, "export", recipients)
-        stored = self._door.export(
+        return self._door.seal(
             self._models.job,
             self._shard,
             file=file,
@@ -195,26 +214,11 @@ class RegionalWork:
             recipients=recipients.cards,
             context=self._models.context(PayloadKind.EXPORT, *key, self._party.sender.address),
         )
-        self._note_stored(key, "export", self._models.history.regional_models[key].model, stored)
-        self._party.sender.act(self._party.jobs.report_export(self._models.job, self._shard, key[1], stored.digest))
-        log_event(log, "exported", **self._where(key), digest=stored.digest)
 
     def _vote(self, key: RegionalKey, proposal: RegionalProposal | None) -> None:
         assert proposal is not None  # noqa: S101 - only a derived model is voted for
         self._party.sender.act(self._party.jobs.vote_regional(self._models.job, self._shard, proposal))
         log_event(log, "voted", **self._where(key), model=proposal.model)
-
-    def _note_stored(self, key: RegionalKey, kind: str, model: Digest, stored: StoredModel) -> None:
-        payload = StoredPayload(
-            shard=self._shard,
-            global_round=key[1],
-            regional_round=key[2],
-            kind=kind,
-            model=model,
-            digest=stored.digest,
-            sealed_bytes=stored.sealed_bytes,
-        )
-        self._journal.record_payload(self._models.job, payload)
 
     def _note_locked_out(self, key: RegionalKey, kind: str, recipients: Recipients) -> None:
         shard, global_round, regional_round = key

@@ -12,18 +12,20 @@ import torch
 
 from aggregator import step
 from aggregator.derivation import sum_figures
-from aggregator.journal import GLOBAL, AggregatorJournal, StoredPayload
+from aggregator.dispatch import Dispatch
+from aggregator.journal import GLOBAL, AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut, MergedModel, merge_into
 from domicile.crypto.context import PayloadKind
 from domicile.errors import BlockCorrupt, BlockMissing, PeerError, SealError
-from domicile.exchange import get_model, note_locked_out, put_model
+from domicile.exchange import SealedModel, get_model, note_locked_out, seal_model
 from domicile.history import GlobalTally
 from domicile.learning.memory import within_memory
 from domicile.learning.merging import Accumulator, weight_of
 from domicile.learning.model import ModelMetadata
 from domicile.log import log_event
 from domicile.models import JobModels
+from domicile.outbox import Delivered
 from domicile.party import Party
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.proposal import GlobalProposal, ShardExclusion
@@ -50,9 +52,10 @@ class GlobalMerge:
 class GlobalWork:
     """One committee member in the global committee of one job."""
 
-    def __init__(self, party: Party, journal: AggregatorJournal, models: JobModels) -> None:
+    def __init__(self, party: Party, journal: AggregatorJournal, dispatch: Dispatch, models: JobModels) -> None:
         self._party = party
         self._journal = journal
+        self._dispatch = dispatch
         self._models = models
         self._history = models.history
         self._committee = models.history.created.global_committee
@@ -139,28 +142,32 @@ class GlobalWork:
         assert self._merged is not None  # noqa: S101 - decide() proposes only what is merged
         assert self._merged.model is not None  # noqa: S101
         model = self._merged.model
+
+        def deliver(digest: Digest) -> Delivered:
+            return self._dispatch.outbox.deliver(digest, self._party.border)
+
+        payload = self._dispatch.send(
+            "global",
+            GLOBAL,
+            (global_round, 0),
+            model.digest,
+            seal=lambda: self._seal(global_round, model),
+            deliver=deliver,
+        )
+        self._vote(self._proposal(global_round, payload))
+
+    def _seal(self, global_round: int, model: MergedModel) -> SealedModel:
         regional = [address for shard in self._history.shards for address in shard.parameters.committee.members]
         others = [*self._history.members, *regional, self._history.created.owner]
         recipients = self._models.cards.recipients(self._committee, others)
         note_locked_out(self._journal, self._models.job, f"global model of round {global_round}", recipients)
-        stored = put_model(
-            self._party.border,
+        return seal_model(
+            self._dispatch.outbox,
             model.file,
             model.values_P,
             recipients=recipients.cards,
             context=self._models.context(PayloadKind.GLOBAL_MODEL, None, global_round, 0, self._party.sender.address),
         )
-        payload = StoredPayload(
-            shard=GLOBAL,
-            global_round=global_round,
-            regional_round=0,
-            kind="global",
-            model=model.digest,
-            digest=stored.digest,
-            sealed_bytes=stored.sealed_bytes,
-        )
-        self._journal.record_payload(self._models.job, payload)
-        self._vote(self._proposal(global_round, stored.digest))
 
     def _confirm(self, tally: GlobalTally) -> None:
         """Votes for another member's proposal once its payload has opened to the own derivation.

@@ -12,6 +12,7 @@
     │   └── LineageError        the record on chain or in a store does not add up
     ├── Fault                   an outside system failed; trying again may help         exit 5
     │   ├── ChainFault
+    │   ├── DiskFault           the disk of journal and outbox is full, or fails
     │   └── StoreFault
     │       ├── BlockMissing    nobody has the block
     │       └── BlockCorrupt    somebody answered with other bytes
@@ -87,6 +88,10 @@ class Fault(DomicileError):
 
 class ChainFault(Fault):
     """The endpoint cannot be reached, answered with an error, or is another chain."""
+
+
+class DiskFault(Fault):
+    """The disk that holds this party's journal and outbox is full, or fails."""
 
 
 class StoreFault(Fault):

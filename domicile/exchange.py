@@ -18,6 +18,7 @@ from domicile.errors import BlockCorrupt, BlockMissing, Fault, PeerError
 from domicile.journal import Journal, LockedOut
 from domicile.learning.model import ModelFile, ModelLayout, read_layout
 from domicile.log import log_event
+from domicile.outbox import Outbox
 from domicile.protocol.round import Committee
 from domicile.spec import SPEC_BYTES_MAX, JobSpec
 from domicile.storage.store import Store
@@ -34,8 +35,8 @@ NOBODY = Address("0x" + "0" * 40)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StoredModel:
-    """A sealed model in a store."""
+class SealedModel:
+    """A sealed model in an outbox."""
 
     digest: Digest
     sealed_bytes: int
@@ -139,17 +140,17 @@ def fetch_layout(border: Store, spec: JobSpec) -> ModelLayout:
         return read_layout(source)
 
 
-def put_model(
-    store: Store, file: ModelFile, values_P: torch.Tensor, *, recipients: Sequence[KeyCard], context: PayloadContext
-) -> StoredModel:
-    """Seals a model to its recipients and puts it into a store, in constant memory beyond the model."""
-    with store.writer() as writer:
+def seal_model(
+    outbox: Outbox, file: ModelFile, values_P: torch.Tensor, *, recipients: Sequence[KeyCard], context: PayloadContext
+) -> SealedModel:
+    """Seals a model to its recipients into an outbox, in constant memory beyond the model."""
+    with outbox.writer() as writer:
         sealing = SealingWriter(writer, recipients, context, file.file_bytes)
         for chunk in file.chunks(values_P):
             sealing.write(chunk)
         sealing.close()
         digest = writer.commit()
-    return StoredModel(digest=digest, sealed_bytes=sealed_size(file.file_bytes, len(recipients)))
+    return SealedModel(digest=digest, sealed_bytes=sealed_size(file.file_bytes, len(recipients)))
 
 
 def get_model(

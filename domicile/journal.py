@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from domicile.errors import ConfigurationError
+from domicile.errors import ConfigurationError, DiskFault
 from domicile.types import Address, JobId
 
 _SCHEMA = """
@@ -25,36 +28,81 @@ class LockedOut:
     reason: str
 
 
+_REPEATABLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,  # The log that a write needs could not be made.
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+    }
+)
+_MENDS = {
+    sqlite3.SQLITE_CORRUPT: "move it away: a new one is built from chain and store, and a node sits the round out",
+    sqlite3.SQLITE_NOTADB: "move it away: a new one is built from chain and store, and a node sits the round out",
+    sqlite3.SQLITE_READONLY: "give this account the right to write it, or bring it back to its place",
+}
+
+
 class Journal:
-    """What every daemon keeps, whatever else it journals."""
+    """What every daemon keeps, whatever else it journals.
+
+    A statement that fails changes nothing; `path` names the file in errors.
+    """
 
     def __init__(self, path: Path, schema: str, *, version: int) -> None:
+        self.path = path
         self._db = _open(path, _SCHEMA + schema, version)
 
     def close(self) -> None:
         self._db.close()
 
     def record_declined(self, job: JobId, reason: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO declined VALUES (?, ?)", (job, reason))
+        self._write("INSERT OR REPLACE INTO declined VALUES (?, ?)", (job, reason))
 
     def declined(self, job: JobId) -> str | None:
         """Why this party does not take part in a job, or `None` if nothing speaks against it."""
-        row = self._db.execute("SELECT reason FROM declined WHERE job = ?", (job,)).fetchone()
-        return str(row[0]) if row else None
+        rows = self._read("SELECT reason FROM declined WHERE job = ?", (job,))
+        return str(rows[0][0]) if rows else None
 
     def forget_declined(self) -> None:
         """Looks at every job anew. For the start of a daemon: its operator may have mended what a reason named."""
-        self._db.execute("DELETE FROM declined")
+        self._write("DELETE FROM declined")
 
     def record_locked_out(self, job: JobId, one: LockedOut) -> bool:
         """Keeps who cannot open a payload; `False` if it was known already."""
         row = (job, one.payload, one.recipient, one.reason)
-        return self._db.execute("INSERT OR IGNORE INTO locked_out VALUES (?, ?, ?, ?)", row).rowcount == 1
+        return self._write("INSERT OR IGNORE INTO locked_out VALUES (?, ?, ?, ?)", row) == 1
 
     def locked_out(self, job: JobId) -> list[LockedOut]:
         """All who were locked out in a job, oldest first."""
         query = "SELECT payload, recipient, reason FROM locked_out WHERE job = ? ORDER BY rowid"
-        return [LockedOut(payload=p, recipient=Address(r), reason=w) for p, r, w in self._db.execute(query, (job,))]
+        return [LockedOut(payload=p, recipient=Address(r), reason=w) for p, r, w in self._read(query, (job,))]
+
+    def _write(self, statement: str, arguments: Sequence[Any] = ()) -> int:
+        """Runs one statement, which is on disk when this returns; how many rows it changed."""
+        with _translated(self.path):
+            return self._db.execute(statement, arguments).rowcount
+
+    def _read(self, query: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with _translated(self.path):
+            return self._db.execute(query, arguments).fetchall()
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Raises:
+    DiskFault: there is no room, or the disk fails; ConfigurationError: the file is no journal, or damaged.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as exc:
+        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _REPEATABLE:
+            raise DiskFault(f"journal: {path} cannot be written ({exc}); make room for it, it is tried again") from exc
+        if code in _MENDS:
+            raise ConfigurationError(f"journal: {path} cannot be used ({exc}); {_MENDS[code]}") from exc
+        raise
 
 
 def _open(path: Path, schema: str, version: int) -> sqlite3.Connection:
@@ -62,18 +110,23 @@ def _open(path: Path, schema: str, version: int) -> sqlite3.Connection:
 
     Raises:
         ConfigurationError: the folder is missing, or the file is no journal of this version.
+        DiskFault: there is no room for it.
     """
     if not path.parent.is_dir():
         raise ConfigurationError(f"journal: the folder {path.parent} does not exist; create it")
-    try:
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"journal: {path} is no file; name another one")
+    with _translated(path):
         connection = sqlite3.connect(path, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         found = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if found not in (0, version):
-            raise ConfigurationError(f"journal: {path} has version {found}, this software writes {version}")
-        connection.executescript(schema)
-        connection.execute(f"PRAGMA user_version = {version}")
-    except sqlite3.DatabaseError as exc:
-        raise ConfigurationError(f"journal: {path} cannot be opened ({exc}); mend or remove it") from exc
+            raise ConfigurationError(
+                f"journal: {path} has version {found}, this software writes {version}; end its jobs with the software "
+                "that wrote it, or move it away: a new one is built from chain and store, and a node sits the round "
+                "out"
+            )
+        if not found:
+            connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {version}; COMMIT;")
     return connection

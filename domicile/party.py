@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -16,7 +18,8 @@ from domicile.chain.deployment import Deployment
 from domicile.chain.sender import Sender
 from domicile.crypto.keys import HpkeKey
 from domicile.errors import ConfigurationError
-from domicile.settings import PathHere, Settings, StoreHere
+from domicile.key_lock import KeyLock
+from domicile.settings import PathHere, Settings, StoreHere, named
 from domicile.storage.store import Store, open_store
 
 PASSWORD_VARIABLE = "DOMICILE_PASSWORD"  # noqa: S105 - the name of the variable, not a password
@@ -127,6 +130,20 @@ def open_party(settings: PartySettings) -> Party:
         poll_s=settings.chain.poll_s,
         max_parameters=settings.limits.max_parameters or default_max_parameters(),
     )
+
+
+@contextmanager
+def open_daemon(path: Path, settings: PartySettings) -> Iterator[Party]:
+    """Opens a party for the daemon that alone acts with its key; `path` names its configuration in errors.
+
+    Raises:
+        ConfigurationError: another daemon holds the key, besides all that `open_party` raises.
+    """
+    with ExitStack() as held:
+        with named(path):
+            held.enter_context(KeyLock(settings.keys.account))
+            party = open_party(settings)
+        yield party
 
 
 def _open_store(key: str, location: str) -> Store:

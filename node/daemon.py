@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -11,19 +12,22 @@ import torch
 
 from domicile.daemon import Confined, guarded, job_backoff, run
 from domicile.errors import ConfigurationError, PeerError, Refused
-from domicile.history import JobHistory
+from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import within_memory
 from domicile.log import configure_logging, log_event
-from domicile.party import Party, open_party
+from domicile.outbox import Outbox
+from domicile.party import Party, open_daemon
 from domicile.protocol.eligibility import Refusal, Requirement
 from domicile.protocol.refusals import NotEligible, WindowClosed, WrongJobPhase
 from domicile.protocol.round import JobState, ShardState
-from domicile.settings import load_settings, named
+from domicile.settings import load_settings
 from domicile.types import JobId, ShardIndex
 from domicile.watch import Watch
 from node import step
 from node.config import NodeConfig
+from node.delivery import UpdateDelivery, region_of
 from node.journal import NodeJournal, Skipped
+from node.recovery import compare, recover
 from node.training import LocalTrainer, Trainer
 from node.work import GLOBAL, JobWork
 
@@ -37,6 +41,8 @@ class NodeDaemon:
         self._config = config
         self._party = party
         self._journal = journal
+        self._outbox = Outbox(config.journal)
+        self._outbox.keep_only(journal.sealed_digests())
         self._trainer = trainer
         self._watch = Watch(party)
         self._jobs: dict[JobId, NodeJob] = {}
@@ -52,7 +58,7 @@ class NodeDaemon:
             if self._config.jobs.join != "all" and job not in self._config.jobs.join:
                 continue
             if job not in self._jobs:
-                self._jobs[job] = NodeJob(self._config, self._party, self._journal, job, history, self._trainer)
+                self._jobs[job] = self._open(job, history)
                 backoff = job_backoff(self._party.poll_s, history.created.parameters.collect_window_s)
                 self._confined[job] = Confined(backoff, job=job)
             if not self._jobs[job].finished:
@@ -60,6 +66,9 @@ class NodeDaemon:
         pending = any(one.pending and not self._jobs[job].finished for job, one in self._confined.items())
         self._watch.looked(again=acted or pending)
         return acted
+
+    def _open(self, job: JobId, history: JobHistory) -> NodeJob:
+        return NodeJob(self._config, self._party, self._journal, self._outbox, job, history, self._trainer)
 
     def _advance(self, job: JobId) -> bool:
         return self._jobs[job].advance(*self._watch.snapshot(job))
@@ -69,11 +78,21 @@ class NodeJob:
     """A node in one job, from asking for membership to the last evaluation."""
 
     def __init__(
-        self, config: NodeConfig, party: Party, journal: NodeJournal, job: JobId, history: JobHistory, trainer: Trainer
+        self,
+        config: NodeConfig,
+        party: Party,
+        journal: NodeJournal,
+        outbox: Outbox,
+        job: JobId,
+        history: JobHistory,
+        trainer: Trainer,
     ) -> None:
         self._config = config
         self._party = party
         self._journal = journal
+        self._outbox = outbox
+        self._delivery = UpdateDelivery(party, journal, outbox, job)
+        self._present: RegionalKey | None = None
         self._job = job
         self._history = history
         self._trainer = trainer
@@ -85,13 +104,14 @@ class NodeJob:
         act = step.decide(self._observe(state, shards))
         if isinstance(act, step.Finished):
             self.finished = True
+            self._delivery.leave_behind(None)
             self._work = None  # Data and model are of no use any more.
             log_event(log, "job_ended", job=self._job, reason=act.reason)
             return False
         if isinstance(act, step.Wait):
             return False
         try:
-            return self._perform(act, shards)
+            return self._perform(act, state, shards)
         except Refused as exc:
             self._note_refusal(type(act).__name__.lower(), exc)
         return False
@@ -111,12 +131,17 @@ class NodeJob:
             return outside
         present = shards[shard]
         key = (shard, state.global_round, present.regional_round)
+        forgotten = not self._journal.knows_membership(self._job)
+        if not forgotten:
+            self._compare(key)
         sealed = self._journal.update(self._job, state.global_round, present.regional_round)
         skipped = self._journal.skipped(self._job)
+        given_up = {(one.act, one.global_round, one.regional_round) for one in skipped}
         measured = [one.global_round for one in self._journal.evaluations(self._job)]
         measured += [one.global_round for one in skipped if one.regional_round == GLOBAL]
         return replace(
             outside,
+            forgotten=forgotten,
             shard_phase=present.phase,
             shard_deadline_s=present.deadline_s,
             global_round=state.global_round,
@@ -124,12 +149,24 @@ class NodeJob:
             committed=any(event.node == own for event in self._history.commits_of(key)),
             refused=self._is_refused(shard),
             sealed=sealed.digest if sealed else None,
-            given_up=any((one.global_round, one.regional_round) == key[1:] for one in skipped),
+            stored=sealed is not None and self._delivery.is_stored(sealed.digest, now_s),
+            lost=("store", *key[1:]) in given_up,
+            given_up=("train", *key[1:]) in given_up,
             newest_global_round=self._history.newest_global_round,
             measured_global_round=max(measured, default=None),
         )
 
-    def _perform(self, act: step.Act, shards: tuple[ShardState, ...]) -> bool:
+    def _compare(self, key: RegionalKey) -> None:
+        """Compares chain and journal: the present round at each look, and all of them when a round is new."""
+        own, is_new = self._party.sender.address, key != self._present
+        keys = list(self._history.commits) if is_new else [key]
+        compare(self._journal, self._job, self._history, region_of(self._party), own, keys)
+        if is_new:
+            update = self._journal.update(self._job, key[1], key[2])
+            self._delivery.leave_behind(update.digest if update else None)
+            self._present = key
+
+    def _perform(self, act: step.Act, state: JobState, shards: tuple[ShardState, ...]) -> bool:
         if isinstance(act, step.Join):
             return self._join(len(shards))
         if isinstance(act, step.AdvanceJob):
@@ -138,6 +175,12 @@ class NodeJob:
         shard = self._history.members[self._party.sender.address]
         if isinstance(act, step.AdvanceShard):
             self._party.sender.act(self._party.jobs.advance_shard(self._job, shard))
+        elif isinstance(act, step.Recover):
+            key = (shard, act.global_round, act.regional_round)
+            own = self._party.sender.address
+            recover(self._journal, self._job, self._history, region_of(self._party), own, key)
+        elif isinstance(act, step.Store):
+            self._delivery.store(act, self._party.chain.timestamp(), state.collect_window_s)
         elif isinstance(act, step.Evaluate | step.Train):
             self._learn(act, shard, shards[shard].first_round)
         elif isinstance(act, step.Commit):
@@ -151,6 +194,7 @@ class NodeJob:
         if self._open() is None:
             return True
         closest: NotEligible | None = None
+        self._journal.record_membership(self._job)
         for shard in range(num_shards):
             try:
                 self._party.sender.act(self._party.jobs.join(self._job, ShardIndex(shard)))
@@ -207,7 +251,9 @@ class NodeJob:
         """
         if self._work is None:
             try:
-                self._work = JobWork(self._config, self._party, self._journal, self._job, self._history, self._trainer)
+                self._work = JobWork(
+                    self._config, self._party, self._journal, self._outbox, self._job, self._history, self._trainer
+                )
             except (ConfigurationError, PeerError) as exc:
                 self._journal.record_declined(self._job, f"{type(exc).__name__}: {exc}")
                 log_event(log, "declined", level=logging.WARNING, job=self._job, cause=str(exc))
@@ -230,14 +276,9 @@ def main(path: Path, trainer: Trainer | None = None) -> int:
         configure_logging(config.name)
         # One thread a node: sums then come out the same in every run, and neighbours on one machine do not starve.
         torch.set_num_threads(1)
-        with named(path):
-            party = open_party(config)
-        journal = NodeJournal(config.journal)
-        daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())
-        log_event(log, "started", address=party.sender.address)
-        try:
+        with open_daemon(path, config) as party, closing(NodeJournal(config.journal)) as journal:
+            daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())
+            log_event(log, "started", address=party.sender.address)
             return run(daemon.step, poll_s=party.poll_s)
-        finally:
-            journal.close()
 
     return guarded(serve)

@@ -11,6 +11,7 @@ from domicile.journal import Journal
 from domicile.types import Digest, JobId
 
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS memberships (job INTEGER PRIMARY KEY, global_round INTEGER, regional_round INTEGER);
 CREATE TABLE IF NOT EXISTS updates (
     job INTEGER, global_round INTEGER, regional_round INTEGER,
     digest BLOB NOT NULL, num_steps INTEGER NOT NULL, sealed_bytes INTEGER NOT NULL, pinned INTEGER NOT NULL DEFAULT 1,
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS skipped (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SealedUpdate:
-    """An update that lies sealed in the region store."""
+    """An update that was sealed here; `num_steps` is 0 where the journal that knew it was lost."""
 
     global_round: int
     regional_round: int
@@ -48,7 +49,10 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Skipped:
-    """An act that this node gave up in one round, and why; `regional_round` is -1 for an evaluation."""
+    """An act that this node gave up in one round, and why; `regional_round` is -1 for an evaluation.
+
+    `act` is ``evaluate``, ``train``, or ``store`` for an update that was lost before it was committed.
+    """
 
     act: str
     global_round: int
@@ -60,10 +64,26 @@ class NodeJournal(Journal):
     """SQLite file of one node."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA, version=1)
+        super().__init__(path, _SCHEMA, version=2)
+
+    def record_membership(self, job: JobId) -> None:
+        """Before the node asks for membership: a member whose journal does not know of it has lost its journal."""
+        self._write("INSERT OR IGNORE INTO memberships VALUES (?, NULL, NULL)", (job,))
+
+    def record_recovered(self, job: JobId, global_round: int, regional_round: int) -> None:
+        """Goes on as a member with a journal that was lost; what was done in this round nobody can tell."""
+        self._write("INSERT OR IGNORE INTO memberships VALUES (?, ?, ?)", (job, global_round, regional_round))
+
+    def knows_membership(self, job: JobId) -> bool:
+        return bool(self._read("SELECT 1 FROM memberships WHERE job = ?", (job,)))
+
+    def recovered_in(self, job: JobId) -> tuple[int, int] | None:
+        """Global and regional round in which a lost journal was rebuilt; the last life may have acted up to it."""
+        rows = self._read("SELECT global_round, regional_round FROM memberships WHERE job = ?", (job,))
+        return (rows[0][0], rows[0][1]) if rows and rows[0][0] is not None else None
 
     def record_update(self, job: JobId, update: SealedUpdate) -> None:
-        self._db.execute(
+        self._write(
             "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, 1)",
             (job, update.global_round, update.regional_round, update.digest, update.num_steps, update.sealed_bytes),
         )
@@ -77,51 +97,55 @@ class NodeJournal(Journal):
         """All updates of a job, oldest first."""
         return self._updates("job = ?", (job,))
 
+    def sealed_digests(self) -> set[Digest]:
+        """Digests of all updates of all jobs."""
+        return {Digest(row[0]) for row in self._read("SELECT digest FROM updates")}
+
     def pinned_updates(self, job: JobId) -> list[SealedUpdate]:
         """Those that are still kept in the region store."""
         return self._updates("job = ? AND pinned", (job,))
 
     def record_unpinned(self, job: JobId, update: SealedUpdate) -> None:
-        self._db.execute(
+        self._write(
             "UPDATE updates SET pinned = 0 WHERE job = ? AND global_round = ? AND regional_round = ?",
             (job, update.global_round, update.regional_round),
         )
 
     def record_evaluation(self, job: JobId, global_round: int, metrics: Mapping[str, float], num_test: int) -> None:
-        self._db.execute(
+        self._write(
             "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?)",
             (job, global_round, json.dumps(dict(metrics)), num_test),
         )
 
     def evaluations(self, job: JobId) -> list[Evaluation]:
         """Figures of all evaluated global models, oldest first."""
-        rows = self._db.execute(
+        rows = self._read(
             "SELECT global_round, metrics, num_test FROM evaluations WHERE job = ? ORDER BY global_round", (job,)
         )
         return [Evaluation(global_round=r, metrics=json.loads(m), num_test=n) for r, m, n in rows]
 
     def record_refusal(self, job: JobId, action: str, reason: str) -> bool:
         """Keeps a refusal; `False` if it was known already."""
-        cursor = self._db.execute("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?)", (job, action, reason))
-        return cursor.rowcount == 1
+        return self._write("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?)", (job, action, reason)) == 1
 
     def refusals(self, job: JobId) -> list[tuple[str, str]]:
         """``(action, reason)``, oldest first."""
-        return list(self._db.execute("SELECT action, reason FROM refusals WHERE job = ? ORDER BY rowid", (job,)))
+        rows = self._read("SELECT action, reason FROM refusals WHERE job = ? ORDER BY rowid", (job,))
+        return [(action, reason) for action, reason in rows]
 
     def record_skipped(self, job: JobId, one: Skipped) -> None:
         row = (job, one.act, one.global_round, one.regional_round, one.reason)
-        self._db.execute("INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?, ?)", row)
+        self._write("INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?, ?)", row)
 
     def skipped(self, job: JobId) -> list[Skipped]:
         """All that was given up in a job, oldest first."""
-        rows = self._db.execute(
+        rows = self._read(
             "SELECT act, global_round, regional_round, reason FROM skipped WHERE job = ? ORDER BY rowid", (job,)
         )
         return [Skipped(act=a, global_round=g, regional_round=r, reason=w) for a, g, r, w in rows]
 
     def _updates(self, where: str, arguments: tuple[int, ...]) -> list[SealedUpdate]:
-        rows = self._db.execute(
+        rows = self._read(
             f"SELECT global_round, regional_round, digest, num_steps, sealed_bytes FROM updates WHERE {where} "  # noqa: S608
             "ORDER BY global_round, regional_round",
             arguments,

@@ -15,10 +15,11 @@ ADVANCE_PATIENCE = 4
 class Observation:
     """What a node knows of one job at one moment of the chain's clock.
 
-    The shard's fields are `None` until the node is a member. `sealed` is the digest of the update that the journal
-    holds for the present round. `declined` says that the node takes no part in the job, `given_up` that it trains no
-    update in the present round, and a round that is `measured` needs no evaluation, be it that none was possible: why
-    stands in the node's journal.
+    The shard's fields are `None` until the node is a member; a member that is `forgotten` lost its journal. `sealed` is
+    the digest of the update that the journal holds for the present round, `stored` whether the region store was seen to
+    hold it, a short while ago. `declined` says that the node takes no part in the job, `given_up` that it trains no
+    update in the present round, `lost` that what it trained is gone, and a round that is `measured` needs no
+    evaluation, be it that none was possible: why stands in the node's journal.
     """
 
     now_s: int
@@ -26,6 +27,7 @@ class Observation:
     job_deadline_s: int
     collect_window_s: int
     declined: bool
+    forgotten: bool = False
     shard_phase: ShardPhase | None = None
     shard_deadline_s: int = 0
     global_round: int = 0
@@ -33,6 +35,8 @@ class Observation:
     committed: bool = False
     refused: bool = False
     sealed: Digest | None = None
+    stored: bool = False
+    lost: bool = False
     given_up: bool = False
     newest_global_round: int | None = None
     measured_global_round: int | None = None
@@ -51,11 +55,28 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
-class Train:
-    """Train from the round's model, seal the update and put it into the region store."""
+class Recover:
+    """Build the journal anew from chain and store, and sit the present round out."""
 
     global_round: int
     regional_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Train from the round's model and seal the update, which stays here until it is stored."""
+
+    global_round: int
+    regional_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Make sure that the region store holds the sealed update."""
+
+    global_round: int
+    regional_round: int
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +112,7 @@ class Finished:
     reason: str
 
 
-Act = Join | Evaluate | Train | Commit | AdvanceJob | AdvanceShard | Wait | Finished
+Act = Join | Recover | Evaluate | Train | Store | Commit | AdvanceJob | AdvanceShard | Wait | Finished
 
 _FINAL = frozenset({JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED})
 
@@ -106,6 +127,8 @@ def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads
         return Finished(seen.job_phase.name.lower())
     if seen.shard_phase is None:
         return _decide_outside(seen)
+    if seen.forgotten:
+        return Recover(seen.global_round, seen.regional_round)
     grace_s = seen.collect_window_s // ADVANCE_PATIENCE + 1
     if seen.job_phase is not JobPhase.TRAINING:
         return AdvanceJob() if seen.now_s >= seen.job_deadline_s + grace_s else Wait("the job is not training")
@@ -113,6 +136,8 @@ def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads
         return AdvanceShard()
     if seen.now_s >= seen.job_deadline_s + grace_s:
         return AdvanceJob()
+    if seen.committed and seen.shard_phase in {ShardPhase.COLLECTING, ShardPhase.AGGREGATING}:
+        return _decide_committed(seen)
     if seen.shard_phase is ShardPhase.COLLECTING:
         return _decide_collecting(seen)
     return Wait(f"the shard is {seen.shard_phase.name.lower()}")
@@ -124,13 +149,22 @@ def _decide_outside(seen: Observation) -> Act:
     return Finished("the job started without this node")
 
 
-def _decide_collecting(seen: Observation) -> Act:
-    if seen.committed:
-        return Wait("others are still to commit")
+def _decide_committed(seen: Observation) -> Act:
+    """The committee has yet to read what was committed: a store that lost it gets it again."""
+    if seen.sealed is not None and not seen.stored and not seen.lost:
+        return Store(seen.global_round, seen.regional_round, seen.sealed)
+    return Wait("others are still to commit, or the committee to agree")
+
+
+def _decide_collecting(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads best
     if seen.now_s >= seen.shard_deadline_s:
         return Wait("the collecting window is over")
     if seen.refused:
         return Wait("the contract refuses this node now")
+    if seen.lost:
+        return Wait("the sealed update is lost")
+    if seen.sealed is not None and not seen.stored:
+        return Store(seen.global_round, seen.regional_round, seen.sealed)
     if seen.sealed is not None:
         return Commit(seen.global_round, seen.regional_round, seen.sealed)
     if seen.given_up:

@@ -13,20 +13,21 @@ import torch
 
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter, sealed_size
-from domicile.errors import ConfigurationError
 from domicile.exchange import fetch_spec, note_locked_out
 from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import planned_layout, within_memory
 from domicile.learning.model import load_flat
 from domicile.learning.task import Split, find_task, require_approved
 from domicile.learning.training import Evaluation, evaluate
-from domicile.learning.update import EncodedUpdate, Update, encode_update
+from domicile.learning.update import EncodedUpdate, Update, encode_update, update_bytes
 from domicile.log import log_event
 from domicile.models import JobModels, open_job_models
+from domicile.outbox import Outbox
 from domicile.party import Party
 from domicile.spec import TaskReference
 from domicile.types import JobId, ShardIndex
 from node.config import ApprovedTask, NodeConfig
+from node.delivery import region_of
 from node.journal import NodeJournal, SealedUpdate
 from node.training import LocalJob, Trainer, split_seed, training_seed
 
@@ -40,7 +41,14 @@ class JobWork:
     """One node in one job. Holds one model at a time."""
 
     def __init__(
-        self, config: NodeConfig, party: Party, journal: NodeJournal, job: JobId, history: JobHistory, trainer: Trainer
+        self,
+        config: NodeConfig,
+        party: Party,
+        journal: NodeJournal,
+        outbox: Outbox,
+        job: JobId,
+        history: JobHistory,
+        trainer: Trainer,
     ) -> None:
         """Prepares task and data.
 
@@ -48,11 +56,10 @@ class JobWork:
             ConfigurationError: the task is not approved, or the data does not fit it.
             PeerError: the job's documents do not hold.
         """
-        if party.region is None:
-            raise ConfigurationError("stores.region: missing; a node needs the store of its region")
         self._party = party
-        self._region = party.region
+        self._region = region_of(party)
         self._journal = journal
+        self._outbox = outbox
         self._job = job
         self._trainer = trainer
         self._local, self._models = _prepare(config, party, job, history)
@@ -68,8 +75,14 @@ class JobWork:
         log_event(log, "evaluated", job=self._job, global_round=global_round)
 
     def train(self, key: RegionalKey, first_round: int) -> None:
-        """Trains one round, seals the update to the shard's committee and keeps it in the region store."""
+        """Trains one round and seals the update to the shard's committee, into the outbox.
+
+        Raises:
+            DiskFault: there is no room for it, which is looked at before anything is trained.
+        """
         shard, global_round, regional_round = key
+        committee = self._models.history.shards[shard].parameters.committee
+        self._outbox.require_room(sealed_size(update_bytes(self._local.layout), len(committee.members)))
         starts_global = regional_round == first_round
         if starts_global:
             self._load_global(shard, global_round - 1)
@@ -103,7 +116,7 @@ class JobWork:
         payload = f"update of round {key[1]}.{key[2]}"
         note_locked_out(self._journal, self._job, payload, recipients)
         context = self._models.context(PayloadKind.UPDATE, *key, self._party.sender.address)
-        with self._region.writer() as writer:
+        with self._outbox.writer() as writer:
             sealing = SealingWriter(writer, recipients.cards, context, encoded.num_bytes)
             for chunk in encoded.chunks():
                 sealing.write(chunk)

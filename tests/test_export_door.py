@@ -13,8 +13,9 @@ from domicile.crypto.context import PayloadContext, PayloadKind
 from domicile.crypto.keys import HpkeKey, KeyCard
 from domicile.errors import PeerError
 from domicile.learning.model import ModelFile, ModelLayout
+from domicile.outbox import Delivered, Outbox
 from domicile.protocol.round import ShardPhase
-from domicile.storage.store import BlockStore, open_store
+from domicile.storage.store import open_store
 from domicile.types import Address, Digest, JobId, ShardIndex
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,16 +25,16 @@ WRITERS = {
     "aggregator/export.py": "the door",
     "aggregator/worldwide.py": "global models, by the global committee",
 }
-PUTTING = {"writer", "put_bytes"}
+PUTTING = {"writer", "put_bytes", "keep"}
 
 
 def writes_to_border(tree: ast.AST) -> bool:
-    """Whether code calls ``border.writer``, ``border.put_bytes`` or ``put_model(...border, ...)``."""
+    """Whether code calls a method of ``border`` that puts, or ``deliver(..., border)``."""
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         target = call.func
         if isinstance(target, ast.Attribute) and target.attr in PUTTING and ends_in_border(target.value):
             return True
-        if isinstance(target, ast.Name) and target.id == "put_model" and ends_in_border(call.args[0]):
+        if isinstance(target, ast.Attribute) and target.attr == "deliver" and any(map(ends_in_border, call.args)):
             return True
     return False
 
@@ -83,7 +84,7 @@ FILE = ModelFile(layout=ModelLayout(entries=(("w", (3,)),)))
 VALUES_P = torch.ones(3)
 
 
-def through(border: BlockStore, ledger: Ledger, kind: PayloadKind = PayloadKind.EXPORT) -> Digest:
+def sealed(door: ExportDoor, kind: PayloadKind = PayloadKind.EXPORT) -> Digest:
     context = PayloadContext(
         chain_id=1,
         contract=ADDRESS,
@@ -94,20 +95,32 @@ def through(border: BlockStore, ledger: Ledger, kind: PayloadKind = PayloadKind.
         regional_round=0,
         sender=ADDRESS,
     )
-    door = ExportDoor(jobs=ledger, border=border)  # type: ignore[arg-type]
-    job, shard = JobId(1), ShardIndex(0)
-    return door.export(job, shard, file=FILE, values_P=VALUES_P, recipients=[CARD], context=context).digest
+    return door.seal(JobId(1), ShardIndex(0), file=FILE, values_P=VALUES_P, recipients=[CARD], context=context).digest
 
 
 def test_the_door_opens_only_for_the_accepted_bytes_of_a_mature_model(tmp_path: Path) -> None:
-    border = open_store(f"dir:{tmp_path / 'border'}")
+    border, outbox = open_store(f"dir:{tmp_path / 'border'}"), Outbox(tmp_path / "journal.sqlite")
     right = FILE.digest(VALUES_P)
+
+    def door(phase: ShardPhase, model: Digest = right) -> ExportDoor:
+        return ExportDoor(jobs=Ledger(phase, model), border=border, outbox=outbox)  # type: ignore[arg-type]
+
+    def carry(through: ExportDoor, payload: Digest) -> Delivered:
+        return through.carry(JobId(1), ShardIndex(0), model=right, payload=payload)
+
+    open_door = door(ShardPhase.MATURE)
+    payload = sealed(open_door)
+    assert not border.has(payload)
     for phase in set(ShardPhase) - {ShardPhase.MATURE}:
-        with pytest.raises(PeerError, match="nothing may leave"):
-            through(border, Ledger(phase, right))
-    with pytest.raises(PeerError, match="not the bytes"):
-        through(border, Ledger(ShardPhase.MATURE, Digest(bytes(32))))
+        for act in (sealed, lambda shut: carry(shut, payload)):
+            with pytest.raises(PeerError, match="nothing may leave"):
+                act(door(phase))
+    for act in (sealed, lambda shut: carry(shut, payload)):
+        with pytest.raises(PeerError, match="not the bytes"):
+            act(door(ShardPhase.MATURE, Digest(bytes(32))))
     with pytest.raises(ValueError, match="context"):
-        through(border, Ledger(ShardPhase.MATURE, right), PayloadKind.GLOBAL_MODEL)
+        sealed(open_door, PayloadKind.GLOBAL_MODEL)
     assert not list((tmp_path / "border" / "pins").iterdir())
-    assert border.has(through(border, Ledger(ShardPhase.MATURE, right)))
+    assert carry(open_door, payload) is Delivered.PUT
+    assert carry(open_door, payload) is Delivered.FOUND
+    assert border.keep(payload)

@@ -33,7 +33,7 @@ BLOCK_TIME_S = 0.1
 LOOK_S = 0.004
 SHARDS = ("EU", "US")
 NODES = {"eu-a": "EU", "eu-b": "EU", "us-a": "US", "us-b": "US"}
-STEPS = ("node: fetch, draw, seal, store", "commit", "aggregator: open, merge", "seal, store, vote")
+STEPS = ("node: fetch, draw, seal", "store", "commit", "aggregator: open, merge", "seal, store, vote")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +161,11 @@ def _steps(out: Path, opened: dict[Key, float], accepted: dict[Key, float], keys
                 at = datetime.fromisoformat(entry["time"]).timestamp()
                 times[entry["event"]][shard, entry["regional_round"]].append(at)
     marks = {
-        key: (opened[key], *(max(times[event][key]) for event in ("sealed", "committed", "merged")), accepted[key])
+        key: (
+            opened[key],
+            *(max(times[event][key]) for event in ("sealed", "stored", "committed", "merged")),
+            accepted[key],
+        )
         for key in keys
     }
     return {

@@ -27,16 +27,19 @@ class Blocks(Protocol):
         ...
 
     def put(self, digest: Digest, parts: Sequence[Piece]) -> None:
-        """Stores the concatenation of `parts`; a half-written block MUST never be visible.
+        """Stores the concatenation of `parts`; a half-written block MUST never be visible, and where other bytes lie
+        under this digest, they are replaced as far as this store lets us.
 
         Raises:
             StoreFault: the store cannot be reached, or is full.
         """
         ...
 
-    def get(self, digest: Digest) -> bytes:
-        """Raises:
-        BlockMissing: nobody has it; StoreFault: the store cannot be reached.
+    def get(self, digest: Digest, *, local: bool = False) -> bytes:
+        """With `local`, other peers are not asked.
+
+        Raises:
+            BlockMissing: nobody has it; StoreFault: the store cannot be reached.
         """
         ...
 

@@ -3,7 +3,8 @@
 A block is written in a folder of its own and renamed, so that none is ever half visible. All are written in the same
 folder, since a file system spreads the files of different folders over the disk, which doubles the cost of making one.
 Blocks are not flushed to the
-disk one by one: what a power failure tears is found by its digest when it is read.
+disk one by one: what a power failure tears is found by its digest when it is read, and written anew when it is put
+again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import BinaryIO
 from domicile.errors import BlockMissing, ConfigurationError, StoreFault
 from domicile.storage.blocks import Piece
 from domicile.storage.cid import cid_of
-from domicile.storage.unixfs import BLOCK_BYTES_MAX, CHUNK_BYTES, parse
+from domicile.storage.unixfs import BLOCK_BYTES_MAX, CHUNK_BYTES, block_digest, parse
 from domicile.types import Digest
 
 
@@ -58,7 +59,7 @@ class DirectoryBlocks:
 
     def put(self, digest: Digest, parts: Sequence[Piece]) -> None:
         target = self._block(digest)
-        if target.exists():
+        if _holds(target, digest):
             return
         temporary = self._incoming / secrets.token_hex(8)
         with self._translated("a block cannot be written"):
@@ -73,7 +74,7 @@ class DirectoryBlocks:
                 temporary.unlink(missing_ok=True)
                 raise
 
-    def get(self, digest: Digest) -> bytes:
+    def get(self, digest: Digest, *, local: bool = False) -> bytes:  # noqa: ARG002 - there are no peers
         with self._translated("a block cannot be read"):
             try:
                 descriptor = os.open(self._block(digest), os.O_RDONLY)
@@ -154,6 +155,13 @@ class DirectoryBlocks:
     def _block(self, digest: Digest) -> Path:
         name = digest.hex()
         return self._path / "blocks" / name[:2] / name
+
+
+def _holds(file: Path, digest: Digest) -> bool:
+    try:
+        return block_digest(file.read_bytes()) == digest
+    except OSError:
+        return False
 
 
 def _write_all(descriptor: int, parts: Sequence[Piece]) -> None:

@@ -83,9 +83,9 @@ class KuboBlocks:
         if taken_for != cid_v1_of(digest):
             raise BlockCorrupt(f"store {self._where} took {cid_of(digest)} for another block; do not use this store")
 
-    def get(self, digest: Digest) -> bytes:
+    def get(self, digest: Digest, *, local: bool = False) -> bytes:
         block = bytearray()
-        options = {"timeout": f"{FETCH_TIMEOUT_S}s"}
+        options = {"offline": "true"} if local else {"timeout": f"{FETCH_TIMEOUT_S}s"}
         with self._translated(), self._client.block.get(cid_of(digest), opts=options, stream=True) as pieces:
             for piece in pieces:
                 block += piece

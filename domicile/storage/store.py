@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from typing_extensions import Buffer
 
-from domicile.errors import BlockCorrupt, ConfigurationError, StoreFault
+from domicile.errors import BlockCorrupt, BlockMissing, ConfigurationError, StoreFault
 from domicile.storage.blocks import Blocks
 from domicile.storage.cid import cid_of
 from domicile.storage.unixfs import (
@@ -33,6 +33,9 @@ from domicile.types import Digest
 
 TREE_DEPTH_MAX = 8
 """174^8 chunks: more than any disk holds. Bounds what a hostile tree can make a reader do."""
+
+PAYLOAD_BYTES_MAX = 1 << 40
+"""More than any payload of ours has."""
 
 
 class Store(Protocol):
@@ -60,6 +63,14 @@ class Store(Protocol):
     def get_bytes(self, digest: Digest, *, max_bytes: int) -> bytes: ...
 
     def has(self, digest: Digest) -> bool: ...
+
+    def size_of(self, digest: Digest) -> int | None:
+        """Length of a payload in bytes, or `None` where its root does not lie here. Asks no other peers."""
+        ...
+
+    def keep(self, digest: Digest) -> bool:
+        """Pins a payload if all of it lies here, each block as it should be; `False` if not. Asks no other peers."""
+        ...
 
     def unpin(self, digest: Digest) -> None: ...
 
@@ -92,6 +103,24 @@ class BlockStore:
 
     def has(self, digest: Digest) -> bool:
         return self._blocks.has(digest)
+
+    def size_of(self, digest: Digest) -> int | None:
+        try:
+            return PayloadReader(self._blocks, digest, PAYLOAD_BYTES_MAX, local=True).size
+        except (BlockMissing, BlockCorrupt):
+            return None
+
+    def keep(self, digest: Digest) -> bool:
+        piece = memoryview(bytearray(CHUNK_BYTES))
+        with self._blocks.writing():
+            try:
+                reader = PayloadReader(self._blocks, digest, PAYLOAD_BYTES_MAX, local=True)
+                while reader.readinto(piece):
+                    pass
+            except (BlockMissing, BlockCorrupt):
+                return False
+            self._blocks.pin(digest)
+        return True
 
     def unpin(self, digest: Digest) -> None:
         self._blocks.unpin(digest)
@@ -177,11 +206,17 @@ class PayloadWriter:
                 self._flush()
         return length
 
-    def commit(self) -> Digest:
-        """Stores what is left and pins the root."""
+    def commit(self, expected: Digest | None = None) -> Digest:
+        """Stores what is left and pins the root.
+
+        Raises:
+            BlockCorrupt: this is not the `expected` payload; nothing is pinned.
+        """
         if self._filled:
             self._flush()
         root = self._tree.root()
+        if expected is not None and expected != root:
+            raise BlockCorrupt(f"{cid_of(root)} was written where {cid_of(expected)} was announced; write it again")
         if self._blocks is not None:
             self._blocks.pin(root)
         return root
@@ -194,8 +229,10 @@ class PayloadWriter:
 class PayloadReader:
     """Gives a payload's bytes in order; `size` is its length, known from the checked root."""
 
-    def __init__(self, blocks: Blocks, root: Digest, max_bytes: int) -> None:
+    def __init__(self, blocks: Blocks, root: Digest, max_bytes: int, *, local: bool = False) -> None:
+        """With `local`, other peers are not asked for blocks."""
         self._blocks = blocks
+        self._local = local
         self._ready = memoryview(b"")
         self._stack: list[tuple[Link, int]] = []
         top = self._fetch(root)
@@ -253,7 +290,7 @@ class PayloadReader:
         self._stack.extend((link, depth + 1) for link in reversed(node.links))
 
     def _fetch(self, digest: Digest) -> Node:
-        block = self._blocks.get(digest)
+        block = self._blocks.get(digest, local=self._local)
         if len(block) > BLOCK_BYTES_MAX or block_digest(block) != digest:
             raise BlockCorrupt(f"the store answered with other bytes than {cid_of(digest)}; ask another peer")
         return parse(block)

@@ -161,14 +161,14 @@ def arena(tmp_path: Path):
     """Brings a network up; everything ends with the test."""
     opened: list[object] = []
 
-    def start(network: SmallNetwork) -> Arena:
+    def start(network: SmallNetwork, processes: Processes | None = None) -> Arena:
         plan = load_plan(network.write(tmp_path / "network"))
         out = tmp_path / "out"
         out.mkdir()
         devnet = Devnet(block_time_s=plan.network.block_time_s)
         devnet.start()
         opened.append(devnet)
-        processes = Processes()
+        processes = processes or Processes()
         opened.append(processes)
         ground = bring_up(plan, devnet.rpc_url, processes, out, lambda _: None)
 

@@ -8,7 +8,20 @@ import pytest
 
 from domicile.protocol.round import JobPhase, ShardPhase
 from domicile.types import Digest
-from node.step import AdvanceJob, AdvanceShard, Commit, Evaluate, Finished, Join, Observation, Train, Wait, decide
+from node.step import (
+    AdvanceJob,
+    AdvanceShard,
+    Commit,
+    Evaluate,
+    Finished,
+    Join,
+    Observation,
+    Recover,
+    Store,
+    Train,
+    Wait,
+    decide,
+)
 
 JOINING = Observation(now_s=100, job_phase=JobPhase.JOINING, job_deadline_s=200, collect_window_s=40, declined=False)
 COLLECTING = replace(
@@ -44,18 +57,39 @@ def test_leaves_a_job_alone_that_it_declined_after_it_had_joined() -> None:
 
 def test_sits_a_round_out_that_it_gave_up_but_commits_what_it_had_sealed() -> None:
     assert isinstance(decide(replace(COLLECTING, given_up=True)), Wait)
-    assert decide(replace(COLLECTING, given_up=True, sealed=SEALED)) == Commit(2, 1, SEALED)
+    assert decide(replace(COLLECTING, given_up=True, sealed=SEALED, stored=True)) == Commit(2, 1, SEALED)
 
 
-def test_trains_then_commits_what_it_sealed_then_waits() -> None:
+def test_trains_then_stores_what_it_sealed_then_commits_it_then_waits() -> None:
     assert decide(COLLECTING) == Train(2, 1)
-    assert decide(replace(COLLECTING, sealed=SEALED)) == Commit(2, 1, SEALED)
-    assert isinstance(decide(replace(COLLECTING, sealed=SEALED, committed=True)), Wait)
+    assert decide(replace(COLLECTING, sealed=SEALED)) == Store(2, 1, SEALED)
+    assert decide(replace(COLLECTING, sealed=SEALED, stored=True)) == Commit(2, 1, SEALED)
+    assert isinstance(decide(replace(COLLECTING, sealed=SEALED, stored=True, committed=True)), Wait)
+
+
+def test_watches_over_what_it_committed_until_the_committee_is_done_with_it() -> None:
+    committed = replace(COLLECTING, sealed=SEALED, committed=True)
+    for phase in (ShardPhase.COLLECTING, ShardPhase.AGGREGATING):
+        assert decide(replace(committed, shard_phase=phase)) == Store(2, 1, SEALED)
+        assert isinstance(decide(replace(committed, shard_phase=phase, lost=True)), Wait)
+        assert isinstance(decide(replace(committed, shard_phase=phase, sealed=None)), Wait)
+    for phase in (ShardPhase.MATURE, ShardPhase.REPORTED, ShardPhase.STALLED):
+        assert isinstance(decide(replace(committed, shard_phase=phase)), Wait)
+
+
+def test_trains_nothing_in_place_of_a_sealed_update_that_is_lost() -> None:
+    assert isinstance(decide(replace(COLLECTING, sealed=SEALED, lost=True)), Wait)
+
+
+@pytest.mark.parametrize("phase", [JobPhase.JOINING, JobPhase.TRAINING, JobPhase.MERGING])
+def test_builds_a_lost_journal_anew_before_it_acts_as_a_member(phase: JobPhase) -> None:
+    assert decide(replace(COLLECTING, job_phase=phase, forgotten=True)) == Recover(2, 1)
 
 
 def test_never_trains_when_the_contract_would_refuse_the_commit() -> None:
     assert isinstance(decide(replace(COLLECTING, refused=True)), Wait)
-    assert isinstance(decide(replace(COLLECTING, sealed=SEALED, refused=True)), Wait)
+    for stored in (False, True):
+        assert isinstance(decide(replace(COLLECTING, sealed=SEALED, stored=stored, refused=True)), Wait)
     assert isinstance(decide(replace(COLLECTING, now_s=140)), Wait)
 
 

@@ -176,7 +176,7 @@ class LyingBlocks:
     def put(self, digest: Digest, parts: Sequence[bytes | memoryview]) -> None:
         self.blocks[digest] = b"".join(parts)
 
-    def get(self, digest: Digest) -> bytes:
+    def get(self, digest: Digest, *, local: bool = False) -> bytes:
         return self.blocks[digest]
 
     def has(self, digest: Digest) -> bool:

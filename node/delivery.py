@@ -1,0 +1,72 @@
+"""The way of an update from the outbox to the region store, and how long this node watches over it there."""
+
+from __future__ import annotations
+
+import logging
+
+from domicile.errors import ConfigurationError
+from domicile.log import log_event
+from domicile.outbox import Delivered, Outbox
+from domicile.party import Party
+from domicile.storage.store import Store
+from domicile.types import Digest, JobId
+from node import step
+from node.journal import NodeJournal, Skipped
+
+log = logging.getLogger(__name__)
+
+LOOKS_A_WINDOW = 4
+"""How often in a collect window the node looks whether the store still holds what its committee has yet to read."""
+
+
+class UpdateDelivery:
+    """Keeps the update of the present round in the region store, in one job."""
+
+    def __init__(self, party: Party, journal: NodeJournal, outbox: Outbox, job: JobId) -> None:
+        self._party = party
+        self._journal = journal
+        self._outbox = outbox
+        self._job = job
+        self._stored: Digest | None = None
+        self._look_again_s = 0
+
+    def is_stored(self, digest: Digest, now_s: int) -> bool:
+        """Whether the store was seen to hold it a short while ago, on the chain's clock."""
+        return self._stored == digest and now_s < self._look_again_s
+
+    def store(self, act: step.Store, now_s: int, window_s: int) -> None:
+        """Puts the update into the region store unless it lies there whole; notes one that is lost.
+
+        Raises:
+            StoreFault: the store fails; DiskFault: the outbox does.
+        """
+        where = {"job": self._job, "global_round": act.global_round, "regional_round": act.regional_round}
+        delivered = self._outbox.deliver(act.digest, region_of(self._party))
+        if delivered is Delivered.LOST:
+            lost = Skipped(
+                act="store",
+                global_round=act.global_round,
+                regional_round=act.regional_round,
+                reason="the sealed update is whole neither here nor in the region store",
+            )
+            self._journal.record_skipped(self._job, lost)
+            log_event(log, "lost", level=logging.WARNING, **where, digest=act.digest)
+            return
+        self._stored, self._look_again_s = act.digest, now_s + window_s // LOOKS_A_WINDOW + 1
+        if delivered is Delivered.PUT:
+            log_event(log, "stored", **where, digest=act.digest)
+
+    def leave_behind(self, present: Digest | None) -> None:
+        """Lets go of what the outbox holds of other rounds of this job."""
+        for update in self._journal.updates(self._job):
+            if update.digest != present:
+                self._outbox.drop(update.digest)
+
+
+def region_of(party: Party) -> Store:
+    """Raises:
+    ConfigurationError: none is configured.
+    """
+    if party.region is None:
+        raise ConfigurationError("stores.region: missing; a node needs the store of its region")
+    return party.region

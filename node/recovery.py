@@ -1,0 +1,83 @@
+"""What a node makes of the record on chain where its own journal does not agree with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from domicile.errors import ConfigurationError
+from domicile.history import JobHistory, RegionalKey
+from domicile.log import log_event
+from domicile.storage.store import Store
+from domicile.types import Address, JobId
+from node.journal import NodeJournal, SealedUpdate, Skipped
+
+log = logging.getLogger(__name__)
+
+REASON = "the journal is new, and this node is a member: it may have trained this round; sits it out"
+
+
+def recover(
+    journal: NodeJournal, job: JobId, history: JobHistory, region: Store, node: Address, present: RegionalKey
+) -> None:
+    """Builds a lost journal anew: what the chain says that this node committed, and the present round given up unless
+    it is among that.
+
+    The membership comes last: killed before it, the node begins here again, and sits out a round more at worst.
+    """
+    for key in history.commits:
+        _adopt(journal, job, history, region, node, key)
+    _, global_round, regional_round = present
+    if journal.update(job, global_round, regional_round) is None:
+        given_up = Skipped(act="train", global_round=global_round, regional_round=regional_round, reason=REASON)
+        journal.record_skipped(job, given_up)
+    journal.record_recovered(job, global_round, regional_round)
+    log_event(
+        log,
+        "recovered",
+        level=logging.WARNING,
+        job=job,
+        global_round=global_round,
+        regional_round=regional_round,
+        reason=REASON,
+    )
+
+
+def compare(
+    journal: NodeJournal, job: JobId, history: JobHistory, region: Store, node: Address, keys: Iterable[RegionalKey]
+) -> None:
+    """Whether all that this account committed was made here.
+
+    Raises:
+        ConfigurationError: it was not: somebody else acts with this node's key.
+    """
+    recovered_in = journal.recovered_in(job)
+    for key in keys:
+        if key[1:] == recovered_in:
+            # What the last life had sent may be mined only now.
+            _adopt(journal, job, history, region, node, key)
+        ours = journal.update(job, key[1], key[2])
+        for event in history.commits_of(key):
+            if event.node == node and (ours is None or ours.digest != event.digest):
+                raise ConfigurationError(
+                    f"keys.account: {node} committed an update in job {job}, round {key[1]}.{key[2]}, that this node "
+                    "did not make: somebody else acts with its key; end the other daemon, or retire the account if "
+                    f"there is none, and move {journal.path} away before you start again"
+                )
+
+
+def _adopt(
+    journal: NodeJournal, job: JobId, history: JobHistory, region: Store, node: Address, key: RegionalKey
+) -> None:
+    """Takes an update that this node is known to have committed into the journal."""
+    _, global_round, regional_round = key
+    for event in history.commits_of(key):
+        if event.node == node and journal.update(job, global_round, regional_round) is None:
+            update = SealedUpdate(
+                global_round=global_round,
+                regional_round=regional_round,
+                digest=event.digest,
+                num_steps=0,
+                sealed_bytes=region.size_of(event.digest) or 0,
+            )
+            journal.record_update(job, update)
