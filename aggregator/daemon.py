@@ -15,6 +15,7 @@ from aggregator.journal import AggregatorJournal
 from aggregator.regional import RegionalWork
 from aggregator.retention import drop_finished_rounds
 from aggregator.worldwide import GlobalWork
+from domicile import metrics
 from domicile.daemon import Confined, guarded, job_backoff, run
 from domicile.errors import ConfigurationError, PeerError
 from domicile.exchange import fetch_spec
@@ -111,7 +112,8 @@ class CommitteeWork:
             return self._global.advance(state, now_s)
         if not isinstance(step.decide_job(state.phase, step.outsider(now_s, state.deadline_s)), step.Advance):
             return False
-        self._party.sender.act(self._party.jobs.advance(self._job))
+        with metrics.acting("advance"):
+            self._party.sender.act(self._party.jobs.advance(self._job))
         return True
 
     def _open_committees(self) -> bool:
@@ -158,6 +160,7 @@ def main(path: Path) -> int:
         # One thread: merging waits for memory, and threads that wait for one another would burn the other cores.
         torch.set_num_threads(1)
         with named(path):
+            metrics.serve(config.metrics.port, config.metrics.host, role="aggregator")
             party = open_party(config)
         journal = AggregatorJournal(config.journal)
         daemon = AggregatorDaemon(config, party, journal)

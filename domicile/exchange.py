@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from domicile import metrics
 from domicile.chain.contracts import Nodes
 from domicile.crypto.context import PayloadContext
 from domicile.crypto.keys import KEY_CARD_BYTES_MAX, HpkeKey, KeyCard
@@ -143,13 +144,15 @@ def put_model(
     store: Store, file: ModelFile, values_P: torch.Tensor, *, recipients: Sequence[KeyCard], context: PayloadContext
 ) -> StoredModel:
     """Seals a model to its recipients and puts it into a store, in constant memory beyond the model."""
-    with store.writer() as writer:
+    with metrics.acting("seal"), store.writer() as writer:
         sealing = SealingWriter(writer, recipients, context, file.file_bytes)
         for chunk in file.chunks(values_P):
             sealing.write(chunk)
         sealing.close()
         digest = writer.commit()
-    return StoredModel(digest=digest, sealed_bytes=sealed_size(file.file_bytes, len(recipients)))
+    sealed_bytes = sealed_size(file.file_bytes, len(recipients))
+    metrics.sealed(context.kind, sealed_bytes)
+    return StoredModel(digest=digest, sealed_bytes=sealed_bytes)
 
 
 def get_model(

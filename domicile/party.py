@@ -16,7 +16,8 @@ from domicile.chain.sender import Sender
 from domicile.crypto.keys import HpkeKey
 from domicile.errors import ConfigurationError
 from domicile.settings import Settings
-from domicile.storage.store import Store, open_store
+from domicile.storage.measured import MeasuredBlocks
+from domicile.storage.store import BlockStore, Store, open_blocks
 
 PASSWORD_VARIABLE = "DOMICILE_PASSWORD"  # noqa: S105 - the name of the variable, not a password
 
@@ -64,6 +65,16 @@ class LimitSettings(Settings):
     max_parameters: int | None = Field(default=None, ge=1)
 
 
+class MetricsSettings(Settings):
+    """Where a daemon's figures are served for Prometheus, to everybody who reaches the port. Without `port`, nowhere.
+
+    `host`: the address to listen on; figures leave this machine only where ``0.0.0.0`` or another one is written out.
+    """
+
+    port: int | None = Field(default=None, ge=1, le=65535)
+    host: str = Field(default="127.0.0.1", min_length=1)
+
+
 class PartySettings(Settings):
     """What every daemon is told."""
 
@@ -73,6 +84,7 @@ class PartySettings(Settings):
     keys: KeySettings
     stores: StoreSettings
     limits: LimitSettings = LimitSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +114,7 @@ def open_party(settings: PartySettings) -> Party:
         StoreFault: a Kubo daemon cannot be reached, so that nobody can tell whether it is the other store too.
     """
     border, region = _open_stores(settings.stores)
-    password = _password(settings.keys)
+    password = read_password(settings.keys)
     signer = Signer.load(settings.keys.account, password)
     hpke = HpkeKey.load(settings.keys.hpke, password)
     deployment = Deployment.load(settings.chain.deployment)
@@ -126,7 +138,7 @@ def open_party(settings: PartySettings) -> Party:
 
 def _open_store(key: str, location: str) -> Store:
     try:
-        return open_store(location)
+        return BlockStore(MeasuredBlocks(open_blocks(location), key))
     except ConfigurationError as exc:
         raise ConfigurationError(f"stores.{key}: {exc}") from exc
 
@@ -144,7 +156,12 @@ def _open_stores(settings: StoreSettings) -> tuple[Store, Store | None]:
     return border, region
 
 
-def _password(keys: KeySettings) -> str:
+def read_password(keys: KeySettings) -> str:
+    """The password of both keys.
+
+    Raises:
+        ConfigurationError: there is none, or its file cannot be read.
+    """
     if keys.password_file is not None:
         try:
             return keys.password_file.read_text(encoding="utf-8").rstrip("\n")

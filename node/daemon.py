@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 
+from domicile import metrics
 from domicile.daemon import Confined, guarded, job_backoff, run
 from domicile.errors import ConfigurationError, PeerError, Refused
 from domicile.history import JobHistory
 from domicile.learning.memory import within_memory
 from domicile.log import configure_logging, log_event
 from domicile.party import Party, open_party
-from domicile.protocol.eligibility import Refusal, Requirement
+from domicile.protocol.eligibility import Requirement
 from domicile.protocol.refusals import NotEligible, WindowClosed, WrongJobPhase
 from domicile.protocol.round import JobState, ShardState
 from domicile.settings import load_settings, named
@@ -78,6 +79,7 @@ class NodeJob:
         self._history = history
         self._trainer = trainer
         self._work: JobWork | None = None
+        self._gate = metrics.Gate()
         self.finished = False
 
     def advance(self, state: JobState, shards: tuple[ShardState, ...]) -> bool:
@@ -91,7 +93,8 @@ class NodeJob:
         if isinstance(act, step.Wait):
             return False
         try:
-            return self._perform(act, shards)
+            with metrics.acting(act):
+                return self._perform(act, shards)
         except Refused as exc:
             self._note_refusal(type(act).__name__.lower(), exc)
         return False
@@ -192,9 +195,10 @@ class NodeJob:
         requirement: Requirement = self._party.jobs.requirement_of(self._job, shard)
         own = self._party.sender.address
         reason = self._party.nodes.refusal(own, requirement)
-        if reason is not Refusal.NONE:
+        refused = self._gate.said(reason)
+        if refused:
             self._note_refusal("commit", NotEligible(account=own, reason=reason))
-        return reason is not Refusal.NONE
+        return refused
 
     def _note_refusal(self, action: str, refusal: Refused) -> None:
         name = refusal.reason.name if isinstance(refusal, NotEligible) else type(refusal).__name__
@@ -231,6 +235,7 @@ def main(path: Path, trainer: Trainer | None = None) -> int:
         # One thread a node: sums then come out the same in every run, and neighbours on one machine do not starve.
         torch.set_num_threads(1)
         with named(path):
+            metrics.serve(config.metrics.port, config.metrics.host, role="node")
             party = open_party(config)
         journal = NodeJournal(config.journal)
         daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())

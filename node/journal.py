@@ -10,6 +10,7 @@ from pathlib import Path
 from domicile.journal import Journal
 from domicile.types import Digest, JobId
 
+VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS updates (
     job INTEGER, global_round INTEGER, regional_round INTEGER,
@@ -60,7 +61,7 @@ class NodeJournal(Journal):
     """SQLite file of one node."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA, version=1)
+        super().__init__(path, _SCHEMA, version=VERSION)
 
     def record_update(self, job: JobId, update: SealedUpdate) -> None:
         self._db.execute(
