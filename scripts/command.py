@@ -10,6 +10,7 @@ import click
 from domicile import __version__
 from domicile.daemon import guarded
 from scripts import job
+from scripts.doctor.command import command as doctor
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -96,6 +97,7 @@ def show_digest(use: str, folder: Path) -> None:
 
 
 cli.add_command(job.group)
+cli.add_command(doctor)
 
 
 def run() -> None:
