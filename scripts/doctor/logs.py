@@ -53,7 +53,7 @@ def _kept(line: str, masker: Masker) -> dict[str, Any]:
     if not isinstance(fields, dict):
         frame = _FRAME.match(line)
         return {"frame": list(frame.groups())} if frame else {"left_out": "a line that is no event"}
-    event = fields.get("event")
+    event = str(fields.get("event"))
     if event not in EVENTS:
         return {"left_out": "an event of other code"}
     kept = {name: value for name, value in fields.items() if name in _FIELDS and not isinstance(value, dict | list)}

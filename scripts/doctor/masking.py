@@ -18,7 +18,7 @@ SHORTEST_SECRET = 4
 SHORTEST_TOKEN = 8
 """A part of a URL that is shorter is a word of its path, such as ``v3``."""
 
-_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>()]+")
+_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]*[^\s'\"<>().,;:]")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _HEXADECIMAL = re.compile(r"\b(0x)?([0-9a-fA-F]{8})[0-9a-fA-F]{32,}\b")
 _TOKEN = re.compile(r"[A-Za-z0-9+=_-]{40,}")
@@ -67,15 +67,21 @@ class Masker:
 
 def masked_url(url: str) -> str:
     """Scheme, host and port; whatever else there is may be a token."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return MASK
     host = parts.netloc.rpartition("@")[2]
     more = parts.username or parts.path.strip("/") or parts.query or parts.fragment
     return f"{parts.scheme}://{host}" + (f"/{MASK}" if more else "")
 
 
 def secrets_of_url(url: str) -> list[str]:
-    """Parts of a URL that may be a password or a token."""
-    parts = urlsplit(url)
+    """Parts of a URL that may be a password or a token; of what is no URL, all of it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return [url]
     user = [one for one in parts.netloc.rpartition("@")[0].split(":") if one]
     tokens = re.split(r"[/?&=#;]", f"{parts.path}?{parts.query}#{parts.fragment}")
     found = [*user, *(one for one in tokens if len(one) >= SHORTEST_TOKEN)]

@@ -32,27 +32,11 @@ from tests.scripts.doctor_ground import (
     PASSWORD,
     PLACE,
     Clinic,
-    copied,
     deployment_with,
-    settle,
     told,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Devnet]]:
-    folder = tmp_path_factory.mktemp("settled")
-    with Devnet() as devnet:
-        settle(folder, devnet)
-        yield folder, devnet
-
-
-@pytest.fixture
-def clinic(settled: tuple[Path, Devnet], tmp_path: Path) -> Iterator[Clinic]:
-    with copied(*settled, tmp_path / "clinic") as clinic:
-        yield clinic
 
 
 def test_a_healthy_node_has_no_problem_and_no_warning(clinic: Clinic) -> None:
