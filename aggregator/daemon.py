@@ -18,6 +18,7 @@ from aggregator.recovery import recover
 from aggregator.regional import RegionalWork
 from aggregator.retention import drop_finished_rounds
 from aggregator.worldwide import GlobalWork
+from domicile import metrics
 from domicile.daemon import Confined, guarded, job_backoff, run
 from domicile.errors import ConfigurationError, PeerError
 from domicile.exchange import fetch_spec
@@ -27,7 +28,7 @@ from domicile.models import open_job_models
 from domicile.outbox import Outbox
 from domicile.party import Party, open_daemon
 from domicile.protocol.round import FINAL_PHASES, JobPhase, JobState, ShardState
-from domicile.settings import load_settings
+from domicile.settings import load_settings, named
 from domicile.types import Address, JobId, ShardIndex
 from domicile.watch import Watch
 
@@ -123,7 +124,8 @@ class CommitteeWork:
             return self._global.advance(state, now_s)
         if not isinstance(step.decide_job(state.phase, step.outsider(now_s, state.deadline_s)), step.Advance):
             return False
-        self._party.sender.act(self._party.jobs.advance(self._job))
+        with metrics.acting("advance"):
+            self._party.sender.act(self._party.jobs.advance(self._job))
         return True
 
     def _open_committees(self) -> bool:
@@ -170,6 +172,8 @@ def main(path: Path) -> int:
         configure_logging(config.name)
         # One thread: merging waits for memory, and threads that wait for one another would burn the other cores.
         torch.set_num_threads(1)
+        with named(path):
+            metrics.serve(config.metrics.port, config.metrics.host, role="aggregator")
         with open_daemon(path, config) as party, closing(AggregatorJournal(config.journal)) as journal:
             daemon = AggregatorDaemon(config, party, journal)
             log_event(log, "started", address=party.sender.address)

@@ -11,6 +11,7 @@ from domicile.types import Digest, JobId
 GLOBAL = -1
 """Stands for *the global committee* where a shard's index is stored."""
 
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payloads (
     job INTEGER, shard INTEGER, global_round INTEGER, regional_round INTEGER, kind TEXT,
@@ -54,7 +55,7 @@ class AggregatorJournal(Journal):
     """SQLite file of one committee member."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA, version=2)
+        super().__init__(path, _SCHEMA, version=VERSION)
 
     def record_payload(self, job: JobId, payload: StoredPayload) -> None:
         self._write(

@@ -18,6 +18,7 @@ from aggregator.export import ExportDoor
 from aggregator.journal import AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut
+from domicile import metrics
 from domicile.crypto.context import PayloadKind
 from domicile.errors import ConfigurationError
 from domicile.exchange import Recipients, SealedModel, note_locked_out, seal_model
@@ -59,6 +60,7 @@ class RegionalWork:
         self._door = ExportDoor(jobs=party.jobs, border=party.border, outbox=dispatch.outbox)
         self._committee = models.history.shards[shard].parameters.committee
         self._merged: RegionalMerge | None = None
+        self._gate = metrics.Gate()
 
     @cached_property
     def _buffer_P(self) -> torch.Tensor:  # noqa: N802 - P is the shape
@@ -78,6 +80,13 @@ class RegionalWork:
         act = step.decide_shard(shard.phase, self._observe(key, state, shard, now_s, requirement))
         if isinstance(act, step.Wait):
             return False
+        with metrics.acting(act):
+            self._perform(act, key, state, shard, requirement)
+        return True
+
+    def _perform(
+        self, act: step.Act, key: RegionalKey, state: JobState, shard: ShardState, requirement: Requirement
+    ) -> None:
         if isinstance(act, step.Advance):
             self._party.sender.act(self._party.jobs.advance_shard(self._models.job, self._shard))
         elif isinstance(act, step.Merge):
@@ -88,7 +97,6 @@ class RegionalWork:
             self._confirm(key, act.proposal_id)
         else:
             self._export(key)
-        return True
 
     def _observe(
         self, key: RegionalKey, state: JobState, shard: ShardState, now_s: int, requirement: Requirement
@@ -100,7 +108,7 @@ class RegionalWork:
             deadline_s=shard.deadline_s,
             rank=step.rank(self._committee.members.index(own), len(self._committee.members), key[1] + key[2]),
             size=len(self._committee.members),
-            refused=self._party.nodes.refusal(own, requirement) is not Refusal.NONE,
+            refused=self._gate.said(self._party.nodes.refusal(own, requirement)),
         )
         merged = self._merged
         if shard.phase is not ShardPhase.AGGREGATING or merged is None or merged.key != key:

@@ -16,6 +16,7 @@ from aggregator.dispatch import Dispatch
 from aggregator.journal import GLOBAL, AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut, MergedModel, merge_into
+from domicile import metrics
 from domicile.crypto.context import PayloadKind
 from domicile.errors import BlockCorrupt, BlockMissing, PeerError, SealError
 from domicile.exchange import SealedModel, get_model, note_locked_out, seal_model
@@ -27,7 +28,6 @@ from domicile.log import log_event
 from domicile.models import JobModels
 from domicile.outbox import Delivered
 from domicile.party import Party
-from domicile.protocol.eligibility import Refusal
 from domicile.protocol.proposal import GlobalProposal, ShardExclusion
 from domicile.protocol.round import ExclusionReason, JobState
 from domicile.types import Digest, ShardIndex
@@ -60,10 +60,18 @@ class GlobalWork:
         self._history = models.history
         self._committee = models.history.created.global_committee
         self._merged: GlobalMerge | None = None
+        self._gate = metrics.Gate()
 
     def advance(self, state: JobState, now_s: int) -> bool:
         """Looks, decides and acts; `True` if it did something."""
         act = step.decide_job(state.phase, self._observe(state, now_s))
+        if isinstance(act, step.Wait):
+            return False
+        with metrics.acting(act):
+            self._perform(act, state)
+        return True
+
+    def _perform(self, act: step.Act, state: JobState) -> None:
         if isinstance(act, step.Merge):
             self._derive(state.global_round)
         elif isinstance(act, step.Propose):
@@ -72,7 +80,6 @@ class GlobalWork:
             self._confirm(self._history.global_tallies[state.global_round][act.proposal_id])
         elif isinstance(act, step.Advance):
             self._party.sender.act(self._party.jobs.advance(self._models.job))
-        return not isinstance(act, step.Wait)
 
     def _observe(self, state: JobState, now_s: int) -> step.Duty:
         own = self._party.sender.address
@@ -83,7 +90,7 @@ class GlobalWork:
             deadline_s=state.deadline_s,
             rank=step.rank(self._committee.members.index(own), len(self._committee.members), state.global_round),
             size=len(self._committee.members),
-            refused=self._party.nodes.refusal(own, requirement) is not Refusal.NONE,
+            refused=self._gate.said(self._party.nodes.refusal(own, requirement)),
         )
         merged = self._merged
         if merged is None or merged.global_round != state.global_round:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from domicile import metrics
 from domicile.errors import DomicileError, Fault, PeerError, Refused
 from domicile.log import log_event
 from domicile.text import printable
@@ -82,6 +83,7 @@ class Confined:
             return False
         except (Fault, PeerError) as exc:
             event = "fault" if isinstance(exc, Fault) else "peer_error"
+            metrics.FAULTS.labels(type(exc).__name__).inc()
             retry_in_s = self._backoff.failed()
             log_event(log, event, level=logging.WARNING, **self._where, cause=str(exc), retry_in_s=retry_in_s)
             return False
@@ -119,6 +121,7 @@ def run(step: Callable[[], bool], *, poll_s: float) -> int:
             backoff.succeeded()
         except Fault as exc:
             acted, pause_s = False, backoff.failed()
+            metrics.FAULTS.labels(type(exc).__name__).inc()
             log_event(log, "fault", level=logging.WARNING, cause=str(exc), retry_in_s=pause_s)
         if not acted:
             stop.wait(pause_s)

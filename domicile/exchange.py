@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from domicile import metrics
 from domicile.chain.contracts import Nodes
 from domicile.crypto.context import PayloadContext
 from domicile.crypto.keys import KEY_CARD_BYTES_MAX, HpkeKey, KeyCard
@@ -144,13 +145,15 @@ def seal_model(
     outbox: Outbox, file: ModelFile, values_P: torch.Tensor, *, recipients: Sequence[KeyCard], context: PayloadContext
 ) -> SealedModel:
     """Seals a model to its recipients into an outbox, in constant memory beyond the model."""
-    with outbox.writer() as writer:
+    with metrics.acting("seal"), outbox.writer() as writer:
         sealing = SealingWriter(writer, recipients, context, file.file_bytes)
         for chunk in file.chunks(values_P):
             sealing.write(chunk)
         sealing.close()
         digest = writer.commit()
-    return SealedModel(digest=digest, sealed_bytes=sealed_size(file.file_bytes, len(recipients)))
+    sealed_bytes = sealed_size(file.file_bytes, len(recipients))
+    metrics.sealed(context.kind, sealed_bytes)
+    return SealedModel(digest=digest, sealed_bytes=sealed_bytes)
 
 
 def get_model(

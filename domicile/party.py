@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field
 
@@ -20,7 +21,8 @@ from domicile.crypto.keys import HpkeKey
 from domicile.errors import ConfigurationError
 from domicile.key_lock import KeyLock
 from domicile.settings import PathHere, Settings, StoreHere, named
-from domicile.storage.store import Store, open_store
+from domicile.storage.measured import MeasuredBlocks
+from domicile.storage.store import BlockStore, Store, open_blocks
 
 PASSWORD_VARIABLE = "DOMICILE_PASSWORD"  # noqa: S105 - the name of the variable, not a password
 
@@ -72,6 +74,16 @@ class LimitSettings(Settings):
     max_parameters: int | None = Field(default=None, ge=1)
 
 
+class MetricsSettings(Settings):
+    """Where a daemon's figures are served for Prometheus, to everybody who reaches the port. Without `port`, nowhere.
+
+    `host`: the address to listen on; figures leave this machine only where ``0.0.0.0`` or another one is written out.
+    """
+
+    port: int | None = Field(default=None, ge=1, le=65535)
+    host: str = Field(default="127.0.0.1", min_length=1)
+
+
 class PartySettings(Settings):
     """What every daemon is told."""
 
@@ -81,6 +93,7 @@ class PartySettings(Settings):
     keys: KeySettings
     stores: StoreSettings
     limits: LimitSettings = LimitSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +161,7 @@ def open_daemon(path: Path, settings: PartySettings) -> Iterator[Party]:
 
 def _open_store(key: str, location: str) -> Store:
     try:
-        return open_store(location)
+        return BlockStore(MeasuredBlocks(open_blocks(location), key))
     except ConfigurationError as exc:
         raise ConfigurationError(f"stores.{key}: {exc}") from exc
 

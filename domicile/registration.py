@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 
 from domicile import __version__
-from domicile.crypto.keys import KeyCard
+from domicile.crypto.keys import HpkeKey, KeyCard
 from domicile.log import log_event
 from domicile.party import Party
 from domicile.protocol.eligibility import Safeguard
+from domicile.types import Address
 
 log = logging.getLogger(__name__)
+
+
+def own_card(address: Address, hpke: HpkeKey) -> KeyCard:
+    """The key card that this software writes for an account and its HPKE key."""
+    return KeyCard(address=address, hpke_public=hpke.public_bytes, software=f"domicile/{__version__}")
 
 
 def ensure_registered(party: Party) -> None:
@@ -20,8 +26,7 @@ def ensure_registered(party: Party) -> None:
         Refused: the contract refuses; ChainFault, StoreFault: a door is shut for now.
     """
     address = party.sender.address
-    card = KeyCard(address=address, hpke_public=party.hpke.public_bytes, software=f"domicile/{__version__}")
-    digest = party.border.put_bytes(card.to_bytes())
+    digest = party.border.put_bytes(own_card(address, party.hpke).to_bytes())
     known = party.nodes.key_card_of(address)
     if known == digest:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from domicile import metrics
 from domicile.history import Histories, JobHistory
 from domicile.party import Party
 from domicile.protocol.round import JobState, ShardState
@@ -36,7 +37,9 @@ class Watch:
         if not self._registered:
             ensure_registered(self._party)
             self._registered = True
-        if not self._histories.update() and not self._again:
+        changed = self._histories.update()
+        metrics.looked(self._histories.block, self._histories.now_s)
+        if not changed and not self._again:
             return False
         self._again, self._newer = True, False
         return True
@@ -44,6 +47,7 @@ class Watch:
     def snapshot(self, job: JobId) -> tuple[JobState, tuple[ShardState, ...]]:
         """A job's state; what it builds on (a set that it calls complete, say) is then in the history too."""
         state, shards = self._party.jobs.snapshot(job)
+        metrics.JOBS.saw(job, state, shards)
         self._newer |= self._histories.update()
         return state, shards
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from domicile import metrics
 from domicile.daemon import Confined, guarded, job_backoff, run
 from domicile.errors import ConfigurationError, PeerError, Refused
 from domicile.history import JobHistory, RegionalKey
@@ -17,10 +18,10 @@ from domicile.learning.memory import within_memory
 from domicile.log import configure_logging, log_event
 from domicile.outbox import Outbox
 from domicile.party import Party, open_daemon
-from domicile.protocol.eligibility import Refusal, Requirement
+from domicile.protocol.eligibility import Requirement
 from domicile.protocol.refusals import NotEligible, WindowClosed, WrongJobPhase
 from domicile.protocol.round import JobState, ShardState
-from domicile.settings import load_settings
+from domicile.settings import load_settings, named
 from domicile.types import JobId, ShardIndex
 from domicile.watch import Watch
 from node import step
@@ -97,6 +98,7 @@ class NodeJob:
         self._history = history
         self._trainer = trainer
         self._work: JobWork | None = None
+        self._gate = metrics.Gate()
         self.finished = False
 
     def advance(self, state: JobState, shards: tuple[ShardState, ...]) -> bool:
@@ -111,7 +113,8 @@ class NodeJob:
         if isinstance(act, step.Wait):
             return False
         try:
-            return self._perform(act, state, shards)
+            with metrics.acting(act):
+                return self._perform(act, state, shards)
         except Refused as exc:
             self._note_refusal(type(act).__name__.lower(), exc)
         return False
@@ -236,9 +239,10 @@ class NodeJob:
         requirement: Requirement = self._party.jobs.requirement_of(self._job, shard)
         own = self._party.sender.address
         reason = self._party.nodes.refusal(own, requirement)
-        if reason is not Refusal.NONE:
+        refused = self._gate.said(reason)
+        if refused:
             self._note_refusal("commit", NotEligible(account=own, reason=reason))
-        return reason is not Refusal.NONE
+        return refused
 
     def _note_refusal(self, action: str, refusal: Refused) -> None:
         name = refusal.reason.name if isinstance(refusal, NotEligible) else type(refusal).__name__
@@ -276,6 +280,8 @@ def main(path: Path, trainer: Trainer | None = None) -> int:
         configure_logging(config.name)
         # One thread a node: sums then come out the same in every run, and neighbours on one machine do not starve.
         torch.set_num_threads(1)
+        with named(path):
+            metrics.serve(config.metrics.port, config.metrics.host, role="node")
         with open_daemon(path, config) as party, closing(NodeJournal(config.journal)) as journal:
             daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())
             log_event(log, "started", address=party.sender.address)

@@ -10,6 +10,7 @@ from pathlib import Path
 from domicile.journal import Journal
 from domicile.types import Digest, JobId
 
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS memberships (job INTEGER PRIMARY KEY, global_round INTEGER, regional_round INTEGER);
 CREATE TABLE IF NOT EXISTS updates (
@@ -64,7 +65,7 @@ class NodeJournal(Journal):
     """SQLite file of one node."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA, version=2)
+        super().__init__(path, _SCHEMA, version=VERSION)
 
     def record_membership(self, job: JobId) -> None:
         """Before the node asks for membership: a member whose journal does not know of it has lost its journal."""

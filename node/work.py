@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from domicile import metrics
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter, sealed_size
 from domicile.exchange import fetch_spec, note_locked_out
@@ -116,18 +117,20 @@ class JobWork:
         payload = f"update of round {key[1]}.{key[2]}"
         note_locked_out(self._journal, self._job, payload, recipients)
         context = self._models.context(PayloadKind.UPDATE, *key, self._party.sender.address)
-        with self._outbox.writer() as writer:
+        with metrics.acting("seal"), self._outbox.writer() as writer:
             sealing = SealingWriter(writer, recipients.cards, context, encoded.num_bytes)
             for chunk in encoded.chunks():
                 sealing.write(chunk)
             sealing.close()
             digest = writer.commit()
+        sealed_bytes = sealed_size(encoded.num_bytes, len(recipients.cards))
+        metrics.sealed(context.kind, sealed_bytes)
         return SealedUpdate(
             global_round=key[1],
             regional_round=key[2],
             digest=digest,
             num_steps=num_steps,
-            sealed_bytes=sealed_size(encoded.num_bytes, len(recipients.cards)),
+            sealed_bytes=sealed_bytes,
         )
 
 

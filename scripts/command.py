@@ -9,6 +9,7 @@ import click
 
 from domicile import __version__
 from domicile.daemon import guarded
+from scripts.doctor.command import command as doctor
 from scripts.options import FOLDER, NEW_FILE, NEW_FOLDER
 from scripts.verbs import aggregator, job, node
 
@@ -59,6 +60,7 @@ def show_digest(use: str, folder: Path) -> None:
 
 for module in (node, aggregator, job):
     cli.add_command(module.group)
+cli.add_command(doctor)
 
 
 def run() -> None:

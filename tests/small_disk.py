@@ -17,8 +17,10 @@ def small_disk(folder: Path, *, size_kib: int) -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("only root may mount a file system of its own")
     folder.mkdir(parents=True, exist_ok=True)
-    mounted = subprocess.run(  # noqa: S607 - wherever the system has it
-        ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "none", str(folder)], capture_output=True, check=False
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "none", str(folder)],  # noqa: S607
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")

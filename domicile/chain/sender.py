@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from domicile import metrics
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
 from domicile.errors import ChainFault, Refused
@@ -106,7 +107,11 @@ class Sender:
             Refused: the contract refuses, by name; nothing was sent.
             ChainFault: the endpoint failed, the fee would exceed the cap, or the transaction was not mined in time.
         """
-        return self.wait(self.send(call))
+        try:
+            return self.wait(self.send(call))
+        except Refused as exc:
+            metrics.refused(exc)
+            raise
 
     def send(self, call: Call) -> Handle:
         """Simulates, signs and sends; several may be on their way at once."""
@@ -135,7 +140,9 @@ class Sender:
             ChainFault: it was not mined in time.
         """
         found = self._mined(handle)
-        if int(found["status"], 16) != 1:
+        passed, gas_used = int(found["status"], 16) == 1, int(found["gasUsed"], 16)
+        metrics.mined(handle.call.action, gas_used, passed=passed)
+        if not passed:
             # Simulating it again tells the reason, unless the state has changed once more.
             self._chain.call(handle.call.target, handle.call.data, sender=self.address)
             raise Refused(f"{handle.call.action}: reverted when it was mined, and would pass now; try again")
@@ -143,7 +150,7 @@ class Sender:
             action=handle.call.action,
             transaction=found["transactionHash"],
             block=int(found["blockNumber"], 16),
-            gas_used=int(found["gasUsed"], 16),
+            gas_used=gas_used,
             contract=found["contractAddress"],
         )
 

@@ -28,8 +28,8 @@ from domicile.types import Digest
 class DirectoryBlocks:
     """Blocks as files, in 256 folders by the first byte of the digest; unfinished ones; pins as empty files."""
 
-    def __init__(self, path: Path) -> None:
-        """Creates the store if there is none.
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        """Creates the store if there is none, unless told not to change anything.
 
         Raises:
             ConfigurationError: the folder cannot be made.
@@ -37,6 +37,8 @@ class DirectoryBlocks:
         self._path = path
         self._lock = path / "lock"
         self._incoming = path / "incoming"
+        if not create:
+            return
         try:
             for first in range(256):
                 (path / "blocks" / f"{first:02x}").mkdir(parents=True, exist_ok=True)

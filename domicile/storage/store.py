@@ -305,7 +305,12 @@ def root_of(source: io.BufferedIOBase) -> Digest:
 
 
 def open_store(location: str) -> BlockStore:
-    """A store by its location: ``dir:PATH`` for the embedded one, or the URL of a Kubo RPC endpoint.
+    """A store by its location; see `open_blocks`."""
+    return BlockStore(open_blocks(location))
+
+
+def open_blocks(location: str, *, create: bool = True) -> Blocks:
+    """A store's blocks by its location: ``dir:PATH`` for the embedded one, or the URL of a Kubo RPC endpoint.
 
     Raises:
         ConfigurationError: the location is neither.
@@ -313,9 +318,9 @@ def open_store(location: str) -> BlockStore:
     if location.startswith("dir:") and location != "dir:":
         from domicile.storage.directory import DirectoryBlocks
 
-        return BlockStore(DirectoryBlocks(Path(location.removeprefix("dir:"))))
+        return DirectoryBlocks(Path(location.removeprefix("dir:")), create=create)
     if urlsplit(location).scheme in {"http", "https"}:
         from domicile.storage.kubo import KuboBlocks
 
-        return BlockStore(KuboBlocks(location))
+        return KuboBlocks(location)
     raise ConfigurationError(f"{location!r} is no store; write dir:PATH or the URL of a Kubo RPC endpoint")

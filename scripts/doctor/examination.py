@@ -1,0 +1,67 @@
+"""All checks, in the order in which their problems are best mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from domicile.errors import DomicileError
+from scripts.doctor import keys, machine, network, standing, stores, work
+from scripts.doctor.case import Case
+from scripts.doctor.finding import Finding, State, problem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One question. It is skipped where a check that it `needs` found a problem, or was skipped itself."""
+
+    name: str
+    ask: Callable[[Case], Iterator[Finding]]
+    needs: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ("node", "aggregator")
+
+
+CHECKS = (
+    Check(name="key files", ask=keys.key_files),
+    Check(name="password", ask=keys.password, needs=("key files",)),
+    Check(name="endpoint", ask=network.endpoint),
+    Check(name="contracts", ask=network.contracts, needs=("endpoint",)),
+    Check(name="clock", ask=network.clock, needs=("endpoint",)),
+    Check(name="stores", ask=stores.stores),
+    Check(name="balance", ask=network.balance, needs=("password", "endpoint")),
+    Check(name="registration", ask=standing.registration, needs=("password", "contracts")),
+    Check(name="key card", ask=standing.key_card, needs=("registration", "stores")),
+    Check(name="attestation", ask=standing.attestation, needs=("registration",)),
+    Check(name="clearance", ask=standing.clearance, needs=("registration",)),
+    Check(name="suspension", ask=standing.suspension, needs=("registration",)),
+    Check(name="jobs", ask=standing.gate, needs=("registration",)),
+    Check(name="tasks", ask=work.tasks, roles=("node",)),
+    Check(name="data", ask=work.data, needs=("password", "contracts", "stores", "tasks"), roles=("node",)),
+    Check(name="disk", ask=machine.disk, needs=("password", "contracts", "stores")),
+    Check(name="journal", ask=machine.journal),
+    Check(name="metrics", ask=machine.metrics_port),
+)
+
+
+def examine(case: Case, checks: Iterable[Check] = CHECKS) -> Iterator[Finding]:
+    """Asks every question; each gives one finding or more."""
+    blocked: set[str] = set()
+    for check in checks:
+        if case.role not in check.roles:
+            continue
+        cause = next((name for name in check.needs if name in blocked), None)
+        if cause is not None:
+            blocked.add(check.name)
+            yield Finding(check=check.name, state=State.SKIPPED, text=f"because of the problem with: {cause}")
+            continue
+        for finding in _answers(check, case):
+            if finding.state is State.PROBLEM:
+                blocked.add(check.name)
+            yield replace(finding, check=check.name)
+
+
+def _answers(check: Check, case: Case) -> Iterator[Finding]:
+    try:
+        yield from check.ask(case)
+    except DomicileError as exc:
+        yield problem(str(exc))

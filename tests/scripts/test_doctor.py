@@ -1,0 +1,359 @@
+"""Each thing that can be wrong with a party, provoked for real, is named with its mend; a healthy one is left alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from prometheus_client import start_http_server
+
+from domicile import metrics
+from domicile.chain.account import Signer
+from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
+from domicile.chain.sender import GWEI, Sender
+from domicile.errors import ConfigurationError
+from domicile.protocol.eligibility import Safeguard, Sensitivity
+from domicile.protocol.jurisdiction import Tier
+from domicile.types import Digest
+from scripts.command import cli
+from scripts.doctor.finding import State
+from scripts.doctor.network import GAS
+from tests.scripts.doctor_ground import (
+    ATTESTER,
+    DAY_S,
+    DIGEST,
+    PASSWORD,
+    PLACE,
+    Clinic,
+    deployment_with,
+    told,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_healthy_node_has_no_problem_and_no_warning(clinic: Clinic) -> None:
+    findings = clinic.findings()
+    assert [one.line() for one in findings if one.state is not State.OK] == []
+    assert told(findings, "jobs", State.OK) == ["job 1, shard 0: joining, open to this account"]
+    assert told(findings, "data", State.OK) == ["job 1: the data fits its task"]
+    assert all(one.check and "\n" not in one.line() for one in findings)
+
+
+def edit(old: str, new: str, name: str = "node.toml") -> Callable[[Clinic], None]:
+    return lambda clinic: clinic.rewrite(old, new.replace("FOLDER", str(clinic.folder)), name)
+
+
+def in_config(key: str, value: str) -> Callable[[Clinic], None]:
+    """Gives a key another value, whatever it was."""
+
+    def act(clinic: Clinic) -> None:
+        lines = clinic.config.read_text(encoding="utf-8").splitlines()
+        assert any(line.startswith(f"{key} =") for line in lines)
+        told_value = value.replace("FOLDER", str(clinic.folder))
+        changed = [f'{key} = "{told_value}"' if line.startswith(f"{key} =") else line for line in lines]
+        clinic.config.write_text("\n".join(changed) + "\n", encoding="utf-8")
+
+    return act
+
+
+def rpc(method: str, *parameters: object) -> Callable[[Clinic], None]:
+    return lambda clinic: clinic.chain.request(method, *parameters)
+
+
+def remove_code(clinic: Clinic) -> None:
+    clinic.chain.request("anvil_setCode", clinic.party.deployment.training_jobs, "0x")
+
+
+def other_version(clinic: Clinic) -> None:
+    abis = {**clinic.party.deployment.abis, "NodeRegistry": "0" * 64}
+    deployment_with(clinic.folder, abis=abis)
+
+
+def same_store(clinic: Clinic) -> None:
+    shutil.rmtree(clinic.folder / "region")
+    (clinic.folder / "region").symlink_to(clinic.folder / "border")
+
+
+def file_as_store(clinic: Clinic) -> None:
+    shutil.rmtree(clinic.folder / "region")
+    (clinic.folder / "region").touch()
+
+
+def empty_account(clinic: Clinic) -> None:
+    clinic.chain.request("anvil_setBalance", clinic.account, "0x0")
+
+
+def raise_base_fee(clinic: Clinic) -> None:
+    clinic.chain.request("anvil_setNextBlockBaseFeePerGas", hex(200 * GWEI))
+    clinic.chain.request("evm_mine")
+
+
+def change_card(clinic: Clinic) -> None:
+    party = clinic.party
+    party.sender.act(party.nodes.update_key_card(Digest(b"\x22" * 32), Safeguard.NONE))
+
+
+def another_account(clinic: Clinic) -> None:
+    (clinic.folder / "account.json").unlink()
+    Signer.from_key(b"\x77" * 32).save(clinic.folder / "account.json", PASSWORD, iterations=1024)
+
+
+def remove_attester(clinic: Clinic) -> None:
+    clinic.govern(clinic.nodes.remove_attester(ATTESTER.address))
+
+
+def revoke(clinic: Clinic) -> None:
+    clinic.chain.request("anvil_setBalance", ATTESTER.address, hex(10**18))
+    Sender(clinic.chain, ATTESTER).act(clinic.nodes.revoke_attestation(clinic.account, DIGEST))
+
+
+def prohibit_place(clinic: Clinic) -> None:
+    governor = Sender(clinic.chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC))
+    governor.act(clinic.places.set_guardian(governor.address, True))
+    governor.act(clinic.places.tighten(PLACE, Tier.PROHIBITED, DIGEST))
+
+
+def clear_for(sensitivity: Sensitivity) -> Callable[[Clinic], None]:
+    def act(clinic: Clinic) -> None:
+        clinic.govern(clinic.nodes.clear(clinic.account, sensitivity, DIGEST, clinic.now_s + 90 * DAY_S))
+
+    return act
+
+
+def clear_until(days: int) -> Callable[[Clinic], None]:
+    def act(clinic: Clinic) -> None:
+        until_s = clinic.now_s + days * DAY_S
+        clinic.govern(clinic.nodes.clear(clinic.account, Sensitivity.SPECIAL, DIGEST, until_s))
+
+    return act
+
+
+def write_journal(version: int) -> Callable[[Clinic], None]:
+    def act(clinic: Clinic) -> None:
+        with closing(sqlite3.connect(clinic.folder / "journal.sqlite")) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+
+    return act
+
+
+def damage(name: str) -> Callable[[Clinic], int]:
+    return lambda clinic: (clinic.folder / name).write_bytes(b"no such file" * 999)
+
+
+def append(name: str, text: str) -> Callable[[Clinic], None]:
+    def act(clinic: Clinic) -> None:
+        with (clinic.folder / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    return act
+
+
+PROBLEMS: list[tuple[str, str, Callable[[Clinic], object]]] = [
+    ("key files", "run chmod 600 on it", lambda c: (c.folder / "account.json").chmod(0o644)),
+    ("key files", "run chmod 600 on it", lambda c: (c.folder / "password").chmod(0o640)),
+    ("key files", "keys.hpke: ", lambda c: (c.folder / "hpke.json").unlink()),
+    ("password", "the password is wrong", edit(PASSWORD, "another one", "password")),
+    ("password", "it is no keystore of version 3", edit('"version": 3', '"version": 9', "account.json")),
+    ("endpoint", "cannot be reached", in_config("rpc_url", "http://127.0.0.1:1")),
+    ("endpoint", "cannot be read", lambda c: (c.folder / "deployment.json").unlink()),
+    ("endpoint", "the deployment file is for chain 5", lambda c: deployment_with(c.folder, chain_id=5)),
+    ("contracts", "there is no code at", remove_code),
+    ("contracts", "deployed with another interface", other_version),
+    ("clock", "s behind the chain's, 120 s are tolerated", lambda c: c.pass_time(3600)),
+    ("stores", "region and border are the same store", same_store),
+    ("stores", "region is a file", file_as_store),
+    ("stores", "cannot be reached", in_config("border", "http://127.0.0.1:1")),
+    ("stores", "is no store; write dir:PATH", in_config("border", "nowhere")),
+    ("balance", "is enough for 0 rounds", empty_account),
+    ("registration", "another key card of", change_card),
+    ("registration", "is not registered", another_account),
+    ("attestation", "it ended on", lambda c: c.pass_time(31 * DAY_S)),
+    ("attestation", "are still attesters", remove_attester),
+    ("attestation", "there is none in force", revoke),
+    ("clearance", "it ended on", lambda c: c.pass_time(31 * DAY_S)),
+    ("clearance", "there is none", lambda c: c.govern(c.nodes.withdraw_clearance(c.account, DIGEST))),
+    ("clearance", "it is for personal, a running job asks for special", clear_for(Sensitivity.PERSONAL)),
+    ("suspension", "an auditor has suspended", lambda c: c.govern(c.nodes.suspend(c.account, DIGEST))),
+    ("jobs", "refused: suspended", lambda c: c.govern(c.nodes.suspend(c.account, DIGEST))),
+    ("jobs", "refused: tier forbids", prohibit_place),
+    ("tasks", "the file or the installed version changed", append("mine.py", "# one line more\n")),
+    ("tasks", "cannot be read; correct the path", lambda c: (c.folder / "mine.py").unlink()),
+    ("data", "no column 'x2'", edit("x1,x2,y", "x1,x3,y", "rows.csv")),
+    ("data", "no such file", lambda c: (c.folder / "rows.csv").unlink()),
+    ("data", "column 'x1' holds text", append("rows.csv", "a word,1.0,1\n")),
+    ("journal", "has version 99", write_journal(99)),
+    ("journal", "cannot be read", damage("journal.sqlite")),
+    ("journal", "does not exist; create it", in_config("journal", "FOLDER/nowhere/journal.sqlite")),
+]
+
+
+@pytest.mark.parametrize(("check", "text", "break_it"), PROBLEMS, ids=lambda one: one if isinstance(one, str) else "")
+def test_a_problem_is_named_with_its_mend(
+    clinic: Clinic, check: str, text: str, break_it: Callable[[Clinic], object]
+) -> None:
+    break_it(clinic)
+    found = told(clinic.findings(), check, State.PROBLEM)
+    assert any(text in one for one in found), found
+    assert all(";" in one or "Mend:" in one for one in found), found
+
+
+WARNINGS: list[tuple[str, str, Callable[[Clinic], object]]] = [
+    ("balance", "lets nothing be sent", raise_base_fee),
+    ("attestation", "it ends on", lambda c: c.pass_time(25 * DAY_S)),
+    ("clearance", "ask an auditor for a new one in time", clear_until(3)),
+    ("key card", "nobody can seal to this party", lambda c: shutil.rmtree(c.folder / "border" / "blocks")),
+]
+
+
+@pytest.mark.parametrize(("check", "text", "break_it"), WARNINGS, ids=lambda one: one if isinstance(one, str) else "")
+def test_what_will_become_a_problem_is_a_warning(
+    clinic: Clinic, check: str, text: str, break_it: Callable[[Clinic], object]
+) -> None:
+    break_it(clinic)
+    found = told(clinic.findings(), check, State.WARNING)
+    assert any(text in one for one in found), found
+
+
+def test_an_attestation_that_ends_before_a_running_job_may_is_a_warning(clinic: Clinic) -> None:
+    case = clinic.case()
+    own = case.own_jobs[0]
+    days_left = (case.standing.attested_until_s - clinic.now_s) // DAY_S
+    longer = own.history.created.parameters.__class__
+    windows = {name: getattr(own.history.created.parameters, name) for name in longer.__dataclass_fields__}
+    object.__setattr__(own.history.created, "parameters", longer(**{**windows, "collect_window_s": days_left * DAY_S}))
+    from scripts.doctor.standing import attestation
+
+    assert [one.state for one in attestation(case)] == [State.WARNING]
+
+
+def test_a_chain_that_stands_still_or_a_clock_that_is_fast_is_a_warning(clinic: Clinic) -> None:
+    found = told(clinic.findings(clock=lambda: clinic.now_s + 600.0), "clock", State.WARNING)
+    assert ["the newest block is 600 s old" in one for one in found] == [True]
+
+
+def test_another_chain_behind_the_endpoint_is_named(clinic: Clinic) -> None:
+    with Devnet(chain_id=4242) as other:
+        in_config("rpc_url", other.rpc_url)(clinic)
+        assert "the endpoint is chain 4242" in told(clinic.findings(), "endpoint", State.PROBLEM)[0]
+
+
+def test_a_full_disk_is_a_problem_for_as_many_rounds_as_are_asked_for(clinic: Clinic) -> None:
+    free = 300 << 20
+    findings = clinic.findings(free_bytes=lambda _: free, disk_rounds=10)
+    assert told(findings, "disk", State.PROBLEM) == []
+    findings = clinic.findings(free_bytes=lambda _: free, disk_rounds=100_000)
+    problems = told(findings, "disk", State.PROBLEM)
+    assert len(problems) == 2
+    assert all("300 MiB are free" in one and "for 100000 rounds; free some space" in one for one in problems)
+    assert len(told(clinic.findings(free_bytes=lambda _: 0), "disk", State.PROBLEM)) == 3
+
+
+def test_gas_is_reckoned_for_as_many_rounds_as_are_asked_for(clinic: Clinic) -> None:
+    clinic.chain.request("anvil_setBalance", clinic.account, hex(10**16))
+    assert told(clinic.findings(rounds=10), "balance", State.PROBLEM) == []
+    [found] = told(clinic.findings(rounds=10_000), "balance", State.PROBLEM)
+    assert "10000 are asked for; send" in found
+
+
+def test_without_a_password_nothing_that_needs_a_key_is_asked(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOMICILE_PASSWORD", raising=False)
+    clinic.rewrite(f'password_file = "{clinic.folder}/password"\n', "")
+    findings = clinic.findings()
+    assert "no password; set keys.password_file" in told(findings, "password", State.PROBLEM)[0]
+    skipped = {one.check: one.text for one in findings if one.state is State.SKIPPED}
+    assert skipped["registration"] == skipped["balance"] == "because of the problem with: password"
+    assert skipped["attestation"] == "because of the problem with: registration"
+    assert told(findings, "contracts", State.OK)
+    assert told(clinic.findings(password_file=clinic.folder / "password"), "registration", State.OK)
+
+
+def test_a_taken_port_is_a_problem_unless_this_partys_daemon_listens_there(clinic: Clinic) -> None:
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        append("node.toml", f"[metrics]\nport = {port}\n")(clinic)
+        findings = clinic.findings()
+        assert "cannot be listened on (Address already in use)" in told(findings, "metrics", State.PROBLEM)[0]
+    assert told(clinic.findings(), "metrics", State.OK) == [f"127.0.0.1:{port} is free"]
+    with figures(port, role="node"):
+        found = told(clinic.findings(), "metrics", State.OK)
+    assert found == [f"127.0.0.1:{port} serves the figures of a running node"]
+
+
+@contextmanager
+def figures(port: int, *, role: str) -> Iterator[None]:
+    metrics.BUILD.labels("0", "3", role).set(1)
+    server, thread = start_http_server(port, addr="127.0.0.1", registry=metrics.REGISTRY)
+    yield
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_without_a_job_the_tables_columns_are_looked_at(clinic: Clinic) -> None:
+    another_account(clinic)  # It is in no job.
+    (clinic.folder / "test.csv").write_text("x1,y\n1,1\n", encoding="utf-8")
+    assert "readable, with 3 columns" in told(clinic.findings(), "data", State.OK)[0]
+    clinic.rewrite("[[tasks]]", f'test = "{clinic.folder}/test.csv"\n[[tasks]]')
+    assert "no column 'x2'" in told(clinic.findings(), "data", State.PROBLEM)[0]
+
+
+def test_nothing_is_changed_by_looking(clinic: Clinic) -> None:
+    def state() -> dict[str, tuple[int, bytes]]:
+        files = (one for one in clinic.folder.rglob("*"))
+        return {str(one): (one.stat().st_mtime_ns, one.read_bytes() if one.is_file() else b"") for one in files}
+
+    shutil.rmtree(clinic.folder / "region")
+    before, block = state(), clinic.chain.block_number()
+    assert not [one for one in clinic.findings() if one.state is State.PROBLEM]
+    assert state() == before
+    assert clinic.chain.block_number() == block
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(cli, ["doctor", *arguments])
+    return done.exit_code, done.output
+
+
+def test_exit_codes_tell_health_from_problems_and_json_says_the_same(clinic: Clinic) -> None:
+    code, output = run(str(clinic.config))
+    assert (code, "problem" in output) == (0, False)
+    (clinic.folder / "account.json").chmod(0o644)
+    code, output = run(str(clinic.config), "--json")
+    found = json.loads(output)
+    assert (code, found["role"], found["problems"]) == (1, "node", 1)
+    states = {one["check"]: one["state"] for one in found["findings"]}
+    assert (states["key files"], states["password"], states["endpoint"]) == ("problem", "skipped", "ok")
+
+
+def test_a_wrong_configuration_or_option_is_no_finding_but_exit_code_2(clinic: Clinic) -> None:
+    clinic.rewrite("rpc_url", "rpc_ulr")
+    done = CliRunner().invoke(cli, ["doctor", str(clinic.config)])
+    assert isinstance(done.exception, ConfigurationError)
+    assert "did you mean 'rpc_url'?" in str(done.exception)
+    assert run(str(clinic.config), "--rounds", "0")[0] == 2
+    assert run(str(clinic.folder / "nothing.toml"))[0] == 2
+
+
+def test_an_aggregators_file_is_recognised_and_asked_nothing_of_data(clinic: Clinic) -> None:
+    text = clinic.config.read_text(encoding="utf-8")
+    clinic.config.write_text(text[: text.index("[data]")], encoding="utf-8")
+    findings = clinic.findings()
+    assert {one.check for one in findings}.isdisjoint({"data", "tasks"})
+    assert told(findings, "jobs", State.OK) == ["no running job lists this account"]
+    assert told(findings, "registration", State.OK)
+
+
+def test_gas_of_the_acts_is_that_of_the_snapshot() -> None:
+    snapshot = json.loads((ROOT / "contracts" / "gas-snapshot.json").read_text(encoding="utf-8"))
+    dearest = {act: max(gas for name, gas in snapshot.items() if name.split(",")[0] == act) for act in GAS}
+    assert dearest == GAS
