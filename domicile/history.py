@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from domicile.chain import events as ev
@@ -38,6 +39,7 @@ class JobHistory:
     created: ev.JobCreated
     shards: list[ev.ShardCreated] = field(default_factory=list)
     members: dict[Address, ShardIndex] = field(default_factory=dict)
+    membership: list[ev.MemberJoined | ev.MemberLeft] = field(default_factory=list)
     job_phases: list[ev.JobPhaseChanged] = field(default_factory=list)
     shard_phases: list[ev.ShardPhaseChanged] = field(default_factory=list)
     commits: dict[RegionalKey, list[ev.UpdateCommitted]] = field(default_factory=dict)
@@ -97,8 +99,10 @@ class JobHistory:
                 self.shards.append(event)
             case ev.MemberJoined():
                 self.members[event.node] = event.shard
+                self.membership.append(event)
             case ev.MemberLeft():
                 self.members.pop(event.node, None)
+                self.membership.append(event)
             case ev.JobPhaseChanged():
                 self.job_phases.append(event)
             case ev.ShardPhaseChanged():
@@ -123,6 +127,16 @@ class JobHistory:
                 pass
 
 
+def history_of(events: Iterable[ev.JobEvent]) -> JobHistory:
+    """One job's events, of which the first MUST be its creation, as a history."""
+    opening, *others = events
+    assert isinstance(opening, ev.JobCreated)  # noqa: S101
+    history = JobHistory(created=opening)
+    for event in others:
+        history.apply(event)
+    return history
+
+
 class Histories:
     """Keeps the histories of all jobs up to date, reading each block once."""
 
@@ -134,6 +148,8 @@ class Histories:
         self.now_s = 0
         """The chain's time when that was read."""
         self.jobs: dict[JobId, JobHistory] = {}
+        self.registry_events: list[ev.Event] = []
+        """Those of both registries, which are of no one job."""
 
     def update(self) -> bool:
         """Reads what is new; `False` if nothing can have changed since the last time.
@@ -154,3 +170,5 @@ class Histories:
             self.jobs[event.job] = JobHistory(created=event)
         elif isinstance(event, ev.JobEvent):
             self.jobs[event.job].apply(event)
+        else:
+            self.registry_events.append(event)

@@ -15,14 +15,17 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from domicile.protocol.round import JobPhase, ShardPhase
+from domicile.protocol.round import FINAL_PHASES, JobPhase, ShardPhase
 from domicile.text import printable
+from scripts.fate import why_over
+from scripts.hindrance import hindrance_line, hindrances_of
+from scripts.participating import summary_of
 from scripts.view import JobView, ShardView
+from scripts.waiting import wait_line, waits_of
 from scripts.wording import (
     WAITING,
     counted,
     figure_line,
-    next_deadline_s,
     remaining,
     round_name,
     spaced,
@@ -104,14 +107,23 @@ def _panel(view: JobView) -> Panel:
             parts.append(_text(told, style="red"))
     parts += [_text(figure_line(figure), style="bold") for figure in view.figures[-SHOWN_FIGURES:]]
     parts += [_text(f"✗ {name} refused by the contract: {reason}", style="bold red") for name, reason in view.refusals]
-    if view.waits_for:
-        parts.append(_text(f"waits for {view.waits_for}", style="dim"))
+    parts += [_text(f"waits for {wait_line(view, wait)}", style="dim") for wait in waits_of(view)]
+    parts += [_text(hindrance_line(one), style="red") for one in hindrances_of(view)]
+    parts += [_text(line, style="bold") for line in _over(view)]
     left = f", {remaining(view, view.deadline_s)}" if view.deadline_s else ""
     title = (
         f"job {view.job} [bold]{escape(printable(view.name))}[/] · {view.phase.name.lower()} · "
-        f"global round {view.global_round + 1} of {view.num_global_rounds}{left}"
+        f"global round {view.global_round + 1} of {view.rules.num_global_rounds}{left}"
     )
     return Panel(Group(*parts), title=title, subtitle=f"block {view.block} · {view.gas_used:,} gas", expand=True)
+
+
+def _over(view: JobView) -> list[str]:
+    """What a job came to: why it is over without a result, and whether everybody took part."""
+    if view.phase not in FINAL_PHASES:
+        return []
+    told = [why_over(view), f"participation: {summary_of(view.participation)}" if view.participation else ""]
+    return [line for line in told if line]
 
 
 def _text(told: str, *, style: str) -> Text:
@@ -190,7 +202,7 @@ class PlainLines:
             self._once(("refused", name, reason), f"{name} refused by the contract: {reason}")
         if view.phase is not JobPhase.JOINING:
             self._once(
-                ("round", view.global_round), f"global round {view.global_round + 1} of {view.num_global_rounds}"
+                ("round", view.global_round), f"global round {view.global_round + 1} of {view.rules.num_global_rounds}"
             )
         for shard in view.shards:
             self._shard(view, shard)
@@ -199,10 +211,13 @@ class PlainLines:
         self._once(
             ("phase", view.phase, view.global_round), f"job {view.job}: {view.phase.name.lower()}, block {view.block}"
         )
-        if view.waits_for and self._clock() - self._last_said >= QUIET_S:
-            deadline_s = next_deadline_s(view)
-            left = f"; {remaining(view, deadline_s)}" if deadline_s else ""
-            self.say(f"still waiting for {view.waits_for}{left}")
+        for line in _over(view):
+            self._once(("over", line), line)
+        if self._clock() - self._last_said >= QUIET_S:
+            for wait in waits_of(view):
+                self.say(f"still waiting for {wait_line(view, wait)}")
+        for one in hindrances_of(view):
+            self._once(("stuck", view.global_round, one), hindrance_line(one))
 
     def _shard(self, view: JobView, shard: ShardView) -> None:
         where = f"{shard.jurisdiction}, {round_name(view, shard)}"

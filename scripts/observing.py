@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 
@@ -12,18 +13,30 @@ from domicile.chain.deployment import Deployment
 from domicile.chain.gas import GasMeter
 from domicile.errors import PeerError, StoreFault
 from domicile.history import Histories, JobHistory
+from domicile.lineage.gate import PastGate
 from domicile.models import JobModels
-from domicile.protocol.round import FINAL_PHASES, NO_LOSS, JobPhase, JobState, ShardPhase, ShardState
+from domicile.participation import GlobalParticipation
+from domicile.protocol.eligibility import Requirement
+from domicile.roll_call import call_roll
 from domicile.types import Address, JobId
-from scripts.view import GlobalFigure, JobView, ShardLoss, ShardView
+from scripts.view import GlobalFigure, JobView
+from scripts.viewing import Sight, named
 
-MICROS = 1_000_000
 
-_WAITS_FOR = {
-    ShardPhase.COLLECTING: "updates of its members",
-    ShardPhase.AGGREGATING: "the votes of its committee",
-    ShardPhase.MATURE: "its committee to export the model",
-}
+class BlockTimes:
+    """The chain's time of each block in seconds, asked for once."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._known_s: dict[int, int] = {}
+
+    def at(self, block: int) -> int:
+        self.read([block])
+        return self._known_s[block]
+
+    def read(self, blocks: Iterable[int]) -> None:
+        """Asks for many at once."""
+        self._known_s |= self._chain.timestamps_of(set(blocks) - self._known_s.keys())
 
 
 class Observer:
@@ -38,6 +51,9 @@ class Observer:
         self._name = name
         self._names = names
         self._histories = Histories(chain, deployment)
+        self._requirements: list[Requirement] = []
+        self.times = BlockTimes(chain)
+        self._gate = PastGate(self._histories.registry_events, self.times.at)
         self.gas = GasMeter(chain, deployment)
         self.figures: dict[int, GlobalFigure] = {}
         self.models: JobModels | None = None
@@ -50,29 +66,37 @@ class Observer:
     def look(self, refusals: tuple[tuple[str, str], ...] = ()) -> JobView:
         """The job now."""
         state, shards = self._jobs.snapshot(self._job)
-        self._histories.update()
+        self._update()
         self.gas.update(self._histories.block)
-        now_s = self._histories.now_s
-        history = self.history
         if self.models is not None:
             self._open_figures(self.models)
-        views = tuple(self._shard(history, state, index, shard) for index, shard in enumerate(shards))
-        return JobView(
-            job=self._job,
-            name=self._name,
-            phase=state.phase,
-            global_round=state.global_round,
-            num_global_rounds=history.created.parameters.global_rounds,
-            retries=state.retries,
-            deadline_s=state.deadline_s,
-            now_s=now_s,
+        sight = Sight(
+            history=self.history,
+            state=state,
+            shards=shards,
+            requirements=self._requirements,
+            gate=self._gate,
+            time_of=self.times.at,
             block=self._histories.block,
-            gas_used=self.gas.total,
-            shards=views,
-            figures=tuple(self.figures[key] for key in sorted(self.figures)),
-            refusals=refusals,
-            waits_for=_waits_for(state, views),
+            now_s=self._histories.now_s,
+            names=self._names,
         )
+        figures = tuple(self.figures[key] for key in sorted(self.figures))
+        return replace(sight.view(self._name), gas_used=self.gas.total, figures=figures, refusals=refusals)
+
+    def participation(self) -> tuple[GlobalParticipation, ...]:
+        """Who took part until now, with names in full."""
+        self._update()
+        roll = call_roll(self.history, self._gate.of_shards(self._requirements))
+        return tuple(named(one, lambda account: self._names.get(Address(account), account)) for one in roll)
+
+    def _update(self) -> None:
+        """What the gate demands never changes while a job lives."""
+        self._histories.update()
+        self.times.read(event.block for event in self._histories.registry_events)
+        if not self._requirements:
+            shards = [self._jobs.requirement_of(self._job, shard.shard) for shard in self.history.shards]
+            self._requirements = [*shards, self._jobs.global_requirement_of(self._job)]
 
     def _open_figures(self, models: JobModels) -> None:
         """Reads the figures that accepted global models carry.
@@ -92,37 +116,3 @@ class Observer:
                     loss=test.loss_sum / test.count,
                     accuracy=None if test.correct is None else test.correct / test.count,
                 )
-
-    def _shard(self, history: JobHistory, state: JobState, index: int, shard: ShardState) -> ShardView:
-        parameters = history.shards[index].parameters
-        key = (history.shards[index].shard, state.global_round, shard.regional_round)
-        return ShardView(
-            jurisdiction=parameters.jurisdiction,
-            phase=shard.phase,
-            stall=shard.stall,
-            regional_round=shard.regional_round,
-            retries=shard.retries,
-            deadline_s=shard.deadline_s,
-            members=tuple(sorted(self._known(node) for node in history.members_of(key[0]))),
-            committed=tuple(self._known(event.node) for event in history.commits_of(key)),
-            losses=tuple(
-                ShardLoss(global_round=outer, regional_round=inner, loss=model.loss_micros / MICROS)
-                for (of, outer, inner), model in history.regional_models.items()
-                if of == index and model.loss_micros != NO_LOSS
-            ),
-            exports=tuple(number for number, exports in history.exports.items() if index in exports),
-        )
-
-    def _known(self, address: Address) -> str:
-        return self._names.get(address, address[:8])
-
-
-def _waits_for(state: JobState, shards: tuple[ShardView, ...]) -> str:
-    if state.phase in FINAL_PHASES:
-        return ""
-    if state.phase is JobPhase.JOINING:
-        return "members to join; its owner may start it, anyone may when the join window is over"
-    if state.phase is JobPhase.MERGING:
-        return "the votes of the global committee; anyone may end the wait at the deadline"
-    waiting = [f"{one.jurisdiction}: {_WAITS_FOR[one.phase]}" for one in shards if one.phase in _WAITS_FOR]
-    return "; ".join(waiting) + "; anyone may end a wait at its deadline"

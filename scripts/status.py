@@ -7,23 +7,45 @@ from dataclasses import asdict, replace
 from enum import Enum
 from typing import Any
 
+from domicile.protocol.round import FINAL_PHASES, JobPhase, ShardPhase
 from domicile.text import printable
+from scripts.fate import after_stalled, why_over
+from scripts.hindrance import hindrance_line, hindrances_of, mend_of
+from scripts.participating import participation_lines
 from scripts.view import JobView, ShardView
-from scripts.wording import WAITING, counted, figure_line, moment, remaining, round_name, spaced
+from scripts.waiting import Wait, waits_of
+from scripts.wording import (
+    WAITING,
+    counted,
+    figure_line,
+    listed,
+    moment,
+    remaining,
+    round_name,
+    spaced,
+    unmeasured_lines,
+)
 
 
 def snapshot_lines(view: JobView) -> list[str]:
-    """What a person asks first: phase and round, who is awaited and until when, and the figures so far."""
+    """What a person asks first: phase and round, what is awaited of whom and until when, and the figures so far."""
     head = f"job {view.job} {view.name}: {view.phase.name.lower()}, global round {view.global_round + 1} of "
-    lines = [f"{head}{view.num_global_rounds}, block {view.block}, {moment(view.now_s)} on the chain's clock"]
-    if view.deadline_s:
-        lines.append(f"  deadline {_deadline(view, view.deadline_s)}")
+    lines = [f"{head}{view.rules.num_global_rounds}, block {view.block}, {moment(view.now_s)} on the chain's clock"]
+    over = why_over(view)
+    if over:
+        lines.append(f"  {view.phase.name.lower()} since {moment(view.since_s)}: {over}")
+    if view.phase is JobPhase.TRAINING:
+        lines.append(f"  the round ends at {_deadline(view, view.deadline_s)}; whatever has not reported then stalls")
     for shard in view.shards:
         lines += _shard_lines(view, shard)
+    if view.participation:
+        lines += participation_lines(view.participation)
     lines += [figure_line(figure) for figure in view.figures]
+    lines += unmeasured_lines(view)
     lines += [f"{name} refused by the contract: {reason}" for name, reason in view.refusals]
-    if view.waits_for:
-        lines.append(f"waits for {view.waits_for}")
+    for wait in waits_of(view):
+        lines += _wait_lines(view, wait)
+    lines += [hindrance_line(one) for one in hindrances_of(view)]
     return [printable(line) for line in lines]
 
 
@@ -34,8 +56,12 @@ def _shard_lines(view: JobView, shard: ShardView) -> list[str]:
     if shard.phase in WAITING and shard.deadline_s:
         told += f", deadline {_deadline(view, shard.deadline_s)}"
     lines = [f"{told}, {counted(len(shard.exports), 'export')}"]
-    for label, names in (("committed", shard.committed), ("not yet", shard.awaited)):
-        lines.append(f"  {label}: {', '.join(names) or 'nobody'}")
+    if shard.phase in WAITING:
+        lines += [f"  committed: {listed(shard.committed)}", f"  not yet: {listed(shard.awaited)}"]
+    else:
+        lines.append(f"  members: {listed(shard.members)}")
+    if shard.phase is ShardPhase.STALLED and view.phase not in FINAL_PHASES:
+        lines.append(f"  sits the round out since {moment(shard.since_s)}; {after_stalled(view, shard)}")
     if shard.losses:
         newest = shard.losses[-1]
         at = f"{newest.global_round + 1}.{newest.regional_round + 1}"
@@ -43,13 +69,39 @@ def _shard_lines(view: JobView, shard: ShardView) -> list[str]:
     return lines
 
 
+def _wait_lines(view: JobView, wait: Wait) -> list[str]:
+    where = f"{wait.place}: " if wait.place else ""
+    lines = [
+        f"waits for {where}{wait.told}",
+        f"  since {moment(wait.since_s)} ({view.now_s - wait.since_s} s), until {_deadline(view, wait.until_s)}",
+        f"  can end it: {'; '.join(wait.enders)}; anyone from the deadline on, and then {wait.at_deadline}",
+    ]
+    lines += [
+        f"  {one.name} is refused by the gate: {one.reason.name}; mend: {mend_of(view, one)}" for one in wait.refused
+    ]
+    return lines
+
+
 def _deadline(view: JobView, deadline_s: int) -> str:
     return f"{moment(deadline_s)} ({remaining(view, deadline_s)})"
 
 
+def view_data(view: JobView) -> dict[str, Any]:
+    """A view with what follows from it, as plain data."""
+    waits = [
+        asdict(wait) | {"refused": [asdict(one) | {"mend": mend_of(view, one)} for one in wait.refused]}
+        for wait in waits_of(view)
+    ]
+    stuck = [asdict(one) for one in hindrances_of(view)]
+    data: dict[str, Any] = plain(
+        asdict(view) | {"waits_for": waits, "cannot_go_on": stuck, "over_because": why_over(view)}
+    )
+    return data
+
+
 def as_json(view: JobView) -> str:
     """A view as one line of JSON."""
-    return json.dumps(plain(asdict(view)))
+    return json.dumps(view_data(view))
 
 
 def is_same(one: JobView, other: JobView | None) -> bool:
@@ -58,9 +110,9 @@ def is_same(one: JobView, other: JobView | None) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Data with enums by their names and bytes as hexadecimal."""
+    """Data with enums by their names and bytes as hexadecimal; ``from_`` stands for a word that Python has taken."""
     if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
+        return {key.rstrip("_"): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
     if isinstance(value, bytes):

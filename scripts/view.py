@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domicile.participation import GlobalParticipation
+from domicile.protocol.eligibility import Refusal
 from domicile.protocol.round import JobPhase, ShardPhase, StallReason
 
 
@@ -17,17 +19,46 @@ class ShardLoss:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RefusedParty:
+    """Somebody with a part in a job whom the gate refuses now; `place` is where it was attested last, or empty."""
+
+    name: str
+    reason: Refusal
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommitteeView:
+    """`members` begin with the one whose turn it is to propose; `votes` are the voters of each rival proposal."""
+
+    members: tuple[str, ...]
+    quorum: int
+    votes: tuple[tuple[str, ...], ...]
+    refused: tuple[RefusedParty, ...]
+
+    @property
+    def voted(self) -> frozenset[str]:
+        return frozenset(name for voters in self.votes for name in voters)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ShardView:
-    """One shard. `losses` are oldest first; `exports` are the global rounds to which it exported a model."""
+    """One shard. `losses` are oldest first; `exports` are the global rounds to which it exported a model.
+
+    `since_s`: when its phase began in this round, whatever new windows were granted since. `refused`: members.
+    """
 
     jurisdiction: str
     phase: ShardPhase
     stall: StallReason
     regional_round: int
     retries: int
+    since_s: int
     deadline_s: int
     members: tuple[str, ...]
     committed: tuple[str, ...]
+    refused: tuple[RefusedParty, ...]
+    committee: CommitteeView
     losses: tuple[ShardLoss, ...]
     exports: tuple[int, ...]
 
@@ -47,23 +78,43 @@ class GlobalFigure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JobRules:
+    """What the owner fixed, as far as it decides whether a job goes on."""
+
+    num_global_rounds: int
+    min_nodes: int
+    min_shards: int
+    max_retries: int
+    sensitivity: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobView:
-    """One job at one block. ``deadline_s`` and ``now_s`` are on the chain's clock; 0 stands for no deadline."""
+    """One job at one block. Times are on the chain's clock; a deadline of 0 stands for none.
+
+    `since_s`: when its phase began in this round. `before`: the phase before a final one, else `None`. `newest_model`:
+    the last global round that made a model.
+    """
 
     job: int
     name: str
+    owner: str
+    rules: JobRules
     phase: JobPhase
+    before: JobPhase | None
     global_round: int
-    num_global_rounds: int
+    newest_model: int | None
     retries: int
+    since_s: int
     deadline_s: int
     now_s: int
     block: int
     gas_used: int
     shards: tuple[ShardView, ...]
+    global_committee: CommitteeView
     figures: tuple[GlobalFigure, ...]
+    participation: tuple[GlobalParticipation, ...]
+    """With names in place of accounts, where they are known."""
+
     refusals: tuple[tuple[str, str], ...]
     """``(node, reason)``"""
-
-    waits_for: str
-    """One sentence: what the job waits for, until when, and who can end the waiting; empty when it is final."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from domicile.protocol.round import ShardPhase
+from domicile.protocol.round import FINAL_PHASES, ShardPhase
 from scripts.view import GlobalFigure, JobView, ShardView
 
 WAITING = frozenset({ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE})
@@ -14,6 +15,16 @@ WAITING = frozenset({ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.M
 def counted(number: int, noun: str) -> str:
     """``1 shard``, ``2 shards``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a, b``, or that it is nobody."""
+    return ", ".join(names) or "nobody"
+
+
+def moment(time_s: int) -> str:
+    """A time on the chain's clock."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def spaced(name: str) -> str:
@@ -32,18 +43,16 @@ def figure_line(figure: GlobalFigure) -> str:
     return f"global model of round {figure.global_round + 1} on all held-out rows: loss {figure.loss:.4f}{accuracy}"
 
 
-def next_deadline_s(view: JobView) -> int:
-    """The first deadline that the job waits for, on the chain's clock; 0 where there is none."""
-    shards = [shard.deadline_s for shard in view.shards if shard.phase in WAITING]
-    return min((one for one in (view.deadline_s, *shards) if one), default=0)
+def unmeasured_lines(view: JobView) -> list[str]:
+    """That the last model of a finished job has no figure on record, where it has none."""
+    newest = view.newest_model
+    if view.phase not in FINAL_PHASES or newest is None or any(one.global_round == newest for one in view.figures):
+        return []
+    told = f"global model of round {newest + 1}: how it does on the held-out rows is not on record"
+    return [f"{told}; each node measures the last model for itself"]
 
 
 def remaining(view: JobView, deadline_s: int) -> str:
     """``23 s left``, or that there is none."""
     left_s = deadline_s - view.now_s
     return f"{left_s} s left" if left_s > 0 else "the deadline is over"
-
-
-def moment(time_s: int) -> str:
-    """A moment of the chain's clock."""
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from domicile.chain import events as ev
 from domicile.chain.client import Chain
 from domicile.chain.deployment import Deployment
+from domicile.history import history_of
+from domicile.lineage.gate import PastGate
 from domicile.lineage.payloads import PayloadReader
-from domicile.lineage.record import read_record
+from domicile.lineage.record import Record, read_record
 from domicile.lineage.replay import replay
 from domicile.lineage.state import Contracts, compare_job, compare_registries
 from domicile.lineage.verdict import Findings, GlobalLineage, Lineage, RegionalLineage, RegionLineage
+from domicile.participation import GlobalParticipation
+from domicile.protocol.job import Job
+from domicile.roll_call import call_roll
 from domicile.storage.store import Store
 from domicile.types import JobId
 
@@ -48,6 +54,14 @@ def verify_lineage(chain: Chain, deployment: Deployment, job: JobId, stores: Map
         problems=tuple(findings.problems),
         remarks=tuple(findings.remarks),
         models=tuple(replayed.ancestry.models),
+        participation=() if replayed.job is None else _participation(record, replayed.job),
         payloads_checked=reader.num_checked,
         payloads_gone=reader.num_gone,
     )
+
+
+def _participation(record: Record, job: Job) -> tuple[GlobalParticipation, ...]:
+    history = history_of(event for event in record.events if isinstance(event, ev.JobEvent))
+    registries = [event for event in record.events if not isinstance(event, ev.JobEvent)]
+    gate = PastGate(registries, record.times_s.__getitem__)
+    return call_roll(history, gate.of_shards([job.requirement(index) for index in range(len(job.shards))]))

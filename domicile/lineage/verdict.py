@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from domicile.participation import GlobalParticipation
 from domicile.protocol.round import ExclusionReason
 from domicile.types import Address, Digest, JobId, JurisdictionCode
 
@@ -44,7 +45,7 @@ class Lineage:
     """The verdict, as of `block`.
 
     `problems` names each place that does not hold. `remarks` names what the contracts allow and a reader may still
-    want to know.
+    want to know. `participation` is empty where the record breaks off.
     """
 
     job: JobId
@@ -54,6 +55,7 @@ class Lineage:
     problems: tuple[str, ...]
     remarks: tuple[str, ...]
     models: tuple[GlobalLineage, ...]
+    participation: tuple[GlobalParticipation, ...]
     payloads_checked: int
     payloads_gone: int
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from scripts.participating import gaps_of, summary_of
+from scripts.report.attendance import attendance_of
 from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, title_of, wins
 from scripts.report.plots import gas_bars, learning_curves, node_dots
 from scripts.report.schema import Report
@@ -19,21 +21,6 @@ def render_page(report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    left_out = [
-        (f"{one.shard}, round {one.global_round + 1}.{one.regional_round + 1}", name, reason)
-        for one in report.regional_rounds
-        for name, reason in one.excluded.items()
-    ]
-    left_out += [
-        (f"global round {one.global_round + 1}", place, reason)
-        for one in report.rounds
-        for place, reason in one.excluded.items()
-    ]
-    stalled = [
-        (f"global round {one.global_round + 1}", place, reason)
-        for one in report.rounds
-        for place, reason in one.stalled.items()
-    ]
     return environment.get_template(TEMPLATE).render(
         report=report,
         shards=sorted({node.shard for node in report.nodes}),
@@ -41,8 +28,9 @@ def render_page(report: Report) -> str:
         columns=COLUMNS,
         references=REFERENCES,
         least_contributors=min((one.contributors for one in report.exports), default=0),
-        left_out=left_out,
-        stalled=stalled,
+        participation=summary_of(report.participation),
+        gaps=gaps_of(report.participation),
+        attendance=attendance_of(report),
         plots={"learning": learning_curves(report), "dots": node_dots(report), "gas": gas_bars(report)},
         mean=lambda column, name: mean(report, column, name),
         wins=lambda name: wins(report, name),

@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domicile.participation import GlobalParticipation
+
 REPORT_VERSION: Literal["1"] = "1"
 
 
@@ -99,6 +101,13 @@ class ExportRecord(_Record):
     at_s: int
 
 
+class AbsentRecord(_Record):
+    """A node of the network that never became a member of the job."""
+
+    node: str
+    reason: str
+
+
 class RefusalRecord(_Record):
     node: str
     action: str
@@ -140,6 +149,8 @@ class Report(_Record):
     nodes: list[NodeRecord]
     rounds: list[GlobalRound]
     regional_rounds: list[RegionalRound]
+    participation: list[GlobalParticipation]
+    absent: list[AbsentRecord]
     exports: list[ExportRecord]
     refusals: list[RefusalRecord]
     gas: dict[str, int]

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from domicile.text import printable
+from scripts.participating import participation_lines
 from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, title_of, wins
 from scripts.report.schema import NodeRecord, Report
 from scripts.wording import counted
@@ -31,7 +32,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"  {printable(problem)}", markup=False, highlight=False)
     _print_nodes(report, console)
     _print_exports(report, console)
-    _print_losses(report, console)
+    _print_participation(report, console)
     kept = report.bytes
     console.print(
         f"bytes sealed {kept.sealed:,}, kept in their region {kept.kept_in_region:,}, exported {kept.exported:,}"
@@ -46,22 +47,14 @@ def _print_exports(report: Report, console: Console) -> None:
         _line(console, f"exports of global round {number + 1}: {told} → {crossed[0].to}")
 
 
-def _print_losses(report: Report, console: Console) -> None:
+def _print_participation(report: Report, console: Console) -> None:
     """Who and what did not take part, and why."""
+    for line in participation_lines(report.participation):
+        _line(console, line)
+    for absent in report.absent:
+        _line(console, f"never joined: {absent.node}: ", absent.reason)
     for refusal in report.refusals:
         _line(console, f"refused: {refusal.node}, {refusal.action}: ", refusal.reason)
-    for one in report.regional_rounds:
-        for name, reason in one.excluded.items():
-            _line(
-                console,
-                f"left out: {name}, {one.shard} round {one.global_round + 1}.{one.regional_round + 1}: ",
-                reason,
-            )
-    for whole in report.rounds:
-        for place, reason in whole.excluded.items():
-            _line(console, f"left out: {place}, global round {whole.global_round + 1}: ", reason)
-        for place, reason in whole.stalled.items():
-            _line(console, f"stalled: {place} in global round {whole.global_round + 1}: ", reason)
 
 
 def _line(console: Console, told: str, reason: str = "") -> None:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from aggregator.journal import AggregatorJournal
+from domicile.history import RegionalKey
 from domicile.learning.model import load_flat, save_model
 from domicile.learning.references import train_local_only, train_pooled
 from domicile.learning.task import NodeData
 from domicile.learning.training import evaluate
 from domicile.models import JobModels
-from domicile.protocol.round import NO_LOSS, ExclusionReason, JobPhase, ShardPhase
-from domicile.types import Address
+from domicile.participation import Absence, GlobalParticipation, RegionalParticipation
+from domicile.participation import Outcome as RoundOutcome
+from domicile.protocol.round import NO_LOSS, JobPhase, ShardPhase
 from node.journal import NodeJournal
 from node.training import training_seed
 from scripts.live import View
+from scripts.observing import BlockTimes
 from scripts.outputs import write_each
 from scripts.report.data import write_json
 from scripts.report.page import render_page
 from scripts.report.schema import (
+    AbsentRecord,
     ByteRecord,
     ExportRecord,
     GasTotal,
@@ -82,7 +86,8 @@ def build_report(outcome: Outcome) -> Report:
     history = outcome.observer.history
     newest = history.newest_global_round
     origin_s = outcome.ground.chain.timestamp_of(history.created.block)
-    seconds = _Clock(outcome, origin_s)
+    seconds = _Clock(outcome.observer.times, origin_s)
+    participation = outcome.observer.participation()
     return Report(
         job=JobRecord(
             id=outcome.job,
@@ -94,8 +99,10 @@ def build_report(outcome: Outcome) -> Report:
             model=None if newest is None else _hex(history.global_models[newest].model),
         ),
         nodes=_nodes(outcome),
-        rounds=[_global_round(outcome, number, seconds) for number in _global_rounds(outcome)],
-        regional_rounds=_regional_rounds(outcome, seconds),
+        rounds=[_global_round(outcome, whole, seconds) for whole in participation],
+        regional_rounds=_regional_rounds(outcome, participation, seconds),
+        participation=list(participation),
+        absent=[AbsentRecord(node=name, reason=why) for name, why in outcome.absent.items()],
         exports=[
             ExportRecord(
                 from_=event.jurisdiction,
@@ -127,17 +134,14 @@ def build_report(outcome: Outcome) -> Report:
 
 
 class _Clock:
-    """Blocks as seconds since the job was created, each asked for once."""
+    """Blocks as seconds since the job was created."""
 
-    def __init__(self, outcome: Outcome, origin_s: int) -> None:
-        self._chain = outcome.ground.chain
+    def __init__(self, times: BlockTimes, origin_s: int) -> None:
+        self._times = times
         self._origin_s = origin_s
-        self._known: dict[int, int] = {}
 
     def at(self, block: int) -> int:
-        if block not in self._known:
-            self._known[block] = self._chain.timestamp_of(block) - self._origin_s
-        return self._known[block]
+        return self._times.at(block) - self._origin_s
 
 
 def _nodes(outcome: Outcome) -> list[NodeRecord]:
@@ -202,63 +206,65 @@ def _measured(outcome: Outcome, values_P: torch.Tensor, data: NodeData) -> Metri
     return Metrics.model_validate(evaluate(outcome.plan.task, module, data.test).metrics)
 
 
-def _global_rounds(outcome: Outcome) -> list[int]:
-    phases = outcome.observer.history.job_phases
-    return sorted({event.global_round for event in phases if event.phase is JobPhase.TRAINING})
-
-
-def _global_round(outcome: Outcome, number: int, seconds: _Clock) -> GlobalRound:
+def _global_round(outcome: Outcome, whole: GlobalParticipation, seconds: _Clock) -> GlobalRound:
     history = outcome.observer.history
+    number = whole.global_round
     accepted = history.global_models.get(number)
     opened = next(e for e in history.job_phases if e.phase is JobPhase.TRAINING and e.global_round == number)
-    excluded = history.global_tally(number).proposal.excluded if accepted else ()
     figure = held_out_figure(outcome.plan, outcome.ground, outcome.job, number)
     return GlobalRound(
         global_round=number,
         opened_s=seconds.at(opened.block),
         accepted_s=seconds.at(accepted.block) if accepted else None,
         reported=[event.jurisdiction for event in history.exports.get(number, {}).values()],
-        stalled={
-            _place(outcome, event.shard): event.stall.name
-            for event in history.shard_phases
-            if event.phase is ShardPhase.STALLED and event.global_round == number
-        },
-        excluded={_place(outcome, one.shard): one.reason.name for one in excluded},
+        stalled=_shards_that(RoundOutcome.STALLED, whole),
+        excluded=_shards_that(RoundOutcome.EXCLUDED, whole),
         model=_hex(accepted.model) if accepted else None,
         test_loss=None if figure is None else figure.loss,
         test_accuracy=None if figure is None else figure.accuracy,
     )
 
 
-def _regional_rounds(outcome: Outcome, seconds: _Clock) -> list[RegionalRound]:
+def _shards_that(came_to: RoundOutcome, whole: GlobalParticipation) -> dict[str, str]:
+    return {one.jurisdiction: one.reason.upper() for one in whole.shards if one.outcome is came_to}
+
+
+def _regional_rounds(
+    outcome: Outcome, participation: Sequence[GlobalParticipation], seconds: _Clock
+) -> list[RegionalRound]:
+    """In order of opening."""
     history = outcome.observer.history
-    found = []
+    opened: dict[RegionalKey, int] = {}
     for event in history.shard_phases:
-        if event.phase is not ShardPhase.COLLECTING or event.retries:
-            continue
-        key = (event.shard, event.global_round, event.regional_round)
-        accepted = history.regional_models.get(key)
-        proposal = history.regional_tally(key, accepted.payload).proposal if accepted else None
-        found.append(
-            RegionalRound(
-                shard=_place(outcome, event.shard),
-                global_round=event.global_round,
-                regional_round=event.regional_round,
-                opened_s=seconds.at(event.block),
-                accepted_s=seconds.at(accepted.block) if accepted else None,
-                members=len(history.members_of(event.shard)),
-                committed=[_name(outcome, one.node) for one in history.commits_of(key)],
-                excluded=_excluded(outcome, [(one.node, one.reason) for one in proposal.excluded] if proposal else []),
-                contributors=accepted.contributors if accepted else None,
-                loss=None if accepted is None or accepted.loss_micros == NO_LOSS else accepted.loss_micros / MICROS,
-                model=_hex(accepted.model) if accepted else None,
-            )
-        )
-    return found
+        if event.phase is ShardPhase.COLLECTING:
+            opened.setdefault((event.shard, event.global_round, event.regional_round), event.block)
+    told = {
+        (shard.shard, whole.global_round, one.regional_round): one
+        for whole in participation
+        for shard in whole.shards
+        for one in shard.rounds
+    }
+    return [_regional_round(outcome, key, told[key], seconds.at(block), seconds) for key, block in opened.items()]
 
 
-def _excluded(outcome: Outcome, excluded: list[tuple[Address, ExclusionReason]]) -> dict[str, str]:
-    return {_name(outcome, node): reason.name for node, reason in excluded}
+def _regional_round(
+    outcome: Outcome, key: RegionalKey, one: RegionalParticipation, opened_s: int, seconds: _Clock
+) -> RegionalRound:
+    history = outcome.observer.history
+    accepted = history.regional_models.get(key)
+    return RegionalRound(
+        shard=history.shards[key[0]].parameters.jurisdiction,
+        global_round=key[1],
+        regional_round=key[2],
+        opened_s=opened_s,
+        accepted_s=seconds.at(accepted.block) if accepted else None,
+        members=len(one.expected),
+        committed=[outcome.ground.names.get(event.node, event.node) for event in history.commits_of(key)],
+        excluded={lost.node: lost.reason.upper() for lost in one.left_out if lost.cause is Absence.EXCLUDED},
+        contributors=accepted.contributors if accepted else None,
+        loss=None if accepted is None or accepted.loss_micros == NO_LOSS else accepted.loss_micros / MICROS,
+        model=_hex(accepted.model) if accepted else None,
+    )
 
 
 def _bytes(outcome: Outcome) -> ByteRecord:
@@ -276,14 +282,6 @@ def _bytes(outcome: Outcome) -> ByteRecord:
             other += payload.sealed_bytes if payload.kind == "global" else 0
         aggregator.close()
     return ByteRecord(sealed=kept + exported + other, kept_in_region=kept, exported=exported)
-
-
-def _place(outcome: Outcome, shard: int) -> str:
-    return outcome.observer.history.shards[shard].parameters.jurisdiction
-
-
-def _name(outcome: Outcome, address: Address) -> str:
-    return outcome.ground.names.get(address, address)
 
 
 def _hex(value: bytes) -> str:

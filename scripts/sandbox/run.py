@@ -50,6 +50,9 @@ class Outcome:
     refusals: tuple[tuple[str, str, str], ...]
     """``(node, action, reason)``"""
 
+    absent: dict[str, str]
+    """Nodes of the network that never became a member, and why."""
+
     seconds: float
     """Until the final phase."""
 
@@ -142,6 +145,7 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
     refusals = tuple(
         (name, action, reason) for name, journal in journals.items() for action, reason in journal.refusals(job)
     )
+    absent = _absent(ground, job, observer, journals, processes)
     for journal in journals.values():
         journal.close()
     return Outcome(
@@ -153,6 +157,7 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
         observer=observer,
         lineage=lineage,
         refusals=refusals,
+        absent=absent,
         seconds=seconds,
         seconds_in_all=time.monotonic() - started,
     )
@@ -275,6 +280,26 @@ def _await_evaluations(
             )
         time.sleep(LOOK_S)
     view.say(f"{', '.join(waiting)} did not measure the last global model; the report goes without that")
+
+
+def _absent(
+    ground: Ground, job: JobId, observer: Observer, journals: dict[str, NodeJournal], processes: Processes
+) -> dict[str, str]:
+    joined = {ground.names[event.node] for event in observer.history.membership}
+    ended = processes.ended()
+    found = {}
+    for name, journal in journals.items():
+        if name in joined:
+            continue
+        refused = [reason for action, reason in journal.refusals(job) if action == "join"]
+        declined = journal.declined(job)
+        if refused:
+            found[name] = f"refused at joining: {refused[-1]}"
+        elif declined is not None:
+            found[name] = f"declined: {declined}"
+        else:
+            found[name] = f"its daemon ended, exit code {ended[name]}" if name in ended else "did not join"
+    return found
 
 
 def _refusals_seen(job: JobId, journals: dict[str, NodeJournal]) -> tuple[tuple[str, str], ...]:

@@ -128,8 +128,9 @@ def _watch(observer: Any, seen: Any, *, as_json: bool) -> None:
 @click.argument("number", type=int)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
 @access_option
-def export(number: int, out: Path, access: Path | None) -> None:
-    """Write a job's newest global model as a safetensors file.
+@json_option
+def export(number: int, out: Path, access: Path | None, as_json: bool) -> None:
+    """Write a job's newest global model as a safetensors file, and tell who took part in the rounds that made it.
 
     The digest that is printed is the file's sha-256 and stands on chain.
 
@@ -138,19 +139,21 @@ def export(number: int, out: Path, access: Path | None) -> None:
     import torch
 
     from domicile.errors import ConfigurationError
-    from domicile.history import Histories
     from domicile.learning.model import save_model
+    from domicile.text import printable
     from scripts.outputs import check_output_file
+    from scripts.participating import participation_lines
+    from scripts.status import plain
 
     check_output_file(out, "--out")
     network = open_access(access)
-    job = network.known_job(number)
-    histories = Histories(network.chain, network.deployment)
-    histories.update()
-    history = histories.jobs[job]
+    observer = _observer(network, number)
+    rounds = observer.participation()
+    history = observer.history
     newest = history.newest_global_round
     if newest is None:
         raise ConfigurationError(f"job {number}: no global model yet; `domicile job status {number}` tells why")
+    rounds = tuple(one for one in rounds if one.global_round <= newest)
     models = _models(network, history)
     values_P = torch.empty(models.layout.num_parameters)
     file = models.global_model(newest, values_P)
@@ -158,7 +161,14 @@ def export(number: int, out: Path, access: Path | None) -> None:
         save_model(file, values_P, out)
     except OSError as exc:
         raise ConfigurationError(f"--out: {out} cannot be written ({exc.strerror}); name another file") from exc
-    click.echo(f"{history.global_models[newest].model.hex()}  {out}")
+    digest = history.global_models[newest].model
+    if as_json:
+        told = {"job": number, "global_round": newest, "model": digest, "file": str(out)}
+        click.echo(json.dumps(plain(told | {"participation": [asdict(one) for one in rounds]})))
+        return
+    click.echo(f"{digest.hex()}  {out}")
+    for line in participation_lines(rounds):
+        click.echo(printable(line))
 
 
 @group.command()
@@ -201,6 +211,8 @@ def _models(network: Access, history: Any) -> Any:
 def _print_lineage(found: Any, names: dict[str, str]) -> None:
     """People count rounds from 1."""
     from domicile.text import printable
+    from scripts.participating import participation_lines
+    from scripts.viewing import named
     from scripts.wording import counted
 
     for model in found.models:
@@ -213,6 +225,9 @@ def _print_lineage(found: Any, names: dict[str, str]) -> None:
                 click.echo(printable(f"    regional round {part.regional_round + 1}: {told}"))
                 for node, reason in part.excluded:
                     click.echo(printable(f"      left out: {names.get(node, node)} ({reason.name})"))
+    rounds = [named(one, lambda account: names.get(account, account)) for one in found.participation]
+    for line in participation_lines(rounds):
+        click.echo(printable(line))
     for problem in found.problems:
         click.echo(printable(f"PROBLEM {problem}"))
     for remark in found.remarks:

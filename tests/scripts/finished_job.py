@@ -6,8 +6,18 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from domicile.participation import (
+    Absence,
+    GlobalParticipation,
+    LeftOut,
+    Outcome,
+    RegionalParticipation,
+    ShardParticipation,
+)
 from domicile.protocol.round import JobPhase, ShardPhase, StallReason
+from domicile.types import Address, JurisdictionCode, ShardIndex
 from scripts.report.schema import (
+    AbsentRecord,
     ByteRecord,
     ExportRecord,
     GasTotal,
@@ -21,7 +31,7 @@ from scripts.report.schema import (
     RegionalRound,
     Report,
 )
-from scripts.view import GlobalFigure, JobView, ShardLoss, ShardView
+from scripts.view import CommitteeView, GlobalFigure, JobRules, JobView, ShardLoss, ShardView
 
 SHARDS = {"EU": ("charite", "paris", "utrecht"), "US": ("ucsf", "nyu", "austin"), "IN": ("delhi", "pune", "chennai")}
 PLACES = {
@@ -75,6 +85,8 @@ class FinishedJob:
                 for number in range(NUM_GLOBAL_ROUNDS)
                 for shard, members in self._shards.items()
             ],
+            participation=list(self.participation()),
+            absent=[AbsentRecord(node="minsk", reason="refused at joining: JurisdictionNotInShard")],
             refusals=[RefusalRecord(node="minsk", action="join", reason="JurisdictionNotInShard")],
             gas=gas,
             gas_totals={action: GasTotal(num=27, total=27 * median) for action, median in gas.items()},
@@ -89,18 +101,25 @@ class FinishedJob:
         joining = JobView(
             job=1,
             name=self._name,
+            owner="lab",
+            rules=JobRules(
+                num_global_rounds=NUM_GLOBAL_ROUNDS, min_nodes=3, min_shards=2, max_retries=1, sensitivity="special"
+            ),
             phase=JobPhase.JOINING,
+            before=None,
             global_round=0,
-            num_global_rounds=NUM_GLOBAL_ROUNDS,
+            newest_model=None,
             retries=0,
+            since_s=90,
             deadline_s=160,
             now_s=100,
             block=40,
             gas_used=2_000_000,
             shards=tuple(_idle(shard, tuple(members)) for shard, members in self._shards.items()),
+            global_committee=_committee("global-1"),
             figures=(),
+            participation=(),
             refusals=(("minsk", "JurisdictionNotInShard"),),
-            waits_for="members to join; its owner may start it",
         )
         first, second, third = joining.shards
         collecting = replace(
@@ -109,11 +128,10 @@ class FinishedJob:
             block=44,
             now_s=104,
             shards=(
-                replace(first, phase=ShardPhase.COLLECTING, committed=first.members[:2]),
-                replace(second, phase=ShardPhase.COLLECTING),
-                replace(third, phase=ShardPhase.COLLECTING),
+                replace(first, phase=ShardPhase.COLLECTING, deadline_s=130, committed=first.members[:2]),
+                replace(second, phase=ShardPhase.COLLECTING, deadline_s=130),
+                replace(third, phase=ShardPhase.COLLECTING, deadline_s=130),
             ),
-            waits_for="EU: updates of its members; anyone may end a wait at its deadline",
         )
         reported = replace(
             collecting,
@@ -123,6 +141,7 @@ class FinishedJob:
                 replace(
                     first,
                     phase=ShardPhase.REPORTED,
+                    deadline_s=0,
                     regional_round=1,
                     committed=first.members,
                     losses=_losses(0.6931, 0.41),
@@ -131,21 +150,73 @@ class FinishedJob:
                 replace(
                     second, phase=ShardPhase.AGGREGATING, deadline_s=150, committed=second.members, losses=_losses(0.7)
                 ),
-                replace(third, phase=ShardPhase.STALLED, stall=StallReason.TOO_FEW_UPDATES),
+                replace(third, phase=ShardPhase.STALLED, deadline_s=0, stall=StallReason.TOO_FEW_UPDATES),
             ),
+            participation=self.participation()[:1],
         )
         complete = replace(
             reported,
             phase=JobPhase.COMPLETE,
+            before=JobPhase.MERGING,
+            newest_model=2,
             block=90,
             deadline_s=0,
             figures=(
                 GlobalFigure(global_round=0, loss=0.35, accuracy=0.91),
                 GlobalFigure(global_round=1, loss=0.21, accuracy=None),
             ),
-            waits_for="",
+            participation=self.participation(),
         )
         return [joining, collecting, reported, complete]
+
+    def participation(self) -> tuple[GlobalParticipation, ...]:
+        """As the rounds of the report have it: one update was left out, one shard stalled in its second regional round
+        of one global round, where a node was silent.
+        """
+        return tuple(
+            GlobalParticipation(
+                global_round=number,
+                outcome=Outcome.MERGED,
+                shards=tuple(
+                    self._shard_participation(ShardIndex(index), shard, number)
+                    for index, shard in enumerate(self._shards)
+                ),
+            )
+            for number in range(NUM_GLOBAL_ROUNDS)
+        )
+
+    def _shard_participation(self, index: ShardIndex, shard: str, number: int) -> ShardParticipation:
+        members = tuple(map(Address, self._shards[shard]))
+        stalls = (shard, number) == ("IN", 1)
+        num_rounds = 2 if stalls else NUM_REGIONAL_ROUNDS
+        rounds = [self._regional_participation(shard, members, number, one) for one in range(num_rounds)]
+        if stalls:
+            silent = LeftOut(node=members[0], cause=Absence.REFUSED, reason="attestation_expired")
+            vain = [LeftOut(node=one, cause=Absence.NOT_MERGED, reason="too_few_updates") for one in members[1:]]
+            rounds = [replace(one, stall="too_few_updates") for one in rounds]
+            rounds[1] = replace(rounds[1], outcome=Outcome.STALLED, contributed=(), left_out=(silent, *vain))
+        return ShardParticipation(
+            shard=index,
+            jurisdiction=JurisdictionCode(shard),
+            outcome=Outcome.STALLED if stalls else Outcome.MERGED,
+            reason="too_few_updates" if stalls else "",
+            members=members,
+            rounds=tuple(rounds),
+        )
+
+    def _regional_participation(
+        self, shard: str, members: tuple[Address, ...], number: int, regional: int
+    ) -> RegionalParticipation:
+        lost = members[:1] if (shard, number, regional) == ("US", 1, 1) else ()
+        return RegionalParticipation(
+            regional_round=regional,
+            outcome=Outcome.MERGED,
+            stall="",
+            expected=members,
+            contributed=tuple(one for one in members if one not in lost),
+            left_out=tuple(LeftOut(node=one, cause=Absence.EXCLUDED, reason="not_finite") for one in lost),
+            awaited=(),
+        )
 
     def _node(self, shard: str, name: str) -> NodeRecord:
         return NodeRecord(
@@ -206,12 +277,19 @@ def _idle(shard: str, members: tuple[str, ...]) -> ShardView:
         stall=StallReason.NONE,
         regional_round=0,
         retries=0,
+        since_s=100,
         deadline_s=0,
         members=members,
         committed=(),
+        refused=(),
+        committee=_committee(f"agg-{shard.lower()}", f"second-{shard.lower()}"),
         losses=(),
         exports=(),
     )
+
+
+def _committee(*members: str) -> CommitteeView:
+    return CommitteeView(members=members, quorum=1, votes=(), refused=())
 
 
 def _losses(*values: float) -> tuple[ShardLoss, ...]:

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from domicile.protocol.eligibility import Refusal
+from domicile.protocol.round import JobPhase
 from scripts.live import LiveView, PlainLines, open_view, sparkline
-from scripts.view import JobView
+from scripts.view import JobView, RefusedParty
 from tests.scripts.finished_job import FinishedJob
 
 LINES = """\
@@ -34,6 +36,7 @@ IN, round 1.1: stalled, too few updates
 global model of round 1 on all held-out rows: loss 0.3500, accuracy 0.910
 global model of round 2 on all held-out rows: loss 0.2100
 job 1: complete, block 90
+participation: 71 of 78 expected updates merged in 26 regional rounds of 3 global rounds; 4 gaps
 """
 
 
@@ -89,7 +92,10 @@ class TestPlainLines:
             told = stream.getvalue()
             for now[0] in (9.0, 10.0, 11.0, 20.0):
                 lines.update(view)
-        waits = "still waiting for EU: updates of its members; anyone may end a wait at its deadline; 30 s left\n"
+        waits = (
+            "still waiting for US: votes of its committee: agg-us, second-us not yet, 0 of 1 needed vote there, "
+            "it is agg-us's turn to propose; for 20 s, 30 s left\n"
+        )
         assert stream.getvalue() == told + 2 * waits
 
     def test_what_it_has_caught_up_with_is_not_told_again(self) -> None:
@@ -103,7 +109,28 @@ class TestPlainLines:
             "global model of round 1 on all held-out rows: loss 0.3500, accuracy 0.910",
             "global model of round 2 on all held-out rows: loss 0.2100",
             "job 1: complete, block 90",
+            "participation: 71 of 78 expected updates merged in 26 regional rounds of 3 global rounds; 4 gaps",
         ]
+
+    def test_what_cannot_go_on_is_told_at_once_and_once(self) -> None:
+        stream = io.StringIO()
+        view = FinishedJob().views()[1]
+        refused = (RefusedParty(name="utrecht", reason=Refusal.SUSPENDED, place="NL"),)
+        with PlainLines(stream) as lines:
+            for _ in range(2):
+                lines.update(replace(view, shards=(replace(view.shards[0], refused=refused), *view.shards[1:])))
+        told = [line for line in stream.getvalue().splitlines() if line.startswith("cannot go on")]
+        assert told == [
+            "cannot go on: EU: the gate admits 2 of 3 members, 3 are needed; "
+            "mend: utrecht: an auditor must reinstate it (SUSPENDED)"
+        ]
+
+    def test_a_job_that_failed_says_why(self) -> None:
+        stream = io.StringIO()
+        failed = replace(FinishedJob().views()[3], phase=JobPhase.FAILED, before=JobPhase.MERGING)
+        with PlainLines(stream) as lines:
+            lines.update(failed)
+        assert "the global committee did not reach its 1 vote in global round 1" in stream.getvalue()
 
 
 class TestLiveView:
@@ -113,7 +140,7 @@ class TestLiveView:
             shards={hostile: (hostile,), "US": ("b",), "IN": ("c",)}, name=hostile
         ).views()
         for seen in (first, stalled, complete):
-            view = replace(seen, refusals=((hostile, hostile),), waits_for=hostile)
+            view = replace(seen, refusals=((hostile, hostile),), owner=hostile)
             console = Console(file=io.StringIO(), width=120, color_system=None)
             live = LiveView(console)
             live.say(hostile)
@@ -144,7 +171,7 @@ class TestLiveView:
             "·delhi ·pune ·chennai",
             "IN sits this global round out: too few updates",
             "✗ minsk refused by the contract: JurisdictionNotInShard",
-            "waits for EU: updates of its members",
+            "waits for US: votes of its committee: agg-us",
             "block 60 · 2,000,000 gas",
         ):
             assert told in picture

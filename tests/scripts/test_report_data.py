@@ -42,8 +42,8 @@ class TestReportAsData:
 
     def test_keys_are_as_documented(self, data: dict[str, object]) -> None:
         assert list(data) == [
-            *("version", "job", "nodes", "rounds", "regional_rounds", "exports", "refusals"),
-            *("gas", "gas_totals", "bytes", "seconds", "seconds_in_all", "lineage"),
+            *("version", "job", "nodes", "rounds", "regional_rounds", "participation", "absent"),
+            *("exports", "refusals", "gas", "gas_totals", "bytes", "seconds", "seconds_in_all", "lineage"),
         ]
 
     def test_a_node_has_the_figures_of_three_models(self, data: dict[str, object]) -> None:
@@ -61,6 +61,17 @@ class TestReportAsData:
 
     def test_a_refusal_names_node_and_reason(self, data: dict[str, object]) -> None:
         assert _records(data, "refusals") == [{"node": "minsk", "action": "join", "reason": "JurisdictionNotInShard"}]
+
+    def test_participation_says_of_each_member_what_became_of_its_update(self, data: dict[str, object]) -> None:
+        lost = [
+            (shard["jurisdiction"], whole["global_round"], one["regional_round"], absent["cause"], absent["reason"])
+            for whole in _records(data, "participation")
+            for shard in whole["shards"]  # type: ignore[attr-defined]
+            for one in shard["rounds"]
+            for absent in one["left_out"]
+        ]
+        assert ("US", 1, 1, "excluded", "not_finite") in lost
+        assert ("IN", 1, 1, "refused", "attestation_expired") in lost
 
     def test_gas_is_the_median_by_action(self, data: dict[str, object]) -> None:
         assert data["gas"] == FinishedJob().report().gas
@@ -83,7 +94,7 @@ class TestSchemaFile:
         schema = json.loads(schema_text())
         told = DOCUMENT.read_text(encoding="utf-8")
         shapes = [schema, *schema["$defs"].values()]
-        assert [key for shape in shapes for key in shape["properties"] if f"`{key}`" not in told] == []
+        assert [key for shape in shapes for key in shape.get("properties", ()) if f"`{key}`" not in told] == []
 
 
 def _records(data: dict[str, object], key: str) -> list[dict[str, object]]:

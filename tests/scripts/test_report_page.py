@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from scripts.report.attendance import attendance_of
 from scripts.report.page import render_page
 from scripts.report.schema import LineageRecord, RefusalRecord, Report
 from tests.scripts.finished_job import SHARDS, FinishedJob
@@ -88,8 +89,9 @@ class TestPage:
         assert all(node.name in text and node.jurisdiction in text for node in report.nodes)
         assert all(export.digest in html for export in report.exports)
         assert "JurisdictionNotInShard" in text
-        assert "NOT_FINITE" in text
-        assert "TOO_FEW_UPDATES" in text
+        assert "ucsf left out by the committee (not finite)" in text
+        assert "the shard stalled (too few updates)" in text
+        assert "never joined: refused at joining: JurisdictionNotInShard" in text
 
     def test_references_are_labelled_as_what_they_are(self, html: str) -> None:
         text = Page(html).text
@@ -107,6 +109,27 @@ class TestPage:
         assert render_page(report) == html
 
 
+class TestParticipation:
+    def test_a_grid_shows_only_shards_with_gaps_a_row_a_member(self) -> None:
+        grids = {one.jurisdiction: one for one in attendance_of(FinishedJob().report())}
+        assert set(grids) == {"US", "IN"}
+        rows = dict(grids["US"].rows)
+        assert [one.sign for one in rows["ucsf"]] == list("✓✓✓✓✗✓✓✓✓")
+        assert [one.sign for one in rows["nyu"]] == ["✓"] * 9
+        assert [one.sign for one in dict(grids["IN"].rows)["delhi"]] == list("✓✓✓✓⊘✓✓✓")
+        assert [one.dropped for one in dict(grids["IN"].rows)["pune"]] == [False] * 3 + [True] + [False] * 4
+
+    def test_where_everybody_took_part_one_line_says_so(self) -> None:
+        whole = FinishedJob().participation()[0]
+        report = FinishedJob().report().model_copy(update={"participation": [whole], "absent": [], "refusals": []})
+        text = Page(render_page(report)).text
+        assert "27 of 27 expected updates merged in 9 regional rounds of 1 global round; nobody was left out." in text
+        assert "did not commit" not in text
+
+    def test_each_sign_is_told_in_words_too(self) -> None:
+        assert "refused: attestation expired" in Page(render_page(FinishedJob().report())).text
+
+
 class TestVerdict:
     def test_a_record_that_does_not_hold_names_every_problem(self) -> None:
         lineage = LineageRecord(verified=False, checks=3, problems=["EU round 1.2: root differs", "US: event missing"])
@@ -121,7 +144,15 @@ class TestVerdict:
 
 class TestSmallAndLargeJobs:
     def test_a_job_that_failed_at_once_has_a_page(self) -> None:
-        nothing = {"nodes": [], "rounds": [], "regional_rounds": [], "exports": [], "gas": {}, "gas_totals": {}}
+        nothing = {
+            "nodes": [],
+            "rounds": [],
+            "regional_rounds": [],
+            "participation": [],
+            "exports": [],
+            "gas": {},
+            "gas_totals": {},
+        }
         text = Page(render_page(FinishedJob().report().model_copy(update=nothing))).text
         assert "No round was completed." in text
         assert "Nothing was exported." in text

@@ -57,8 +57,10 @@ class TestScreen:
     def test_refusals_exclusions_and_stalls_are_told_with_their_reason(self) -> None:
         told = printed(FinishedJob().report())
         assert "refused: minsk, join: JurisdictionNotInShard" in told
-        assert "left out: ucsf, US round 2.2: NOT_FINITE" in told
-        assert "stalled: IN in global round 2: TOO_FEW_UPDATES" in told
+        assert "never joined: minsk: refused at joining: JurisdictionNotInShard" in told
+        assert "participation: 71 of 78 expected updates merged" in told
+        assert "  US round 2.2: 2 of 3 merged; ucsf left out by the committee (not finite)" in told
+        assert "  IN round 2: not in the global model, since the shard stalled (too few updates)" in told
 
     @pytest.mark.parametrize("width", [80, 120])
     @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])

@@ -1,0 +1,167 @@
+"""From what the chain tells to a view: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from domicile.history import GlobalTally, JobHistory, RegionalTally
+from domicile.lineage.gate import PastGate
+from domicile.participation import GlobalParticipation, RegionalParticipation, ShardParticipation
+from domicile.protocol.eligibility import Refusal, Requirement
+from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobState, ShardState
+from domicile.roll_call import call_roll
+from domicile.types import Address
+from scripts.view import CommitteeView, JobRules, JobView, RefusedParty, ShardLoss, ShardView
+
+MICROS = 1_000_000
+SHORT_ADDRESS = 8
+"""Characters that an account without a name is shown by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What a view is made of. The history MUST be at least as new as the states.
+
+    `requirements`: what the gate demands in each shard, and last of the global committee.
+    """
+
+    history: JobHistory
+    state: JobState
+    shards: Sequence[ShardState]
+    requirements: Sequence[Requirement]
+    gate: PastGate
+    time_of: Callable[[int], int]
+    block: int
+    now_s: int
+    names: Mapping[Address, str]
+
+    def name_of(self, account: str) -> str:
+        return self.names.get(Address(account), account[:SHORT_ADDRESS])
+
+    def view(self, name: str) -> JobView:
+        """The job, without what only others know: figures, gas, and who was refused at joining."""
+        history, state, parameters = self.history, self.state, self.history.created.parameters
+        roll = call_roll(history, self.gate.of_shards(self.requirements))
+        return JobView(
+            job=history.created.job,
+            name=name,
+            owner=self.name_of(history.created.owner),
+            rules=JobRules(
+                num_global_rounds=parameters.global_rounds,
+                min_nodes=parameters.min_nodes,
+                min_shards=parameters.min_shards,
+                max_retries=parameters.max_retries,
+                sensitivity=parameters.sensitivity.name.lower(),
+            ),
+            phase=state.phase,
+            before=history.job_phases[-2].phase if state.phase in FINAL_PHASES else None,
+            global_round=state.global_round,
+            newest_model=history.newest_global_round,
+            retries=state.retries,
+            since_s=self._job_since_s(),
+            deadline_s=state.deadline_s,
+            now_s=self.now_s,
+            block=self.block,
+            gas_used=0,
+            shards=tuple(self._shard(index, shard) for index, shard in enumerate(self.shards)),
+            global_committee=self._committee(
+                history.created.global_committee,
+                self.requirements[-1],
+                state.global_round,
+                history.global_tallies.get(state.global_round, {}),
+            ),
+            figures=(),
+            participation=tuple(named(one, self.name_of) for one in roll),
+            refusals=(),
+        )
+
+    def _shard(self, index: int, shard: ShardState) -> ShardView:
+        history, created = self.history, self.history.shards[index]
+        key = (created.shard, self.state.global_round, shard.regional_round)
+        members = history.members_of(created.shard)
+        return ShardView(
+            jurisdiction=created.parameters.jurisdiction,
+            phase=shard.phase,
+            stall=shard.stall,
+            regional_round=shard.regional_round,
+            retries=shard.retries,
+            since_s=self._shard_since_s(index, shard),
+            deadline_s=shard.deadline_s,
+            members=tuple(sorted(self.name_of(node) for node in members)),
+            committed=tuple(self.name_of(event.node) for event in history.commits_of(key)),
+            refused=self._refused(members, self.requirements[index]),
+            committee=self._committee(
+                created.parameters.committee,
+                self.requirements[index],
+                key[1] + key[2],
+                history.regional_tallies.get(key, {}),
+            ),
+            losses=tuple(
+                ShardLoss(global_round=outer, regional_round=inner, loss=model.loss_micros / MICROS)
+                for (of, outer, inner), model in history.regional_models.items()
+                if of == index and model.loss_micros != NO_LOSS
+            ),
+            exports=tuple(number for number, exports in history.exports.items() if index in exports),
+        )
+
+    def _committee(
+        self,
+        committee: Committee,
+        requirement: Requirement,
+        turn: int,
+        tallies: Mapping[bytes, RegionalTally] | Mapping[bytes, GlobalTally],
+    ) -> CommitteeView:
+        """The turn moves on by one each round."""
+        first = turn % len(committee.members)
+        ordered = (*committee.members[first:], *committee.members[:first])
+        return CommitteeView(
+            members=tuple(map(self.name_of, ordered)),
+            quorum=committee.quorum,
+            votes=tuple(tuple(map(self.name_of, tally.voters)) for tally in tallies.values()),
+            refused=self._refused(ordered, requirement),
+        )
+
+    def _refused(self, accounts: Sequence[Address], requirement: Requirement) -> tuple[RefusedParty, ...]:
+        if self.state.phase in FINAL_PHASES:
+            return ()
+        found = {one: self.gate.refusal_now(one, requirement, self.block, self.now_s) for one in accounts}
+        return tuple(
+            RefusedParty(name=self.name_of(one), reason=reason, place=self.gate.place_of(one, self.block))
+            for one, reason in found.items()
+            if reason is not Refusal.NONE
+        )
+
+    def _job_since_s(self) -> int:
+        rounds = (self.state.phase, self.state.global_round)
+        changes = [one for one in self.history.job_phases if (one.phase, one.global_round) == rounds]
+        return self.time_of(changes[0].block)
+
+    def _shard_since_s(self, index: int, shard: ShardState) -> int:
+        """0 for a shard that no round was opened in yet."""
+        sought = (index, shard.phase, self.state.global_round, shard.regional_round)
+        for one in self.history.shard_phases:
+            if (one.shard, one.phase, one.global_round, one.regional_round) == sought:
+                return self.time_of(one.block)
+        return 0
+
+
+def named(whole: GlobalParticipation, name_of: Callable[[str], str]) -> GlobalParticipation:
+    """Participation with names in place of accounts."""
+
+    def all_of(accounts: Sequence[Address]) -> tuple[Address, ...]:
+        return tuple(Address(name_of(one)) for one in accounts)
+
+    def regional(one: RegionalParticipation) -> RegionalParticipation:
+        return replace(
+            one,
+            expected=all_of(one.expected),
+            contributed=all_of(one.contributed),
+            left_out=tuple(replace(lost, node=Address(name_of(lost.node))) for lost in one.left_out),
+            awaited=all_of(one.awaited),
+        )
+
+    def of_shard(one: ShardParticipation) -> ShardParticipation:
+        return replace(one, members=all_of(one.members), rounds=tuple(map(regional, one.rounds)))
+
+    return replace(whole, shards=tuple(map(of_shard, whole.shards)))
