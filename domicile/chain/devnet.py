@@ -134,10 +134,11 @@ class Devnet:
             self._keeper.start()
 
     def kill(self) -> None:
-        """SIGKILL, as a power failure would do it; a `start` with the same port brings a kept chain back."""
+        """SIGKILL, as a power failure would do it; `start` brings a kept chain back at the same address."""
         process, self._process = self._process, None
         if process is None:
             return
+        self._wanted_port = self._port
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         if process.stdin is not None:

@@ -132,21 +132,18 @@ def test_the_same_bytecode_runs_on_ganache() -> None:
 def test_a_kept_chain_that_is_killed_comes_back_with_its_blocks_logs_receipts_and_clock(
     client: Client, tmp_path: Path
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    devnet = Devnet(client=client, num_accounts=20, port=port, state=tmp_path / "state")
-    with devnet:
-        chain = Chain(devnet.rpc_url, client=client)
+    with Devnet(client=client, num_accounts=20, state=tmp_path / "state") as devnet:
+        url = devnet.rpc_url
+        chain = Chain(url, client=client)
         ground = deploy(chain)
         settle_places(ground)
         before = record_of(chain)
         assert client == "ganache" or wait_for(lambda: is_kept(tmp_path / "state", before[0]["number"]))
         chain.close()
         devnet.kill()
-        assert not listens(port)
+        assert not listens(port_of(url))
         devnet.start()
-        chain = Chain(devnet.rpc_url, client=client)
+        chain = Chain(url, client=client)
         assert record_of(chain) == before
         chain.rpc("evm_mine")
         newest = chain.rpc("eth_getBlockByNumber", "latest", False)
