@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint format gas benchmarks clean
+.PHONY: setup demo test chaos lint format gas benchmarks clean
 
 setup: .venv/.installed hardhat-free-devnet/node_modules/.installed build/contracts.json
 
@@ -25,6 +25,9 @@ demo: setup
 
 test: setup lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+chaos: setup
+	$(BIN)/pytest -m chaos
 
 lint: setup
 	$(BIN)/ruff check .

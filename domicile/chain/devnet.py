@@ -7,8 +7,6 @@ The process is held by a pipe: when its owner closes it, or dies in whatever way
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
 import os
 import platform
 import shutil
@@ -17,11 +15,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from domicile.chain.artifacts import REPOSITORY
+from domicile.chain.kept_state import StateKeeper, ask
 from domicile.errors import ChainFault, ConfigurationError
 
 DEVNET = REPOSITORY / "hardhat-free-devnet"
@@ -36,6 +36,7 @@ DEVELOPMENT_CHAIN_ID = 31337
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
+ANSWER_TIMEOUT_S = 2.0
 _POLL_S = 0.02
 _ATTEMPTS = 3
 
@@ -47,7 +48,8 @@ class Devnet:
         block_time_s: seconds between blocks, fractions allowed; ``None`` mines a block for each transaction.
         mnemonic: source of the funded accounts, at ``m/44'/60'/0'/0/i``.
         port: ``None`` takes a free one.
-        state: where the chain is kept between runs (anvil: a file, ganache: a folder); ``None`` forgets it.
+        state: where the chain is kept between runs (anvil: a file, ganache: a folder); ``None`` forgets it. A chain
+            that is killed comes back from it: anvil's without the last second or two, as after a deep reorganisation.
         log: where the client's own messages go; ``None`` keeps them only for the message of a failed start.
     """
 
@@ -77,6 +79,7 @@ class Devnet:
         self._log = log
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._keeper: StateKeeper | None = None
 
     def __repr__(self) -> str:
         return f"Devnet(client={self.client!r}, chain_id={self.chain_id}, port={self._port or None})"
@@ -121,17 +124,36 @@ class Devnet:
                 raise ConfigurationError(f"port {self._wanted_port}: somebody listens there; choose another one")
             try:
                 self._launch()
-                return
+                break
             except ChainFault:
                 # Between choosing a free port and listening on it, somebody else may have taken it.
                 if self._wanted_port or attempt == _ATTEMPTS:
                     raise
+        if self._state is not None and self.client == "anvil":
+            self._keeper = StateKeeper(self._port, self._state)
+            self._keeper.start()
+
+    def kill(self) -> None:
+        """SIGKILL, as a power failure would do it; `start` brings a kept chain back at the same address."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        self._wanted_port = self._port
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+        self._end_keeping(StateKeeper.abandon)
+        # Of the group, only its leader is a child of ours to wait for.
+        while _is_listening(self._port):
+            time.sleep(_POLL_S)
 
     def stop(self) -> None:
         """Stops the chain and its whole process group; a kept state is written first."""
         process, self._process = self._process, None
         if process is None:
             return
+        self._end_keeping(StateKeeper.stop)
         if process.stdin is not None:
             process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -139,6 +161,11 @@ class Devnet:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def _end_keeping(self, end: Callable[[StateKeeper], None]) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            end(keeper)
 
     def _launch(self) -> None:
         command = _anvil_command(self) if self.client == "anvil" else _ganache_command(self)
@@ -168,7 +195,8 @@ class Devnet:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise ChainFault(f"{self.client}: ended at once with status {process.returncode}")
-            answer = _chain_id(self._port)
+            told = ask(self._port, "eth_chainId", timeout_s=ANSWER_TIMEOUT_S)
+            answer = int(told, 16) if isinstance(told, str) else None
             if answer == self.chain_id:
                 return
             if answer is not None:
@@ -198,8 +226,8 @@ def _anvil_command(devnet: Devnet) -> list[str]:
         command += [f"--{name}", value]
     if devnet.block_time_s is not None:
         command += ["--block-time", f"{devnet.block_time_s:g}"]
-    if devnet.state is not None:
-        command += ["--state", str(devnet.state)]
+    if devnet.state is not None and devnet.state.exists():
+        command += ["--load-state", str(devnet.state)]
     return command
 
 
@@ -255,20 +283,6 @@ def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _chain_id(port: int) -> int | None:
-    """What answers on the port says its chain is; ``None`` while nothing does."""
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []})
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
-    try:
-        connection.request("POST", "/", body, {"Content-Type": "application/json"})
-        answer: Any = json.loads(connection.getresponse().read())
-        return int(answer["result"], 16)
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return None
-    finally:
-        connection.close()
 
 
 def _last_words(output: Any) -> str:

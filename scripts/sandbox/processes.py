@@ -56,6 +56,7 @@ class Processes:
         self.open()
         self._order(start=name, role=role, config=str(config), log=str(log))
         self._running.add(name)
+        self._ended.pop(name, None)
 
     def kill(self, name: str) -> None:
         """SIGKILL, as a power failure would do it."""

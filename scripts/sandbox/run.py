@@ -122,7 +122,7 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
     """Orders the plan's job on a network that is up, follows it to its end, and replays its record."""
     owner = open_owner(ground)
     ensure_registered(owner)
-    job = order_job(owner, _order(plan, ground))
+    job = order_job(owner, order_of(plan, ground))
     view.say(f"job {job} created: {plan.job.name!r}, shards {', '.join(plan.job.shards)}")
     observer = Observer(owner.chain, owner.deployment, job, plan.job.name, ground.names)
     journals = {
@@ -224,7 +224,9 @@ def open_stores(plan: Plan, ground: Ground) -> dict[str, Store]:
     return {place: open_store(ground.store(place)) for place in store_places(plan)}
 
 
-def _order(plan: Plan, ground: Ground) -> Order:
+def order_of(plan: Plan, ground: Ground) -> Order:
+    """What the plan's job orders from a network that is up."""
+
     def committee(entry: CommitteeEntry) -> Committee:
         return Committee(members=tuple(ground.addresses[name] for name in entry.members), quorum=entry.quorum)
 

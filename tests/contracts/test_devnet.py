@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from domicile.chain.artifacts import REPOSITORY, load_artifacts
-from domicile.chain.devnet import Devnet
+from domicile.chain.devnet import Client, Devnet
 from domicile.errors import ChainFault, ConfigurationError
 from tests.contracts.ground import Chain, create_job, deploy, settle_places, shard_of
 
@@ -92,7 +93,7 @@ def test_a_kept_chain_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_a_chain_dies_with_its_owner() -> None:
     program = (
-        "import time\nfrom domicile.chain.devnet import Devnet\n"
+        "import time\nfrom domicile.chain.devnet import Client, Devnet\n"
         "devnet = Devnet()\ndevnet.start()\nprint(devnet.rpc_url, flush=True)\ntime.sleep(60)\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
@@ -125,3 +126,38 @@ def test_the_same_bytecode_runs_on_ganache() -> None:
         code = chain.rpc("eth_getCode", ground.manager.address, "latest")
         assert bytes.fromhex(code[2:]) == load_artifacts()["AccessManager"].runtime
         chain.close()
+
+
+@pytest.mark.parametrize("client", ["anvil", pytest.param("ganache", marks=pytest.mark.slow)])
+def test_a_kept_chain_that_is_killed_comes_back_with_its_blocks_logs_receipts_and_clock(
+    client: Client, tmp_path: Path
+) -> None:
+    with Devnet(client=client, num_accounts=20, state=tmp_path / "state") as devnet:
+        url = devnet.rpc_url
+        chain = Chain(url, client=client)
+        ground = deploy(chain)
+        settle_places(ground)
+        before = record_of(chain)
+        assert client == "ganache" or wait_for(lambda: is_kept(tmp_path / "state", before[0]["number"]))
+        chain.close()
+        devnet.kill()
+        assert not listens(port_of(url))
+        devnet.start()
+        chain = Chain(url, client=client)
+        assert record_of(chain) == before
+        chain.rpc("evm_mine")
+        newest = chain.rpc("eth_getBlockByNumber", "latest", False)
+        assert newest["parentHash"] == before[0]["hash"]
+        assert abs(int(newest["timestamp"], 16) - time.time()) < 5
+        chain.close()
+
+
+def record_of(chain: Chain) -> tuple[dict[str, object], list[object], list[object]]:
+    """Newest block, all logs, and the receipts of the transactions that made them."""
+    logs = chain.rpc("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})
+    receipts = [chain.rpc("eth_getTransactionReceipt", log["transactionHash"]) for log in logs]
+    return chain.rpc("eth_getBlockByNumber", "latest", False), logs, receipts
+
+
+def is_kept(state: Path, number: str) -> bool:
+    return state.exists() and json.loads(state.read_bytes())["block"]["number"] == number

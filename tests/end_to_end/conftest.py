@@ -34,6 +34,8 @@ class SmallNetwork:
     us_nodes: tuple[str, ...] = ()
     committee: tuple[str, ...] = ("agg-1",)
     quorum: int = 1
+    global_committee: tuple[str, ...] = ("global-1",)
+    global_quorum: int = 1
     global_rounds: int = 3
     window_s: int = 6
     min_nodes: int = 3
@@ -45,7 +47,7 @@ class SmallNetwork:
         """Two TOML files and a CSV file a node."""
         folder.mkdir(parents=True, exist_ok=True)
         nodes = {name: "FR" if name == "d" else "DE" for name in self.nodes} | dict.fromkeys(self.us_nodes, "US")
-        aggregators = dict.fromkeys((*self.committee, "global-1"), "DE")
+        aggregators = dict.fromkeys((*self.committee, *self.global_committee), "DE")
         committees = {"EU": (list(self.committee), self.quorum)}
         if self.us_nodes:
             aggregators["agg-us"] = "US"
@@ -65,7 +67,7 @@ class SmallNetwork:
                 f"[committees.{code}]\nmembers = {members}\nquorum = {quorum}".replace("'", '"')
                 for code, (members, quorum) in committees.items()
             ),
-            '[global_committee]\nmembers = ["global-1"]',
+            f"[global_committee]\nmembers = {json.dumps(self.global_committee)}\nquorum = {self.global_quorum}",
         ]
         (folder / "network.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (folder / "job.toml").write_text(
@@ -134,6 +136,12 @@ class Arena:
     ground: Ground
     processes: Processes
     run: Callable[[Callable[[JobView], None]], Outcome]
+
+    def start(self, name: str) -> None:
+        """Starts a participant's daemon again, as it was."""
+        folder = self.ground.party_folder(name)
+        (config,) = (path for path in (folder / "node.toml", folder / "aggregator.toml") if path.exists())
+        self.processes.start(name, config.stem, config, folder / "log.jsonl")
 
     def governor(self) -> Sender:
         return Sender(self.ground.chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC))

@@ -1,0 +1,83 @@
+"""Keeping anvil's chain on disk, so that it outlives the SIGKILL of anything.
+
+anvil itself writes its state over the old one: killed while it does so, it would leave a file that it refuses to load.
+Here the whole state is asked for, written beside the old one, and put in its place at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+KEEP_INTERVAL_S = 1.0
+"""About as many seconds of blocks are lost when the chain is killed."""
+
+KEEP_SHARE = 0.1
+"""Part of the time that keeping may take: the state grows with the chain, and anvil rests while it tells it."""
+
+ANSWER_TIMEOUT_S = 30.0
+
+
+def ask(port: int, method: str, *parameters: object, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
+    """What the development chain on a local port answers; `None` where it does not."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters})
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("POST", "/", body, {"Content-Type": "application/json"})
+        return json.loads(connection.getresponse().read())["result"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        connection.close()
+
+
+class StateKeeper:
+    """Writes the state of the anvil on `port` to `path` again and again, from `start` to `stop`."""
+
+    def __init__(self, port: int, path: Path) -> None:
+        self._port = port
+        self._path = path
+        self._leave = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="devnet-state")
+
+    def start(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends mining, so that no block is lost, and writes the state a last time."""
+        self._leave.set()
+        self._thread.join()
+        ask(self._port, "evm_setIntervalMining", 0)
+        self._keep()
+
+    def abandon(self) -> None:
+        """Ends without a last write."""
+        self._leave.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause_s = KEEP_INTERVAL_S
+        while not self._leave.wait(pause_s):
+            started = time.monotonic()
+            self._keep()
+            pause_s = max(KEEP_INTERVAL_S, (time.monotonic() - started) / KEEP_SHARE)
+
+    def _keep(self) -> None:
+        """Leaves the file as it was where the chain does not answer or the disk is full: the next write tries anew."""
+        told = ask(self._port, "anvil_dumpState")
+        if not isinstance(told, str):
+            return
+        beside = self._path.with_name(f"{self._path.name}.new")
+        with contextlib.suppress(OSError), beside.open("wb") as file:
+            file.write(gzip.decompress(bytes.fromhex(told.removeprefix("0x"))))
+            file.flush()
+            os.fsync(file.fileno())
+            beside.replace(self._path)
