@@ -18,7 +18,8 @@ TAIL_BYTES = 2 << 20
 EVENTS = frozenset(
     (
         *("committed", "declined", "evaluated", "exported", "fault", "given_up", "job_ended", "joined", "left_out"),
-        *("locked_out", "merged", "peer_error", "refused", "registered", "sealed", "started", "stopping", "voted"),
+        *("locked_out", "lost", "merged", "peer_error", "recovered", "refused", "registered", "sealed"),
+        *("sealed_model", "started", "stopping", "stored", "taken_back", "voted"),
     )
 )
 """All events of the daemons; a test compares."""
