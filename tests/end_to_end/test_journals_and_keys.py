@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 from aggregator.journal import AggregatorJournal
-from domicile.protocol.round import ExclusionReason, JobPhase, ShardPhase
+from domicile.protocol.round import ExclusionReason, JobPhase
 from domicile.types import Digest, JobId
 from node.journal import NodeJournal
 from node.recovery import COMMITTED, REASON
-from scripts.view import JobView
-from tests.end_to_end.conftest import Arena, SmallNetwork
+from tests.end_to_end.conftest import SmallNetwork
+from tests.end_to_end.story import Keeper, Story, Teller, collecting, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-WINDOW_S = 12
+WINDOW_S = 60
 JOB = JobId(1)
-Story = Generator[None, JobView, None]
 
 
 class ForgetfulNetwork(SmallNetwork):
@@ -35,93 +31,35 @@ class ForgetfulNetwork(SmallNetwork):
         return folder
 
 
-class Keeper:
-    """Kills daemons, takes their journals away, and starts them again."""
-
-    def __init__(self, field: Arena) -> None:
-        self.field = field
-
-    def folder(self, name: str) -> Path:
-        return self.field.ground.party_folder(name)
-
-    def lose_journal(self, name: str) -> None:
-        for file in self.folder(name).glob("journal.sqlite*"):
-            if file.is_file():
-                file.unlink()
-
-    def start(self, name: str, *, process: str = "") -> Path:
-        """Starts a daemon by its configuration; `process` is another name for a second one. Returns the log."""
-        folder, kind = self.folder(name), "aggregator" if name.startswith("agg") else "node"
-        log = folder / f"{process or 'log'}.jsonl"
-        self.field.processes.start(process or name, kind, folder / f"{kind}.toml", log)
-        return log
-
-    def ended(self, process: str) -> int:
-        """Exit code of a process that ends by itself."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if (code := self.field.processes.ended().get(process)) is not None:
-                return code
-            time.sleep(0.1)
-        raise AssertionError(f"{process} did not end")
-
-    def logged(self, name: str, event: str) -> list[dict[str, object]]:
-        lines = (self.folder(name) / "log.jsonl").read_text().splitlines()
-        return [
-            line for line in map(json.loads, (one for one in lines if one.startswith("{"))) if line["event"] == event
-        ]
-
-
-def until(condition: Callable[[JobView], bool]) -> Generator[None, JobView, JobView]:
-    """Lets the job run on until it looks so."""
-    while True:
-        view = yield
-        if condition(view):
-            return view
-
-
-def collected(number: int) -> Callable[[JobView], bool]:
-    """Whether nobody trains any more in a global round of one regional round."""
-    return lambda view: view.global_round == number and view.shards[0].phase > ShardPhase.COLLECTING
-
-
-def collecting(number: int) -> Callable[[JobView], bool]:
-    return lambda view: (
-        view.phase is JobPhase.TRAINING
-        and view.global_round == number
-        and view.shards[0].phase is ShardPhase.COLLECTING
-    )
-
-
 def told(keeper: Keeper, found: dict[str, object]) -> Story:
     """What happens, round by round."""
-    yield from until(collected(0))
-    keeper.field.processes.kill("d")
-    keeper.lose_journal("d")
+
+    def forget(name: str) -> None:
+        keeper.kill(name)
+        keeper.lose_journal(name)
+
+    yield from until(collecting(0))
+    yield from keeper.between(0, lambda: forget("d"))
     yield from until(collecting(1))
     keeper.start("d")
     second = keeper.start("a", process="a-again")
     found["second"] = keeper.ended("a-again"), second.read_text()
-    # Members of the committee and of the shard have nothing to do now until the window of round 1 is over.
-    keeper.field.processes.kill("agg-1")
-    keeper.lose_journal("agg-1")
+    forget("agg-1")
     keeper.start("agg-1")
+    view = yield from until(lambda view: len(view.shards[0].committed) == 3)
+    keeper.pass_time(view.shards[0].deadline_s)
 
-    yield from until(collected(1))
-    keeper.field.processes.kill("c")
+    yield from keeper.between(1, lambda: keeper.kill("c"))
     yield from until(lambda view: collecting(2)(view) and "d" in view.shards[0].committed)
-    keeper.field.processes.kill("d")
-    keeper.lose_journal("d")
+    forget("d")
     keeper.start("d")
     yield from until(lambda view: len(keeper.logged("d", "recovered")) == 2)
     keeper.start("c")
 
-    yield from until(collected(2))
-    keeper.field.processes.kill("b")
+    yield from keeper.between(2, lambda: keeper.kill("b"))
     view = yield from until(collecting(3))
     thief = keeper.field.party("b")
-    round_ = view.shards[0].regional_round
-    thief.sender.act(thief.jobs.commit(JOB, 3, round_, Digest(os.urandom(32))))
+    thief.sender.act(thief.jobs.commit(JOB, 3, view.shards[0].regional_round, Digest(os.urandom(32))))
     log = keeper.start("b")
     found["robbed"] = keeper.ended("b"), log.read_text().splitlines()[-1]
 
@@ -129,21 +67,10 @@ def told(keeper: Keeper, found: dict[str, object]) -> Story:
 def test_lost_journals_are_built_anew_and_a_key_serves_one_daemon(arena):
     field = arena(ForgetfulNetwork(global_rounds=4, window_s=WINDOW_S))
     keeper, found = Keeper(field), {}
-    story = told(keeper, found)
-    next(story)
-    over = object()
-
-    def act(view: JobView) -> None:
-        nonlocal story
-        try:
-            if story is not over:
-                story.send(view)
-        except StopIteration:
-            story = over
-
-    outcome = field.run(act)
+    teller = Teller(told(keeper, found))
+    outcome = field.run(teller)
     history = outcome.observer.history
-    assert story is over
+    assert teller.over
     assert history.job_phases[-1].phase is JobPhase.COMPLETE
     assert outcome.lineage.verified, outcome.lineage.problems
 
@@ -199,7 +126,7 @@ def assert_the_second_daemons_refused(keeper, found) -> None:
     code, line = found["robbed"]
     assert code == 2
     assert "somebody else acts with its key" in line
-    keeper.field.processes.kill("a")
+    keeper.kill("a")
     keeper.lose_journal("a")
     (keeper.folder("a") / "journal.sqlite").write_bytes(b"garbage" * 1000)
     log = keeper.start("a")
