@@ -15,6 +15,7 @@ from node.journal import NodeJournal, SealedUpdate, Skipped
 log = logging.getLogger(__name__)
 
 REASON = "the journal is new, and this node is a member: it may have trained this round; sits it out"
+COMMITTED = "the journal is new, and the chain says that this node committed in this round"
 
 
 def recover(
@@ -28,19 +29,13 @@ def recover(
     for key in history.commits:
         _adopt(journal, job, history, region, node, key)
     _, global_round, regional_round = present
-    if journal.update(job, global_round, regional_round) is None:
+    sits_out = journal.update(job, global_round, regional_round) is None
+    if sits_out:
         given_up = Skipped(act="train", global_round=global_round, regional_round=regional_round, reason=REASON)
         journal.record_skipped(job, given_up)
     journal.record_recovered(job, global_round, regional_round)
-    log_event(
-        log,
-        "recovered",
-        level=logging.WARNING,
-        job=job,
-        global_round=global_round,
-        regional_round=regional_round,
-        reason=REASON,
-    )
+    where = {"job": job, "global_round": global_round, "regional_round": regional_round}
+    log_event(log, "recovered", level=logging.WARNING, **where, reason=REASON if sits_out else COMMITTED)
 
 
 def compare(

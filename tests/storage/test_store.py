@@ -83,6 +83,40 @@ class TestEveryStore:
         with pytest.raises(BlockMissing, match="fetch the payload anew"):
             place.store.get_bytes(digest, max_bytes=1 << 30)
 
+    def test_a_payload_is_kept_only_if_all_of_it_lies_here(self, place: Place) -> None:
+        data = stream(3 * CHUNK_BYTES)
+        assert not place.store.keep(block_digest(leaf_block(data)))
+        digest = place.store.put_bytes(data)
+        place.store.unpin(digest)
+        assert place.store.keep(digest)
+        assert place.store.size_of(digest) == len(data)
+        assert place.store.collect() == 0
+        place.store.unpin(digest)
+        place.lose(block_digest(leaf_block(data[:CHUNK_BYTES])))
+        assert not place.store.keep(digest)
+        assert place.store.put_bytes(data) == digest
+        assert place.store.keep(digest)
+        place.store.unpin(digest)
+        place.store.collect()
+        assert place.store.size_of(digest) is None
+
+    def test_a_payload_with_other_bytes_in_it_is_not_kept_and_can_be_put_again(self, place: Place) -> None:
+        if place.replace is None:
+            pytest.skip("a real daemon cannot be made to lie")
+        data = stream(3 * CHUNK_BYTES)
+        digest = place.store.put_bytes(data)
+        place.replace(block_digest(leaf_block(data[:CHUNK_BYTES])), b"lie")
+        assert not place.store.keep(digest)
+        place.store.put_bytes(data)
+        assert place.store.keep(digest)
+
+    def test_a_payload_that_is_not_the_one_announced_is_not_pinned(self, store: BlockStore) -> None:
+        with store.writer() as writer:
+            writer.write(b"torn")
+            with pytest.raises(BlockCorrupt, match="was announced; write it again"):
+                writer.commit(expected=block_digest(leaf_block(b"whole")))
+        assert store.collect() == 1
+
     @pytest.mark.parametrize(
         "lie",
         [

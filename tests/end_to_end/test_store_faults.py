@@ -1,0 +1,159 @@
+"""The region's store fails a running job in each way that stores do: it goes on, and says who was left out and why."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from domicile.protocol.round import ExclusionReason, JobPhase
+from domicile.storage.store import open_store
+from domicile.types import Digest
+from node.delivery import LOOKS_A_WINDOW
+from tests.end_to_end.story import Keeper, Story, Teller, collecting, until
+from tests.small_disk import filled, small_disk
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(170)]
+
+NODES = ("a", "b", "c", "d")
+
+
+class Region(Keeper):
+    """Also reaches into the store of region ``EU``."""
+
+    @property
+    def store(self) -> Path:
+        return self.field.ground.folder / "stores" / "EU"
+
+    def stored(self, name: str, number: int) -> list[Digest]:
+        """Digests that a node put into the store in a global round, in this order."""
+        found = [line for line in self.logged(name, "stored") if line["global_round"] == number]
+        return [Digest(bytes.fromhex(str(line["digest"]).removeprefix("0x"))) for line in found]
+
+    def block(self, digest: Digest) -> Path:
+        return self.store / "blocks" / digest.hex()[:2] / digest.hex()
+
+    def causes(self, *names: str) -> list[str]:
+        """What nodes gave as causes of faults."""
+        return [str(line["cause"]) for name in names for line in self.logged(name, "fault")]
+
+    def move_store(self, disk: Path) -> None:
+        shutil.move(self.store, disk / "EU")
+        self.store.symlink_to(disk / "EU")
+
+    def move_journal(self, name: str, disk: Path) -> None:
+        self.kill(name)
+        for file in self.folder(name).glob("journal.sqlite*"):
+            if file.is_file():
+                shutil.move(file, disk)
+        (self.folder(name) / "journal.sqlite").symlink_to(disk / "journal.sqlite")
+        self.start(name)
+
+
+def lasting(outage_s: float) -> Story:
+    end_s = time.monotonic() + outage_s
+    yield from until(lambda view: time.monotonic() >= end_s)
+
+
+def harmed(region: Region, outage_s: float, window_s: int) -> Story:
+    """Round 0: the store is gone for a while. Round 1: a block is lost. Round 2: a block has other bytes, and its owner
+    is dead. Without one of its members the shard goes on collecting, so that the committee has yet to read.
+    """
+    yield from until(collecting(0))
+    away = region.store.rename(region.store.with_name("away"))
+    yield from lasting(outage_s)
+    away.rename(region.store)
+    yield from region.between(0, lambda: region.kill("c"))
+
+    view = yield from until(lambda view: collecting(1)(view) and "d" in view.shards[0].committed)
+    region.block(region.stored("d", 1)[0]).unlink()
+    region.pass_time(view.now_s + window_s // LOOKS_A_WINDOW + 2)
+    yield from until(lambda view: len(region.stored("d", 1)) > 1)
+    region.start("c")
+    yield from region.between(1, lambda: region.kill("c"))
+
+    yield from until(lambda view: collecting(2)(view) and "d" in view.shards[0].committed)
+    region.kill("d")
+    block = region.block(region.stored("d", 2)[0])
+    block.write_bytes(block.read_bytes()[:-1] + b"\xff")
+    region.start("c")
+
+
+def without_room(disk: Path, outage_s: float) -> Story:
+    yield from until(collecting(0))
+    with filled(disk):
+        yield from lasting(outage_s)
+
+
+def left_out(outcome) -> list[tuple[int, str, ExclusionReason]]:
+    """``(global round, node, reason)`` of every accepted regional model."""
+    history = outcome.observer.history
+    return [
+        (key[1], outcome.ground.names[one.node], one.reason)
+        for key, accepted in history.regional_models.items()
+        for one in history.regional_tally(key, accepted.payload).proposal.excluded
+    ]
+
+
+def assert_completed(outcome, rounds: int) -> None:
+    history = outcome.observer.history
+    assert history.job_phases[-1].phase is JobPhase.COMPLETE
+    assert len(history.global_models) == rounds
+    assert outcome.lineage.verified, outcome.lineage.problems
+
+
+def committed(outcome, number: int) -> list[str]:
+    history = outcome.observer.history
+    (key,) = (key for key in history.commits if key[1] == number)
+    return sorted(outcome.ground.names[event.node] for event in history.commits_of(key))
+
+
+OUTAGES = [
+    pytest.param(3, 60, id="short"),
+    pytest.param(60, 240, id="a minute", marks=[pytest.mark.chaos, pytest.mark.timeout(900)]),
+]
+
+
+@pytest.mark.parametrize(("outage_s", "window_s"), OUTAGES)
+def test_a_store_that_is_gone_loses_a_block_or_spoils_one_costs_at_most_the_update_that_is_left_out(
+    arena, small_network, outage_s, window_s
+):
+    region = Region(arena(small_network(global_rounds=3, window_s=window_s)))
+    teller = Teller(harmed(region, outage_s, window_s))
+    outcome = region.field.run(teller)
+    assert teller.over
+    assert_completed(outcome, 3)
+    assert left_out(outcome) == [(2, "d", ExclusionReason.UNAVAILABLE)]
+    for number in range(3):
+        assert committed(outcome, number) == list(NODES)
+    for name in NODES:
+        assert [line["global_round"] for line in region.logged(name, "sealed")] == [0, 1, 2]
+    assert any("stores/EU" in cause and "bring it back" in cause for cause in region.causes(*NODES))
+    first, *others = region.stored("d", 1)
+    assert others == [first]
+    assert open_store(f"dir:{region.store}").get_bytes(first, max_bytes=1 << 20)
+    (reason,) = region.logged("agg-1", "left_out")
+    assert "other bytes" in str(reason["detail"])
+
+
+@pytest.mark.parametrize(("outage_s", "window_s"), OUTAGES)
+def test_a_store_and_a_journal_without_room_are_waited_for_and_nothing_is_sealed_twice(
+    arena, small_network, tmp_path, outage_s, window_s
+):
+    region = Region(arena(small_network(global_rounds=1, window_s=window_s)))
+    with small_disk(tmp_path / "disk", size_kib=2048) as disk:
+        region.move_store(disk)
+        region.move_journal("d", disk)
+        teller = Teller(without_room(disk, outage_s))
+        outcome = region.field.run(teller)
+        region.field.processes.stop()
+    assert teller.over
+    assert_completed(outcome, 1)
+    assert left_out(outcome) == []
+    assert committed(outcome, 0) == list(NODES)
+    assert any("stores/EU" in cause and "free some space" in cause for cause in region.causes(*NODES))
+    assert any("journal.sqlite cannot be written" in cause for cause in region.causes("d"))
+    for name in NODES:
+        assert len(region.logged(name, "sealed")) == 1
