@@ -160,7 +160,7 @@ def main(path: Path) -> int:
         # One thread: merging waits for memory, and threads that wait for one another would burn the other cores.
         torch.set_num_threads(1)
         with named(path):
-            metrics.serve(config.metrics.port, config.metrics.host, role="aggregator")
+            metrics.serve(config.metrics.port, config.metrics.host, role="aggregator", party=config.name)
             party = open_party(config)
         journal = AggregatorJournal(config.journal)
         daemon = AggregatorDaemon(config, party, journal)

@@ -235,7 +235,7 @@ def main(path: Path, trainer: Trainer | None = None) -> int:
         # One thread a node: sums then come out the same in every run, and neighbours on one machine do not starve.
         torch.set_num_threads(1)
         with named(path):
-            metrics.serve(config.metrics.port, config.metrics.host, role="node")
+            metrics.serve(config.metrics.port, config.metrics.host, role="node", party=config.name)
             party = open_party(config)
         journal = NodeJournal(config.journal)
         daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())
