@@ -173,7 +173,7 @@ def main(path: Path) -> int:
         # One thread: merging waits for memory, and threads that wait for one another would burn the other cores.
         torch.set_num_threads(1)
         with named(path):
-            metrics.serve(config.metrics.port, config.metrics.host, role="aggregator")
+            metrics.serve(config.metrics.port, config.metrics.host, role="aggregator", party=config.name)
         with open_daemon(path, config) as party, closing(AggregatorJournal(config.journal)) as journal:
             daemon = AggregatorDaemon(config, party, journal)
             log_event(log, "started", address=party.sender.address)

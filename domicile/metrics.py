@@ -16,7 +16,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -76,7 +76,10 @@ CHAIN_TIME = Gauge(
 )
 STARTED = Gauge("domicile_started_timestamp_seconds", "Unix time of the daemon's start.", registry=REGISTRY)
 BUILD = Gauge(
-    "domicile_build_info", "Always 1; the labels say what runs.", ["version", "python", "role"], registry=REGISTRY
+    "domicile_build_info",
+    "Always 1; the labels say what runs.",
+    ["version", "python", "role", "party"],
+    registry=REGISTRY,
 )
 
 
@@ -202,7 +205,7 @@ class Gate:
         return answer is not Refusal.NONE
 
 
-def serve(port: int | None, host: str, *, role: str) -> None:
+def serve(port: int | None, host: str, *, role: str, party: str) -> None:
     """Serves all figures at ``http://HOST:PORT/metrics`` until the process ends; without a port, does nothing.
 
     Raises:
@@ -210,7 +213,8 @@ def serve(port: int | None, host: str, *, role: str) -> None:
     """
     if port is None:
         return
-    BUILD.labels(__version__, platform.python_version(), role).set(1)
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    BUILD.labels(__version__, platform.python_version(), role, party).set(1)
     STARTED.set(time.time())
     try:
         start_http_server(port, addr=host, registry=REGISTRY)

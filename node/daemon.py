@@ -281,7 +281,7 @@ def main(path: Path, trainer: Trainer | None = None) -> int:
         # One thread a node: sums then come out the same in every run, and neighbours on one machine do not starve.
         torch.set_num_threads(1)
         with named(path):
-            metrics.serve(config.metrics.port, config.metrics.host, role="node")
+            metrics.serve(config.metrics.port, config.metrics.host, role="node", party=config.name)
         with open_daemon(path, config) as party, closing(NodeJournal(config.journal)) as journal:
             daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())
             log_event(log, "started", address=party.sender.address)

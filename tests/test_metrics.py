@@ -67,7 +67,7 @@ def test_a_taken_port_ends_a_daemon_before_it_reads_a_key(role: str, tmp_path: P
 def test_without_a_port_no_thread_starts_and_only_this_machine_is_served_unless_told() -> None:
     settings = parse_settings({}, MetricsSettings, source="a test")
     before = threading.active_count()
-    metrics.serve(settings.port, settings.host, role="node")
+    metrics.serve(settings.port, settings.host, role="node", party="a")
     assert threading.active_count() == before
     assert settings.host == "127.0.0.1"
 

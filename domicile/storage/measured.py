@@ -18,18 +18,21 @@ class MeasuredBlocks:
         self._stored = metrics.STORED_BYTES.labels(place)
         self._read = metrics.READ_BYTES.labels(place)
         self._writing = metrics.Stopwatch()
+        self._has_put = False
 
     def identity(self) -> str:
         return self._blocks.identity()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        self._writing = metrics.Stopwatch()
+        self._writing, self._has_put = metrics.Stopwatch(), False
         with self._blocks.writing():
             yield
-        metrics.ACT_SECONDS.labels("store").observe(self._writing.seconds)
+        if self._has_put:
+            metrics.ACT_SECONDS.labels("store").observe(self._writing.seconds)
 
     def put(self, digest: Digest, parts: Sequence[Piece]) -> None:
+        self._has_put = True
         with self._writing:
             self._blocks.put(digest, parts)
         self._stored.inc(sum(len(part) for part in parts))

@@ -45,18 +45,18 @@ CHECKS = (
 
 def examine(case: Case, checks: Iterable[Check] = CHECKS) -> Iterator[Finding]:
     """Asks every question; each gives one finding or more."""
-    blocked: set[str] = set()
+    blocked: dict[str, str] = {}  # Which check found the problem that a check was skipped for.
     for check in checks:
         if case.role not in check.roles:
             continue
-        cause = next((name for name in check.needs if name in blocked), None)
+        cause = next((blocked[name] for name in check.needs if name in blocked), None)
         if cause is not None:
-            blocked.add(check.name)
+            blocked[check.name] = cause
             yield Finding(check=check.name, state=State.SKIPPED, text=f"because of the problem with: {cause}")
             continue
         for finding in _answers(check, case):
             if finding.state is State.PROBLEM:
-                blocked.add(check.name)
+                blocked[check.name] = check.name
             yield replace(finding, check=check.name)
 
 

@@ -111,8 +111,8 @@ def metrics_port(case: Case) -> Iterator[Finding]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as exc:
-        if _serves_figures(host, port, case.role):
-            yield ok(f"{host}:{port} serves the figures of a running {case.role}")
+        if _serves_figures(host, port, case.config.name):
+            yield ok(f"{host}:{port} serves the figures of this party's daemon")
         else:
             yield problem(f"{host}:{port} cannot be listened on ({exc.strerror}); choose another metrics.port")
         return
@@ -123,7 +123,7 @@ def metrics_port(case: Case) -> Iterator[Finding]:
     )
 
 
-def _serves_figures(host: str, port: int, role: str) -> bool:
+def _serves_figures(host: str, port: int, party: str) -> bool:
     named = f"[{host}]" if ":" in host else host
     # No proxy stands between this machine and itself.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -132,4 +132,4 @@ def _serves_figures(host: str, port: int, role: str) -> bool:
             text = answer.read(1 << 20).decode(errors="replace")
     except (OSError, ValueError):
         return False
-    return any(line.startswith("domicile_build_info{") and f'role="{role}"' in line for line in text.splitlines())
+    return any(line.startswith("domicile_build_info{") and f'party="{party}"' in line for line in text.splitlines())

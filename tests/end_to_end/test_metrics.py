@@ -85,7 +85,8 @@ def test_a_nodes_and_a_committees_figures_follow_the_job_and_add_up_to_what_the_
     regional = counted(member, "domicile_act_seconds_count", "act")
     assert {"merge", "propose", "export", "seal", "store"} <= regional.keys()
     assert counted(merger, "domicile_sealed_bytes_total", "kind").keys() == {"global_model"}
-    assert counted(merger, "domicile_build_info", "role") == {"aggregator": 1.0}
+    assert counted(merger, "domicile_build_info", "party") == {"global-1": 1.0}
+    assert not [name for name, _ in node if name.endswith("_created")]
 
 
 def test_figures_hold_no_account_no_name_of_a_party_and_no_path(arena, small_network):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
@@ -40,10 +41,23 @@ ACCOUNT_KEY = bytes(range(1, 33))
 HPKE_SEED = b"\x5a" * 32
 ATTESTER = Signer.from_key(b"\x0a" * 32)
 DAY_S = 24 * 3600
-TASK = "from domicile.learning.tabular import Tabular as Mine\n"
+TASK = '''
+from domicile.errors import ConfigurationError
+from domicile.learning.tabular import Tabular
+
+class Mine(Tabular):
+    """Quotes the last row when it fails."""
+
+    def load(self, train, *others):
+        try:
+            return super().load(train, *others)
+        except ConfigurationError as exc:
+            last = train.read_text().splitlines()[-1] if train.exists() else "no row"
+            raise ConfigurationError(f"{exc}, near {last}") from exc
+'''
 DIGEST = Digest(b"\x11" * 32)
 
-JOB = {
+JOB: dict[str, Any] = {
     "name": "examined",
     "sensitivity": "special",
     "shards": [PLACE],
@@ -175,18 +189,29 @@ def settle(folder: Path, devnet: Devnet) -> None:
     )
     governor.act(nodes.attest(attestation, [ATTESTER.sign_typed_data(nodes.typed_data(attestation))]))
     governor.act(nodes.clear(signer.address, Sensitivity.SPECIAL, DIGEST, now_s + 30 * DAY_S))
+    order_and_join(folder)
+
+
+def order_and_join(folder: Path, **rounds: int) -> None:
+    """The node orders a job over its place, and joins it."""
+    party = open_party(load_settings(folder / "node.toml", NodeConfig))
     options = resolve_options({"target": "y"}, {"rows.csv": ["x1", "x2", "y"]})
     committee = Committee(members=(Signer.from_mnemonic(DEVELOPMENT_MNEMONIC).address,), quorum=1)
     order = Order(
-        job=parse_settings(JOB, JobFile, source="a test"),
+        job=parse_settings({**JOB, "rounds": {**JOB["rounds"], **rounds}}, JobFile, source="a test"),
         options=options,
         task_digest=task_digest("mine.py:Mine", folder=folder),
         initial=Tabular(options).build_model(),
         committees={PLACE: committee},
         global_committee=committee,
     )
-    job = order_job(party, order)
-    party.sender.act(party.jobs.join(job, ShardIndex(0)))
+    party.sender.act(party.jobs.join(order_job(party, order), ShardIndex(0)))
+
+
+def replace_account(folder: Path) -> None:
+    """Gives the node the key of an account that is in no job and not registered."""
+    (folder / "account.json").unlink()
+    Signer.from_key(b"\x77" * 32).save(folder / "account.json", PASSWORD, iterations=1024)
 
 
 @contextmanager

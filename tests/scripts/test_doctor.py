@@ -33,6 +33,8 @@ from tests.scripts.doctor_ground import (
     PLACE,
     Clinic,
     deployment_with,
+    order_and_join,
+    replace_account,
     told,
 )
 
@@ -99,11 +101,6 @@ def raise_base_fee(clinic: Clinic) -> None:
 def change_card(clinic: Clinic) -> None:
     party = clinic.party
     party.sender.act(party.nodes.update_key_card(Digest(b"\x22" * 32), Safeguard.NONE))
-
-
-def another_account(clinic: Clinic) -> None:
-    (clinic.folder / "account.json").unlink()
-    Signer.from_key(b"\x77" * 32).save(clinic.folder / "account.json", PASSWORD, iterations=1024)
 
 
 def remove_attester(clinic: Clinic) -> None:
@@ -174,7 +171,7 @@ PROBLEMS: list[tuple[str, str, Callable[[Clinic], object]]] = [
     ("stores", "is no store; write dir:PATH", in_config("border", "nowhere")),
     ("balance", "is enough for 0 rounds", empty_account),
     ("registration", "another key card of", change_card),
-    ("registration", "is not registered", another_account),
+    ("registration", "is not registered", lambda c: replace_account(c.folder)),
     ("attestation", "it ended on", lambda c: c.pass_time(31 * DAY_S)),
     ("attestation", "are still attesters", remove_attester),
     ("attestation", "there is none in force", revoke),
@@ -223,15 +220,10 @@ def test_what_will_become_a_problem_is_a_warning(
 
 
 def test_an_attestation_that_ends_before_a_running_job_may_is_a_warning(clinic: Clinic) -> None:
-    case = clinic.case()
-    own = case.own_jobs[0]
-    days_left = (case.standing.attested_until_s - clinic.now_s) // DAY_S
-    longer = own.history.created.parameters.__class__
-    windows = {name: getattr(own.history.created.parameters, name) for name in longer.__dataclass_fields__}
-    object.__setattr__(own.history.created, "parameters", longer(**{**windows, "collect_window_s": days_left * DAY_S}))
-    from scripts.doctor.standing import attestation
-
-    assert [one.state for one in attestation(case)] == [State.WARNING]
+    assert told(clinic.findings(), "attestation", State.WARNING) == []
+    order_and_join(clinic.folder, collect_window_s=4 * DAY_S)
+    for check in ("attestation", "clearance"):
+        assert "job 2 may last until" in told(clinic.findings(), check, State.WARNING)[0]
 
 
 def test_a_chain_that_stands_still_or_a_clock_that_is_fast_is_a_warning(clinic: Clinic) -> None:
@@ -270,7 +262,7 @@ def test_without_a_password_nothing_that_needs_a_key_is_asked(clinic: Clinic, mo
     assert "no password; set keys.password_file" in told(findings, "password", State.PROBLEM)[0]
     skipped = {one.check: one.text for one in findings if one.state is State.SKIPPED}
     assert skipped["registration"] == skipped["balance"] == "because of the problem with: password"
-    assert skipped["attestation"] == "because of the problem with: registration"
+    assert skipped["attestation"] == "because of the problem with: password"
     assert told(findings, "contracts", State.OK)
     assert told(clinic.findings(password_file=clinic.folder / "password"), "registration", State.OK)
 
@@ -284,14 +276,15 @@ def test_a_taken_port_is_a_problem_unless_this_partys_daemon_listens_there(clini
         findings = clinic.findings()
         assert "cannot be listened on (Address already in use)" in told(findings, "metrics", State.PROBLEM)[0]
     assert told(clinic.findings(), "metrics", State.OK) == [f"127.0.0.1:{port} is free"]
-    with figures(port, role="node"):
-        found = told(clinic.findings(), "metrics", State.OK)
-    assert found == [f"127.0.0.1:{port} serves the figures of a running node"]
+    with figures(port, party="clinic"):
+        assert told(clinic.findings(), "metrics", State.OK)[0].endswith("serves the figures of this party's daemon")
+        clinic.rewrite('name = "clinic"', 'name = "neighbour"')
+        assert told(clinic.findings(), "metrics", State.PROBLEM)
 
 
 @contextmanager
-def figures(port: int, *, role: str) -> Iterator[None]:
-    metrics.BUILD.labels("0", "3", role).set(1)
+def figures(port: int, *, party: str) -> Iterator[None]:
+    metrics.BUILD.labels("0", "3", "node", party).set(1)
     server, thread = start_http_server(port, addr="127.0.0.1", registry=metrics.REGISTRY)
     yield
     server.shutdown()
@@ -300,7 +293,7 @@ def figures(port: int, *, role: str) -> Iterator[None]:
 
 
 def test_without_a_job_the_tables_columns_are_looked_at(clinic: Clinic) -> None:
-    another_account(clinic)  # It is in no job.
+    replace_account(clinic.folder)
     (clinic.folder / "test.csv").write_text("x1,y\n1,1\n", encoding="utf-8")
     assert "readable, with 3 columns" in told(clinic.findings(), "data", State.OK)[0]
     clinic.rewrite("[[tasks]]", f'test = "{clinic.folder}/test.csv"\n[[tasks]]')

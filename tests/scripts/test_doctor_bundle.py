@@ -19,7 +19,7 @@ from node.journal import NodeJournal, SealedUpdate, Skipped
 from scripts.command import cli
 from scripts.doctor import logs
 from scripts.doctor.masking import Masker, masked_url
-from tests.scripts.doctor_ground import ACCOUNT_KEY, HPKE_SEED, PASSWORD, Clinic
+from tests.scripts.doctor_ground import ACCOUNT_KEY, HPKE_SEED, PASSWORD, Clinic, replace_account
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
@@ -100,8 +100,13 @@ def spellings(secret: bytes) -> set[bytes]:
     return {secret, secret.hex().encode(), secret.hex().upper().encode(), encoded, encoded[:-1]}
 
 
-def test_no_secret_is_in_any_member_however_it_is_spelt(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("in_a_job", [True, False])
+def test_no_secret_is_in_any_member_however_it_is_spelt(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, in_a_job: bool
+) -> None:
     plant(clinic, monkeypatch)
+    if not in_a_job:
+        replace_account(clinic.folder)
     members = bundle_of(clinic)
     secrets = {name: one.encode() for name, one in CANARIES.items()} | KEYS
     found = [
