@@ -60,7 +60,7 @@ def _gaps_of_shard(global_round: int, shard: ShardParticipation) -> Iterator[tup
 
 
 def _told_of_shard(shard: ShardParticipation) -> str:
-    members = f"its {counted(len(shard.members), 'member')}: {listed(shard.members)}"
+    members = f"its {counted(len(shard.members), 'member')}: {listed(sorted(shard.members))}"
     if shard.outcome is Outcome.EXCLUDED:
         return f"its export was left out by the global committee ({spaced(shard.reason)}), with {members}"
     if shard.outcome is Outcome.STALLED:
@@ -76,6 +76,6 @@ def _told_of_round(one: RegionalParticipation) -> Iterator[str]:
         groups.setdefault((lost.cause, lost.reason), []).append(lost)
     for (cause, reason), those in groups.items():
         told = f" ({spaced(reason)})" if reason else ""
-        yield f"{listed([lost.node for lost in those])} {_WORDS[cause]}{told}"
+        yield f"{listed(sorted(lost.node for lost in those))} {_WORDS[cause]}{told}"
     if one.stall and one.outcome is Outcome.MERGED:
         yield f"merged, then dropped when the shard stalled ({spaced(one.stall)})"

@@ -20,7 +20,7 @@ from domicile.party import Party, open_party
 from domicile.settings import load_settings
 from node.config import NodeConfig
 from scripts.sandbox.bring_up import Ground, bring_up
-from scripts.sandbox.plan import load_plan
+from scripts.sandbox.plan import Plan, load_plan
 from scripts.sandbox.processes import Processes
 from scripts.sandbox.run import Outcome, run_job
 from scripts.view import JobView
@@ -133,6 +133,7 @@ class Meddler:
 class Arena:
     """A small network that is up."""
 
+    plan: Plan
     ground: Ground
     processes: Processes
     run: Callable[[Callable[[JobView], None]], Outcome]
@@ -183,7 +184,7 @@ def arena(tmp_path: Path):
         def run(act: Callable[[JobView], None]) -> Outcome:
             return run_job(plan, ground, processes, Meddler(act=act), time.monotonic())
 
-        return Arena(ground=ground, processes=processes, run=run)
+        return Arena(plan=plan, ground=ground, processes=processes, run=run)
 
     yield start
     for thing in reversed(opened):

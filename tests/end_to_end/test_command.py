@@ -104,10 +104,20 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
         exported = run("job", "export", "1", "--out", str(model), *access)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         assert exported.stdout.split()[0] == digest
+        full = (
+            "participation: 3 of 3 expected updates merged in 1 regional round of 1 global round; nobody was left out"
+        )
+        assert exported.stdout.splitlines()[1:] == [full]
+        again = json.loads(run("job", "export", "1", "--out", str(model), *access, "--json").stdout)
+        assert (again["model"], again["global_round"]) == ("0x" + digest, 0)
+        status = run("job", "status", "1", *access).stdout
+        assert full in status
+        assert "how it does on the held-out rows is not on record" in status
         assert hashlib.sha256((folder / "out" / "model.safetensors").read_bytes()).hexdigest() == digest
         lineage = run("job", "lineage", "1", *access)
         assert lineage.returncode == 0, lineage.stderr
         assert "the record holds" in lineage.stdout
+        assert full in lineage.stdout
         assert "global round 1: model" in lineage.stdout
         assert "regional round 1: " in lineage.stdout
         refused = run("job", "status", "7", *access)
@@ -118,6 +128,9 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
         assert {"name", "jurisdiction", "shard", "num_train", "num_test", "metrics"} <= set(report["nodes"][0])
         assert set(report["nodes"][0]["metrics"]) == {"global", "local", "pooled"}
         assert report["exports"][0]["from"] == "EU"
+        assert report["participation"] == again["participation"]
+        (region,) = report["participation"][0]["shards"]
+        assert sorted(region["rounds"][0]["contributed"]) == sorted(region["rounds"][0]["expected"]) == ["a", "b", "c"]
         assert (folder / "out" / "report.html").stat().st_size > 10_000
         kill_writer_of(folder / "out" / "parties" / "b" / "log.jsonl")
         read_until(process, "b ended with exit code -9")

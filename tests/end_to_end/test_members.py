@@ -11,6 +11,7 @@ import pytest
 
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
+from domicile.participation import Absence
 from domicile.protocol.attestation import Attestation
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.refusals import NotEligible
@@ -100,6 +101,11 @@ def test_an_attestation_that_lapses_stops_a_commit_and_takes_one_out_of_the_merg
     included = outcome.lineage.models[-1].from_regions[0].rounds[-1].included
     assert sorted(outcome.ground.names[node] for node, _ in included) == ["a", "b", "c"]
     assert {outcome.ground.names[event.node] for event in history.commits_of(key)} == {"a", "b", "c", "d"}
+    (told,) = outcome.observer.participation()[0].shards[0].rounds
+    assert {one.node: (one.cause, one.reason) for one in told.left_out} == {
+        "d": (Absence.EXCLUDED, "ineligible"),
+        "e": (Absence.REFUSED, "attestation_expired"),
+    }
 
 
 class SteepNetwork(SmallNetwork):
