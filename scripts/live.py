@@ -108,7 +108,7 @@ def _panel(view: JobView) -> Panel:
     parts += [_text(figure_line(figure), style="bold") for figure in view.figures[-SHOWN_FIGURES:]]
     parts += [_text(f"✗ {name} refused by the contract: {reason}", style="bold red") for name, reason in view.refusals]
     parts += [_text(f"waits for {wait_line(view, wait)}", style="dim") for wait in waits_of(view)]
-    parts += [_text(hindrance_line(one), style="red") for one in hindrances_of(view)]
+    parts += [_text(line, style="red") for line in _stuck(view)]
     parts += [_text(line, style="bold") for line in _over(view)]
     left = f", {remaining(view, view.deadline_s)}" if view.deadline_s else ""
     title = (
@@ -124,6 +124,11 @@ def _over(view: JobView) -> list[str]:
         return []
     told = [why_over(view), f"participation: {summary_of(view.participation)}" if view.participation else ""]
     return [line for line in told if line]
+
+
+def _stuck(view: JobView) -> list[str]:
+    """What needs mending; that members are still missing while they join is told as what is waited for."""
+    return [] if view.phase is JobPhase.JOINING else [hindrance_line(one) for one in hindrances_of(view)]
 
 
 def _text(told: str, *, style: str) -> Text:
@@ -216,8 +221,8 @@ class PlainLines:
         if self._clock() - self._last_said >= QUIET_S:
             for wait in waits_of(view):
                 self.say(f"still waiting for {wait_line(view, wait)}")
-        for one in hindrances_of(view):
-            self._once(("stuck", view.global_round, one), hindrance_line(one))
+        for line in _stuck(view):
+            self._once(("stuck", view.global_round, line), line)
 
     def _shard(self, view: JobView, shard: ShardView) -> None:
         where = f"{shard.jurisdiction}, {round_name(view, shard)}"

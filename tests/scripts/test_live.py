@@ -125,6 +125,13 @@ class TestPlainLines:
             "mend: utrecht: an auditor must reinstate it (SUSPENDED)"
         ]
 
+    def test_while_members_join_nothing_is_told_as_stuck(self) -> None:
+        stream = io.StringIO()
+        joining = FinishedJob().views()[0]
+        with PlainLines(stream) as lines:
+            lines.update(replace(joining, shards=tuple(replace(one, members=()) for one in joining.shards)))
+        assert "cannot go on" not in stream.getvalue()
+
     def test_a_job_that_failed_says_why(self) -> None:
         stream = io.StringIO()
         failed = replace(FinishedJob().views()[3], phase=JobPhase.FAILED, before=JobPhase.MERGING)
