@@ -149,7 +149,7 @@ class Histories:
         """The chain's time when that was read."""
         self.jobs: dict[JobId, JobHistory] = {}
         self.registry_events: list[ev.Event] = []
-        """Those of both registries, which are of no one job."""
+        """Those of both registries, which are of no one job; another list where all is read anew."""
 
     def update(self) -> bool:
         """Reads what is new; `False` if nothing can have changed since the last time.

@@ -52,12 +52,17 @@ class Observer:
         self._names = names
         self._histories = Histories(chain, deployment)
         self._requirements: list[Requirement] = []
-        self.times = BlockTimes(chain)
-        self._gate = PastGate(self._histories.registry_events, self.times.at)
+        self._begin()
         self.gas = GasMeter(chain, deployment)
         self.figures: dict[int, GlobalFigure] = {}
         self.models: JobModels | None = None
         """Access to the job's models; set where the observer may open them, so that it sees their figures too."""
+
+    def _begin(self) -> None:
+        """Follows the registries from their first event; times of blocks are those of the same record."""
+        self._registry_events = self._histories.registry_events
+        self.times = BlockTimes(self._chain)
+        self._gate = PastGate(self._registry_events, self.times.at)
 
     @property
     def history(self) -> JobHistory:
@@ -93,7 +98,9 @@ class Observer:
     def _update(self) -> None:
         """What the gate demands never changes while a job lives."""
         self._histories.update()
-        self.times.read(event.block for event in self._histories.registry_events)
+        if self._registry_events is not self._histories.registry_events:
+            self._begin()
+        self.times.read(event.block for event in self._registry_events)
         if not self._requirements:
             shards = [self._jobs.requirement_of(self._job, shard.shard) for shard in self.history.shards]
             self._requirements = [*shards, self._jobs.global_requirement_of(self._job)]
