@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DOMICILE = [sys.executable, "-m", "scripts.main"]
 ROOT = Path(__file__).resolve().parents[2]
