@@ -13,6 +13,7 @@ from domicile.storage.store import BlockStore, open_store
 from domicile.storage.unixfs import CHUNK_BYTES
 from domicile.types import Digest
 from tests.small_disk import small_disk
+from tests.storage.kubo_fake import KuboFake, hanging_up
 
 PAYLOAD = bytes(range(251)) * 4000
 """Four blocks, none like another."""
@@ -127,3 +128,34 @@ def test_a_full_disk_is_a_fault_that_names_the_folder_and_keeps_nothing(full_dis
         put(outbox)
     assert not list((full_disk / "journal.sqlite-outbox").iterdir())
     assert outbox.holds(put(outbox, b"small"))
+
+
+def test_a_daemon_that_hangs_up_or_loses_a_block_gets_the_payload_again(outbox: Outbox) -> None:
+    digest = put(outbox)
+    with KuboFake() as kubo:
+        store = open_store(kubo.url)
+        kubo.instead("block/put", hanging_up)
+        with pytest.raises(StoreFault):
+            outbox.deliver(digest, store)
+        assert digest not in kubo.pins
+        assert outbox.deliver(digest, store) is Delivered.PUT
+        assert outbox.deliver(digest, store) is Delivered.FOUND
+        lost = next(block for block in kubo.blocks if block != digest)
+        del kubo.blocks[lost]
+        assert outbox.deliver(digest, store) is Delivered.PUT
+        assert store.get_bytes(digest, max_bytes=len(PAYLOAD)) == PAYLOAD
+    with pytest.raises(StoreFault, match="start the daemon"):
+        outbox.deliver(digest, store)
+    # Back again with an empty disk.
+    with KuboFake() as kubo:
+        assert outbox.deliver(digest, open_store(kubo.url)) is Delivered.PUT
+
+
+def test_looking_whether_a_payload_lies_there_asks_no_peer(outbox: Outbox) -> None:
+    digest = put(outbox)
+    with KuboFake() as kubo:
+        outbox.deliver(digest, open_store(kubo.url))
+        outbox.deliver(digest, open_store(kubo.url))
+        gets = [options for command, options in kubo.requests if command == "block/get"]
+    assert gets
+    assert all(options.get("offline") == "true" for options in gets)
