@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
 from domicile.party import PartySettings
@@ -15,7 +13,8 @@ class ApprovedTask(Settings):
 
     use: str
     digest: str = Field(pattern="^[0-9a-f]{64}$")
-    folder: PathHere = Field(default=Path(), validate_default=True)
+    # As a file would write it: defaults are validated like values of JSON.
+    folder: PathHere = Field(default=".", validate_default=True)
     """Where ``file.py`` of a ``file.py:Name`` lies at this node."""
 
 

@@ -13,6 +13,7 @@ from scripts.doctor.masking import Masker, cause_of
 COLUMNS = {
     "declined": ("job", "reason"),
     "locked_out": ("job", "payload", "recipient"),
+    "memberships": ("job", "global_round", "regional_round"),
     "updates": ("job", "global_round", "regional_round", "pinned"),
     "evaluations": ("job", "global_round"),
     "refusals": ("job", "action", "reason"),

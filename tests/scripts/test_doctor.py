@@ -337,6 +337,11 @@ def test_a_wrong_configuration_or_option_is_no_finding_but_exit_code_2(clinic: C
     assert run(str(clinic.folder / "nothing.toml"))[0] == 2
 
 
+def test_code_lies_beside_the_configuration_unless_told_otherwise(clinic: Clinic) -> None:
+    clinic.rewrite(f'folder = "{clinic.folder}"\n', "")
+    assert told(clinic.findings(), "tasks", State.OK) == ["mine.py:Mine: as approved"]
+
+
 def test_an_aggregators_file_is_recognised_and_asked_nothing_of_data(clinic: Clinic) -> None:
     text = clinic.config.read_text(encoding="utf-8")
     clinic.config.write_text(text[: text.index("[data]")], encoding="utf-8")
