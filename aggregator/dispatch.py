@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aggregator.journal import AggregatorJournal, StoredPayload
+from domicile import metrics
 from domicile.errors import DiskFault
 from domicile.exchange import SealedModel
 from domicile.history import JobHistory
@@ -64,7 +65,9 @@ class Dispatch:
             )
             self._journal.record_payload(self._job, payload)
             log_event(log, "sealed_model", **self._where(payload))
-        if deliver(payload.digest) is Delivered.LOST:
+        with metrics.acting("store"):
+            delivered = deliver(payload.digest)
+        if delivered is Delivered.LOST:
             self._journal.record_unpinned(self._job, payload)
             self._settle(payload)
             raise DiskFault(f"outbox: {payload.digest.hex()} is whole neither here nor in its store; it is sealed anew")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from domicile import metrics
 from domicile.storage.blocks import Blocks, Piece
@@ -11,30 +11,21 @@ from domicile.types import Digest
 
 
 class MeasuredBlocks:
-    """Blocks of the store that a configuration names `place`; one payload being written is one act."""
+    """Blocks of the store that a configuration names `place`."""
 
     def __init__(self, blocks: Blocks, place: str) -> None:
         self._blocks = blocks
         self._stored = metrics.STORED_BYTES.labels(place)
         self._read = metrics.READ_BYTES.labels(place)
-        self._writing = metrics.Stopwatch()
-        self._has_put = False
 
     def identity(self) -> str:
         return self._blocks.identity()
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        self._writing, self._has_put = metrics.Stopwatch(), False
-        with self._blocks.writing():
-            yield
-        if self._has_put:
-            metrics.ACT_SECONDS.labels("store").observe(self._writing.seconds)
+    def writing(self) -> AbstractContextManager[None]:
+        return self._blocks.writing()
 
     def put(self, digest: Digest, parts: Sequence[Piece]) -> None:
-        self._has_put = True
-        with self._writing:
-            self._blocks.put(digest, parts)
+        self._blocks.put(digest, parts)
         self._stored.inc(sum(len(part) for part in parts))
 
     def get(self, digest: Digest, *, local: bool = False) -> bytes:
@@ -46,8 +37,7 @@ class MeasuredBlocks:
         return self._blocks.has(digest)
 
     def pin(self, root: Digest) -> None:
-        with self._writing:
-            self._blocks.pin(root)
+        self._blocks.pin(root)
 
     def unpin(self, root: Digest) -> None:
         self._blocks.unpin(root)
