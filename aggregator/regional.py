@@ -207,7 +207,7 @@ class RegionalWork:
         payload = self._dispatch.send(
             "export", key[0], key[1:], model, seal=lambda: self._seal_export(key), deliver=deliver
         )
-        self._party.sender.act(self._party.jobs.report_export(self._models.job, self._shard, key[1], payload))
+        self._send(self._party.jobs.report_export(self._models.job, self._shard, key[1], payload))
         log_event(log, "exported", **self._where(key), digest=payload)
 
     def _seal_export(self, key: RegionalKey) -> SealedModel:
