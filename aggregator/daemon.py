@@ -19,7 +19,8 @@ from aggregator.regional import RegionalWork
 from aggregator.retention import drop_finished_rounds
 from aggregator.worldwide import GlobalWork
 from domicile import metrics
-from domicile.daemon import Confined, guarded, job_backoff, run
+from domicile.clock import JobClock
+from domicile.daemon import Backoff, Confined, guarded, run
 from domicile.errors import ConfigurationError, PeerError
 from domicile.exchange import fetch_spec
 from domicile.history import JobHistory
@@ -44,9 +45,14 @@ class AggregatorDaemon:
         self._journal = journal
         self._outbox = Outbox(config.journal)
         self._outbox.keep_only(journal.unsettled_digests())
-        self._watch = Watch(party)
+        self._watch = Watch(party, self._forget)
         self._jobs: dict[JobId, CommitteeWork] = {}
         journal.forget_declined()
+
+    @property
+    def clock(self) -> JobClock:
+        """The shortest of the jobs that the member serves."""
+        return self._watch.clock
 
     def step(self) -> bool:
         """Looks and acts; `True` if it did something."""
@@ -59,14 +65,19 @@ class AggregatorDaemon:
             work = self._jobs.get(job)
             if work is not None and not work.finished:
                 acted |= work.confined("job").run(partial(self._advance, job, work))
-        self._watch.looked(again=acted or any(work.pending for work in self._jobs.values()))
+        present = [job for job, work in self._jobs.items() if not work.finished]
+        self._watch.looked(again=acted or any(self._jobs[job].pending for job in present), jobs=present)
         return acted
 
     def _advance(self, job: JobId, work: CommitteeWork) -> bool:
-        if not work.step(*self._watch.snapshot(job)):
+        if not work.step(*self._watch.snapshot(job), self._watch.now_s):
             return False
         drop_finished_rounds(self._party, self._journal, job, self._config.jobs.kept_rounds)
         return True
+
+    def _forget(self) -> None:
+        """Drops what was built on a record that is another one now; the journal keeps what was done."""
+        self._jobs.clear()
 
 
 class CommitteeWork:
@@ -89,16 +100,16 @@ class CommitteeWork:
     @property
     def pending(self) -> bool:
         """Whether something failed and is to be tried again."""
-        return not self.finished and any(one.pending for one in self._confined.values())
+        return any(one.pending for one in self._confined.values())
 
     def confined(self, subject: str) -> Confined:
         """Where acts of one subject of this job fail by themselves."""
         if subject not in self._confined:
-            backoff = job_backoff(self._party.poll_s, self._history.created.parameters.collect_window_s)
+            backoff = Backoff(self._party.poll_s, job_clock=self._history.clock)
             self._confined[subject] = Confined(backoff, job=self._job, subject=subject)
         return self._confined[subject]
 
-    def step(self, state: JobState, shards: Sequence[ShardState]) -> bool:
+    def step(self, state: JobState, shards: Sequence[ShardState], now_s: int) -> bool:
         """Does at most one act for each committee; the history MUST be at least as new as the states."""
         self.confined("outbox").run(partial(self._dispatch.tidy, state, shards))
         if state.phase in FINAL_PHASES:
@@ -111,7 +122,6 @@ class CommitteeWork:
             self.confined("documents").run(self._open_committees)
             if self.finished:
                 return False
-        now_s = self._party.chain.timestamp()
         acted = self.confined("global").run(lambda: self._step_job(state, now_s))
         if state.phase is JobPhase.TRAINING:
             for index, work in self._regional:
@@ -125,7 +135,7 @@ class CommitteeWork:
         if not isinstance(step.decide_job(state.phase, step.outsider(now_s, state.deadline_s)), step.Advance):
             return False
         with metrics.acting("advance"):
-            self._party.sender.act(self._party.jobs.advance(self._job))
+            self._party.sender.act(self._party.jobs.advance(self._job), self._history.clock)
         return True
 
     def _open_committees(self) -> bool:
@@ -177,6 +187,6 @@ def main(path: Path) -> int:
         with open_daemon(path, config) as party, closing(AggregatorJournal(config.journal)) as journal:
             daemon = AggregatorDaemon(config, party, journal)
             log_event(log, "started", address=party.sender.address)
-            return run(daemon.step, poll_s=party.poll_s)
+            return run(daemon.step, poll_s=party.poll_s, clock=lambda: daemon.clock)
 
     return guarded(serve)

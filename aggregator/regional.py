@@ -19,6 +19,7 @@ from aggregator.journal import AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut
 from domicile import metrics
+from domicile.chain.sender import Call
 from domicile.crypto.context import PayloadKind
 from domicile.errors import ConfigurationError
 from domicile.exchange import Recipients, SealedModel, note_locked_out, seal_model
@@ -88,7 +89,7 @@ class RegionalWork:
         self, act: step.Act, key: RegionalKey, state: JobState, shard: ShardState, requirement: Requirement
     ) -> None:
         if isinstance(act, step.Advance):
-            self._party.sender.act(self._party.jobs.advance_shard(self._models.job, self._shard))
+            self._send(self._party.jobs.advance_shard(self._models.job, self._shard))
         elif isinstance(act, step.Merge):
             self._derive(key, state, shard, requirement)
         elif isinstance(act, step.Propose):
@@ -206,7 +207,7 @@ class RegionalWork:
         payload = self._dispatch.send(
             "export", key[0], key[1:], model, seal=lambda: self._seal_export(key), deliver=deliver
         )
-        self._party.sender.act(self._party.jobs.report_export(self._models.job, self._shard, key[1], payload))
+        self._send(self._party.jobs.report_export(self._models.job, self._shard, key[1], payload))
         log_event(log, "exported", **self._where(key), digest=payload)
 
     def _seal_export(self, key: RegionalKey) -> SealedModel:
@@ -225,8 +226,11 @@ class RegionalWork:
 
     def _vote(self, key: RegionalKey, proposal: RegionalProposal | None) -> None:
         assert proposal is not None  # noqa: S101 - only a derived model is voted for
-        self._party.sender.act(self._party.jobs.vote_regional(self._models.job, self._shard, proposal))
+        self._send(self._party.jobs.vote_regional(self._models.job, self._shard, proposal))
         log_event(log, "voted", **self._where(key), model=proposal.model)
+
+    def _send(self, call: Call) -> None:
+        self._party.sender.act(call, self._models.history.clock)
 
     def _note_locked_out(self, key: RegionalKey, kind: str, recipients: Recipients) -> None:
         shard, global_round, regional_round = key

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domicile.clock import JobClock
 from domicile.protocol.round import JobPhase, ShardPhase
 
 
@@ -120,4 +121,4 @@ def rank(position: int, size: int, turn: int) -> int:
 def _in_turn(duty: Duty) -> bool:
     """Rank r of n may act once r/2n of the window has passed, so that every member has half a window left."""
     opened_s = duty.deadline_s - duty.window_s
-    return duty.rank == 0 or duty.now_s >= opened_s + duty.rank * duty.window_s / (2 * duty.size)
+    return duty.rank == 0 or duty.now_s >= opened_s + duty.rank * JobClock(duty.window_s).slice_s / duty.size

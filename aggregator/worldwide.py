@@ -79,7 +79,7 @@ class GlobalWork:
         elif isinstance(act, step.Confirm):
             self._confirm(self._history.global_tallies[state.global_round][act.proposal_id])
         elif isinstance(act, step.Advance):
-            self._party.sender.act(self._party.jobs.advance(self._models.job))
+            self._party.sender.act(self._party.jobs.advance(self._models.job), self._history.clock)
 
     def _observe(self, state: JobState, now_s: int) -> step.Duty:
         own = self._party.sender.address
@@ -221,7 +221,7 @@ class GlobalWork:
 
     def _vote(self, proposal: GlobalProposal | None) -> None:
         assert proposal is not None  # noqa: S101 - only a derived model is voted for
-        self._party.sender.act(self._party.jobs.vote_global(self._models.job, proposal))
+        self._party.sender.act(self._party.jobs.vote_global(self._models.job, proposal), self._history.clock)
         log_event(log, "voted", job=self._models.job, global_round=proposal.global_round, model=proposal.model)
 
     def _note_left_out(self, global_round: int, one: LeftOut) -> None:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from domicile import metrics
+from domicile.clock import DEFAULT_CLOCK, JobClock
 from domicile.errors import DomicileError, Fault, PeerError, Refused
 from domicile.log import log_event
 from domicile.text import printable
@@ -20,7 +21,6 @@ from domicile.text import printable
 log = logging.getLogger(__name__)
 
 BACKOFF_FACTOR = 2.0
-BACKOFF_MAX_S = 30.0
 EXIT_BUG = 70
 """``EX_SOFTWARE`` of sysexits: an error of ours, with a traceback."""
 
@@ -29,10 +29,14 @@ class Backoff:
     """Growing pauses between attempts at what fails for now. `clock` counts seconds, as ``time.monotonic`` does."""
 
     def __init__(
-        self, poll_s: float, *, max_s: float = BACKOFF_MAX_S, clock: Callable[[], float] = time.monotonic
+        self,
+        poll_s: float,
+        *,
+        job_clock: JobClock = DEFAULT_CLOCK,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._poll_s = poll_s
-        self._max_s = max(max_s, poll_s)
+        self._max_s = max(job_clock.longest_pause_s, poll_s)
         self._clock = clock
         self._pause_s = poll_s
         self._until_s = 0.0
@@ -91,16 +95,11 @@ class Confined:
         return acted
 
 
-def job_backoff(poll_s: float, collect_window_s: int) -> Backoff:
-    """Pauses of at most a quarter of the job's own window, so that a fault that is over costs no round."""
-    return Backoff(poll_s, max_s=min(BACKOFF_MAX_S, collect_window_s / 4))
-
-
-def run(step: Callable[[], bool], *, poll_s: float) -> int:
+def run(step: Callable[[], bool], *, poll_s: float, clock: Callable[[], JobClock]) -> int:
     """Calls `step` until SIGTERM or SIGINT; a step that acted is followed by the next one at once.
 
     The act in progress when a signal comes is finished. Faults that are no single job's are waited out with a growing
-    pause; everything else ends the daemon.
+    pause, no longer than the present `clock` allows; everything else ends the daemon.
 
     Returns:
         The exit code: 0 after a signal.
@@ -120,7 +119,7 @@ def run(step: Callable[[], bool], *, poll_s: float) -> int:
             acted, pause_s = step(), poll_s
             backoff.succeeded()
         except Fault as exc:
-            acted, pause_s = False, backoff.failed()
+            acted, pause_s = False, min(backoff.failed(), max(clock().longest_pause_s, poll_s))
             metrics.FAULTS.labels(type(exc).__name__).inc()
             log_event(log, "fault", level=logging.WARNING, cause=str(exc), retry_in_s=pause_s)
         if not acted:

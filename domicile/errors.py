@@ -12,6 +12,7 @@
     │   └── LineageError        the record on chain or in a store does not add up
     ├── Fault                   an outside system failed; trying again may help         exit 5
     │   ├── ChainFault
+    │   │   └── Rejected        the endpoint understood, and will answer the same again
     │   ├── DiskFault           the disk of journal and outbox is full, or fails
     │   └── StoreFault
     │       ├── BlockMissing    nobody has the block
@@ -88,6 +89,10 @@ class Fault(DomicileError):
 
 class ChainFault(Fault):
     """The endpoint cannot be reached, answered with an error, or is another chain."""
+
+
+class Rejected(ChainFault):
+    """The endpoint answered a request with an error of its own that is not for the moment."""
 
 
 class DiskFault(Fault):

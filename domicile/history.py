@@ -6,11 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from domicile.chain import events as ev
-from domicile.chain.client import Chain
+from domicile.chain.client import Chain, Head
 from domicile.chain.deployment import Deployment
+from domicile.clock import JobClock
+from domicile.errors import ChainFault
 from domicile.protocol import commitment
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
 from domicile.types import Address, Digest, JobId, ShardIndex
+
+KEPT_HEADS = 4_096
+"""How many of the newest heads are remembered by their hash: a chain that was brought back from a state below the
+oldest of them is told by it only when it has grown that far."""
 
 RegionalKey = tuple[ShardIndex, int, int]
 """``(shard, global round, regional round)``"""
@@ -48,6 +54,11 @@ class JobHistory:
     exports: dict[int, dict[ShardIndex, ev.ModelExported]] = field(default_factory=dict)
     global_tallies: dict[int, dict[bytes, GlobalTally]] = field(default_factory=dict)
     global_models: dict[int, ev.GlobalModelAccepted] = field(default_factory=dict)
+
+    @property
+    def clock(self) -> JobClock:
+        """What every wait in this job follows from."""
+        return JobClock(self.created.parameters.collect_window_s)
 
     @property
     def newest_global_round(self) -> int | None:
@@ -138,37 +149,81 @@ def history_of(events: Iterable[ev.JobEvent]) -> JobHistory:
 
 
 class Histories:
-    """Keeps the histories of all jobs up to date, reading each block once."""
+    """Keeps the histories of all jobs up to date, reading each block once, and anew where it became another one."""
 
     def __init__(self, chain: Chain, deployment: Deployment) -> None:
         self._chain = chain
         self._deployment = deployment
-        self.block = deployment.first_block - 1
+        self.folds = 0
+        """How often the record was folded from its start. Whoever keeps a history MUST drop it when this changes."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.block = self._deployment.first_block - 1
         """All is known up to this block."""
         self.now_s = 0
         """The chain's time when that was read."""
         self.jobs: dict[JobId, JobHistory] = {}
         self.registry_events: list[ev.Event] = []
-        """Those of both registries, which are of no one job; another list where all is read anew."""
+        """Those of both registries, which are of no one job."""
+        # Hashes of heads that were read, in ascending order of their blocks.
+        self._heads: dict[int, str] = {}
+        self.folds += 1
 
     def update(self) -> bool:
         """Reads what is new; `False` if nothing can have changed since the last time.
 
         Whatever changes on chain is told by an event, or follows from the chain's time, which goes by whole seconds.
+
+        Raises:
+            ChainFault: the endpoint failed, or tells of a state older than what was read already.
         """
-        before_s, num_events = self.now_s, 0
-        head, self.now_s = self._chain.head()
-        if head > self.block:
-            for event in ev.read_events(self._chain, self._deployment, self.block + 1, head):
+        head = self._chain.head()
+        anew = not self._continues(head)
+        if anew:
+            self._begin()
+        elif head.number < self.block or head.time_s < self.now_s:
+            raise ChainFault(
+                f"the endpoint is at block {head.number} and {self.block} was read already; waiting for it to catch up"
+            )
+        num_events = self._read_to(head)
+        passed, self.now_s = head.time_s != self.now_s, head.time_s
+        return anew or passed or num_events > 0
+
+    def _continues(self, head: Head) -> bool:
+        """Whether the newest block that was read, and that this endpoint can know, is still the one that was read."""
+        known = next((number for number in reversed(self._heads) if number <= head.number), None)
+        if known is None:
+            return True
+        if known == head.number:
+            found = head.block_hash
+        elif known == head.number - 1:
+            found = head.parent_hash
+        else:
+            found = self._chain.hash_of(known)
+        return found == self._heads[known]
+
+    def _read_to(self, head: Head) -> int:
+        """Folds all blocks up to the head; how many events there were."""
+        num_events = 0
+        if head.number > self.block:
+            # Read as a whole before any of it counts: a range that breaks off in the middle is read again.
+            events = list(ev.read_events(self._chain, self._deployment, self.block + 1, head.number))
+            for event in events:
                 self._apply(event)
-                num_events += 1
-            self.block = head
-        return num_events > 0 or self.now_s != before_s
+            num_events, self.block = len(events), head.number
+            self._heads[head.number] = head.block_hash
+            if len(self._heads) > KEPT_HEADS:
+                del self._heads[next(iter(self._heads))]
+        return num_events
 
     def _apply(self, event: ev.Event) -> None:
         if isinstance(event, ev.JobCreated):
             self.jobs[event.job] = JobHistory(created=event)
         elif isinstance(event, ev.JobEvent):
+            if event.job not in self.jobs:
+                self._begin()
+                raise ChainFault(f"the endpoint told of job {event.job} without its creation; reading the record anew")
             self.jobs[event.job].apply(event)
         else:
             self.registry_events.append(event)

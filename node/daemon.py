@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 
 from domicile import metrics
-from domicile.daemon import Confined, guarded, job_backoff, run
+from domicile.chain.sender import Call
+from domicile.clock import JobClock
+from domicile.daemon import Backoff, Confined, guarded, run
 from domicile.errors import ConfigurationError, PeerError, Refused
 from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import within_memory
@@ -45,10 +47,15 @@ class NodeDaemon:
         self._outbox = Outbox(config.journal)
         self._outbox.keep_only(journal.sealed_digests())
         self._trainer = trainer
-        self._watch = Watch(party)
+        self._watch = Watch(party, self._forget)
         self._jobs: dict[JobId, NodeJob] = {}
         self._confined: dict[JobId, Confined] = {}
         journal.forget_declined()
+
+    @property
+    def clock(self) -> JobClock:
+        """The shortest of the jobs that the node is in."""
+        return self._watch.clock
 
     def step(self) -> bool:
         """Looks and acts; `True` if it did something."""
@@ -60,19 +67,23 @@ class NodeDaemon:
                 continue
             if job not in self._jobs:
                 self._jobs[job] = self._open(job, history)
-                backoff = job_backoff(self._party.poll_s, history.created.parameters.collect_window_s)
-                self._confined[job] = Confined(backoff, job=job)
+                self._confined[job] = Confined(Backoff(self._party.poll_s, job_clock=history.clock), job=job)
             if not self._jobs[job].finished:
                 acted |= self._confined[job].run(partial(self._advance, job))
-        pending = any(one.pending and not self._jobs[job].finished for job, one in self._confined.items())
-        self._watch.looked(again=acted or pending)
+        present = [job for job, one in self._jobs.items() if not one.finished]
+        self._watch.looked(again=acted or any(self._confined[job].pending for job in present), jobs=present)
         return acted
 
     def _open(self, job: JobId, history: JobHistory) -> NodeJob:
         return NodeJob(self._config, self._party, self._journal, self._outbox, job, history, self._trainer)
 
     def _advance(self, job: JobId) -> bool:
-        return self._jobs[job].advance(*self._watch.snapshot(job))
+        return self._jobs[job].advance(*self._watch.snapshot(job), self._watch.now_s)
+
+    def _forget(self) -> None:
+        """Drops what was built on a record that is another one now; the journal keeps what was done."""
+        self._jobs.clear()
+        self._confined.clear()
 
 
 class NodeJob:
@@ -101,9 +112,9 @@ class NodeJob:
         self._gate = metrics.Gate()
         self.finished = False
 
-    def advance(self, state: JobState, shards: tuple[ShardState, ...]) -> bool:
+    def advance(self, state: JobState, shards: tuple[ShardState, ...], now_s: int) -> bool:
         """Looks, decides and acts; the history MUST be at least as new as the states."""
-        act = step.decide(self._observe(state, shards))
+        act = step.decide(self._observe(state, shards, now_s))
         if isinstance(act, step.Finished):
             self.finished = True
             self._delivery.leave_behind(None)
@@ -119,10 +130,9 @@ class NodeJob:
             self._note_refusal(type(act).__name__.lower(), exc)
         return False
 
-    def _observe(self, state: JobState, shards: tuple[ShardState, ...]) -> step.Observation:
+    def _observe(self, state: JobState, shards: tuple[ShardState, ...], now_s: int) -> step.Observation:
         own = self._party.sender.address
         shard = self._history.members.get(own)
-        now_s = self._party.chain.timestamp()
         outside = step.Observation(
             now_s=now_s,
             job_phase=state.phase,
@@ -173,11 +183,11 @@ class NodeJob:
         if isinstance(act, step.Join):
             return self._join(len(shards))
         if isinstance(act, step.AdvanceJob):
-            self._party.sender.act(self._party.jobs.advance(self._job))
+            self._send(self._party.jobs.advance(self._job))
             return True
         shard = self._history.members[self._party.sender.address]
         if isinstance(act, step.AdvanceShard):
-            self._party.sender.act(self._party.jobs.advance_shard(self._job, shard))
+            self._send(self._party.jobs.advance_shard(self._job, shard))
         elif isinstance(act, step.Recover):
             key = (shard, act.global_round, act.regional_round)
             own = self._party.sender.address
@@ -187,10 +197,12 @@ class NodeJob:
         elif isinstance(act, step.Evaluate | step.Train):
             self._learn(act, shard, shards[shard].first_round)
         elif isinstance(act, step.Commit):
-            call = self._party.jobs.commit(self._job, act.global_round, act.regional_round, act.digest)
-            self._party.sender.act(call)
+            self._send(self._party.jobs.commit(self._job, act.global_round, act.regional_round, act.digest))
             log_event(log, "committed", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
         return True
+
+    def _send(self, call: Call) -> None:
+        self._party.sender.act(call, self._history.clock)
 
     def _join(self, num_shards: int) -> bool:
         """Asks for the first shard that takes this node; where none does, keeps the refusal that came closest."""
@@ -200,7 +212,7 @@ class NodeJob:
         self._journal.record_membership(self._job)
         for shard in range(num_shards):
             try:
-                self._party.sender.act(self._party.jobs.join(self._job, ShardIndex(shard)))
+                self._send(self._party.jobs.join(self._job, ShardIndex(shard)))
             except NotEligible as exc:
                 closest = exc if closest is None or exc.reason > closest.reason else closest
                 continue
@@ -285,6 +297,6 @@ def main(path: Path, trainer: Trainer | None = None) -> int:
         with open_daemon(path, config) as party, closing(NodeJournal(config.journal)) as journal:
             daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())
             log_event(log, "started", address=party.sender.address)
-            return run(daemon.step, poll_s=party.poll_s)
+            return run(daemon.step, poll_s=party.poll_s, clock=lambda: daemon.clock)
 
     return guarded(serve)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domicile.clock import JobClock
 from domicile.protocol.round import JobPhase, ShardPhase
 from domicile.types import Digest
-
-ADVANCE_PATIENCE = 4
-"""A node advances a phase only this part of a collect window after its deadline: committees go first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +127,7 @@ def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads
         return _decide_outside(seen)
     if seen.forgotten:
         return Recover(seen.global_round, seen.regional_round)
-    grace_s = seen.collect_window_s // ADVANCE_PATIENCE + 1
+    grace_s = JobClock(seen.collect_window_s).node_patience_s
     if seen.job_phase is not JobPhase.TRAINING:
         return AdvanceJob() if seen.now_s >= seen.job_deadline_s + grace_s else Wait("the job is not training")
     if seen.shard_deadline_s and seen.now_s >= seen.shard_deadline_s + grace_s:

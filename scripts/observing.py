@@ -46,23 +46,24 @@ class Observer:
         self, chain: Chain, deployment: Deployment, job: JobId, name: str, names: Mapping[Address, str]
     ) -> None:
         self._chain = chain
+        self._deployment = deployment
         self._jobs = Jobs(chain, deployment)
         self._job = job
         self._name = name
         self._names = names
         self._histories = Histories(chain, deployment)
-        self._requirements: list[Requirement] = []
+        self._folds = self._histories.folds
         self._begin()
-        self.gas = GasMeter(chain, deployment)
-        self.figures: dict[int, GlobalFigure] = {}
         self.models: JobModels | None = None
         """Access to the job's models; set where the observer may open them, so that it sees their figures too."""
 
     def _begin(self) -> None:
-        """Follows the registries from their first event; times of blocks are those of the same record."""
-        self._registry_events = self._histories.registry_events
+        """What is built on the record; anew where a reorganisation made it another one."""
+        self._requirements: list[Requirement] = []
         self.times = BlockTimes(self._chain)
-        self._gate = PastGate(self._registry_events, self.times.at)
+        self._gate = PastGate(self._histories.registry_events, self.times.at)
+        self.gas = GasMeter(self._chain, self._deployment)
+        self.figures: dict[int, GlobalFigure] = {}
 
     @property
     def history(self) -> JobHistory:
@@ -98,9 +99,12 @@ class Observer:
     def _update(self) -> None:
         """What the gate demands never changes while a job lives."""
         self._histories.update()
-        if self._registry_events is not self._histories.registry_events:
+        if self._folds != self._histories.folds:
+            self._folds = self._histories.folds
             self._begin()
-        self.times.read(event.block for event in self._registry_events)
+            if self.models is not None:
+                self.models = replace(self.models, history=self.history)
+        self.times.read(event.block for event in self._histories.registry_events)
         if not self._requirements:
             shards = [self._jobs.requirement_of(self._job, shard.shard) for shard in self.history.shards]
             self._requirements = [*shards, self._jobs.global_requirement_of(self._job)]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from domicile.daemon import BACKOFF_MAX_S, EXIT_BUG, Backoff, Confined, guarded, job_backoff, run
+from domicile.clock import DEFAULT_CLOCK, JobClock
+from domicile.daemon import EXIT_BUG, Backoff, Confined, guarded, run
 from domicile.errors import ConfigurationError, DomicileError, Fault, PeerError, Refused, StoreFault
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +44,7 @@ class Act:
 
 def test_pauses_double_up_to_the_most_and_start_anew_after_a_success() -> None:
     clock = Clock()
-    backoff = Backoff(0.5, max_s=3.0, clock=clock)
+    backoff = Backoff(0.5, job_clock=JobClock(12), clock=clock)
     assert not backoff.resting
     assert [backoff.failed() for _ in range(4)] == [1.0, 2.0, 3.0, 3.0]
     assert backoff.resting
@@ -54,8 +55,8 @@ def test_pauses_double_up_to_the_most_and_start_anew_after_a_success() -> None:
 
 
 def test_the_longest_pause_of_a_job_is_a_quarter_of_its_window_and_never_shorter_than_a_look() -> None:
-    for window_s, longest_s in ((40, 10.0), (1, 0.5), (10_000, BACKOFF_MAX_S)):
-        backoff = job_backoff(0.5, window_s)
+    for window_s, longest_s in ((40, 10.0), (1, 0.5), (10_000, DEFAULT_CLOCK.longest_pause_s)):
+        backoff = Backoff(0.5, job_clock=JobClock(window_s))
         assert max(backoff.failed() for _ in range(20)) == longest_s
 
 
@@ -103,7 +104,7 @@ def test_the_loop_waits_faults_out_and_leaves_at_a_signal() -> None:
 
     kept = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     try:
-        assert run(step, poll_s=0.001) == 0
+        assert run(step, poll_s=0.001, clock=lambda: DEFAULT_CLOCK) == 0
     finally:
         signal.signal(signal.SIGTERM, kept[0])
         signal.signal(signal.SIGINT, kept[1])

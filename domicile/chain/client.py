@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
-from typing import Any, Self, cast
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar, cast
 
 import requests
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
 from domicile.chain.errors import decode_refusal
-from domicile.errors import ChainFault
+from domicile.clock import DEFAULT_CLOCK, JobClock
+from domicile.errors import ChainFault, Rejected
 from domicile.types import Address
 
-RPC_TIMEOUT_S = 30.0
 LOG_RANGE_BLOCKS = 5_000
-"""Blocks asked for at once; halved where an endpoint refuses so many."""
+"""Blocks asked for at once; halved where an endpoint refuses so many or does not answer in time."""
 
 BATCH_REQUESTS = 100
 """Far below what endpoints allow in one batch (geth: 1,000)."""
 
+RETRY_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
+"""Of an endpoint that fails one call in five, one request in three thousand then fails five times running."""
+
 _REVERTED = 3
 """Error code of a reverted call (geth, anvil, reth, Besu)."""
+
+_INTERNAL_ERROR = -32603
+_LIMIT_EXCEEDED = -32005
+_TOO_MANY_REQUESTS = 429
+"""Both the status of an answer and what hosted endpoints write into its error."""
+
+
+_Answer = TypeVar("_Answer")
+
+
+class _Transient(Exception):
+    """The endpoint answered with an error that may be over at the next try."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """The newest block that is read. `time_s` is the chain's time, that of its newest block."""
+
+    number: int
+    block_hash: str
+    parent_hash: str
+    time_s: int
 
 
 class Chain:
     """One endpoint. State and events are read `confirmations` blocks behind the head."""
 
     def __init__(self, rpc_url: str, *, confirmations: int = 0) -> None:
-        self._provider = HTTPProvider(
-            rpc_url, request_kwargs={"timeout": RPC_TIMEOUT_S}, exception_retry_configuration=None
-        )
+        self._options = {"timeout": DEFAULT_CLOCK.request_timeout_s}
+        self._provider = HTTPProvider(rpc_url, request_kwargs=self._options, exception_retry_configuration=None)
         self._confirmations = confirmations
         self._block: int | None = None
+        self._log_range_blocks = LOG_RANGE_BLOCKS
+
+    def follow(self, clock: JobClock) -> None:
+        """Waits for answers by this clock from now on."""
+        self._options["timeout"] = clock.request_timeout_s
 
     def at(self, block: int) -> Self:
         """The same endpoint with `block` as the newest that is read, so that all views tell of one moment."""
@@ -42,23 +73,51 @@ class Chain:
         return pinned
 
     def request(self, method: str, *parameters: object) -> Any:
-        """One JSON-RPC request.
+        """One JSON-RPC request, tried a few times where an answer fails for the moment.
+
+        Asking twice does no harm: what is asked for is read, or is one signed transaction, of which the chain takes
+        one. Development methods are asked once.
 
         Raises:
-            ChainFault: the endpoint cannot be reached or answers with an error.
+            ChainFault: the endpoint cannot be reached.
+            Rejected: it answers with an error.
             Refused: a contract reverted.
         """
-        try:
-            answer = self._provider.make_request(RPCEndpoint(method), list(parameters))
-        except (requests.RequestException, ValueError) as exc:
-            raise ChainFault(f"the endpoint cannot be reached ({type(exc).__name__}); is the chain up?") from exc
-        if "error" not in answer:
-            return answer["result"]
-        error = cast(dict[str, Any], answer["error"])
-        data = _revert_data(error)
-        if data is not None:
-            raise decode_refusal(data)
-        raise ChainFault(f"the endpoint answered {method} with: {error.get('message')}; look at its log")
+
+        def ask() -> Any:
+            return _result(method, self._provider.make_request(RPCEndpoint(method), list(parameters)))
+
+        return self._tried(ask, RETRY_PAUSES_S if method.startswith("eth_") else ())
+
+    def batch(self, calls: list[tuple[str, list[object]]]) -> list[Any]:
+        """Several reads in one round trip; none of them may have an empty answer.
+
+        Raises:
+            ChainFault: the endpoint cannot be reached, or did not answer all of them.
+        """
+
+        def ask() -> list[Any]:
+            answers = self._provider.make_batch_request([(RPCEndpoint(name), given) for name, given in calls])
+            if not isinstance(answers, list):
+                return [_result("a batch", answers)]
+            return [_result(name, answer) for (name, _), answer in zip(calls, answers, strict=False)]
+
+        results = self._tried(ask, RETRY_PAUSES_S)
+        if len(results) != len(calls) or not all(results):
+            raise ChainFault("the endpoint did not answer every request of a batch; look at its log")
+        return results
+
+    def _tried(self, ask: Callable[[], _Answer], pauses_s: tuple[float, ...]) -> _Answer:
+        """The first answer of several tries, as long as they take no longer than one request may."""
+        deadline = time.monotonic() + self._options["timeout"]
+        for pause_s in (*pauses_s, None):
+            try:
+                return ask()
+            except (requests.RequestException, ValueError, _Transient) as exc:
+                if pause_s is None or time.monotonic() + pause_s > deadline or not _is_transient(exc):
+                    raise _fault(exc) from exc
+            time.sleep(pause_s)
+        raise AssertionError  # The last try returns or raises.
 
     def chain_id(self) -> int:
         return int(self.request("eth_chainId"), 16)
@@ -69,11 +128,27 @@ class Chain:
             return self._block
         return max(0, int(self.request("eth_blockNumber"), 16) - self._confirmations)
 
-    def head(self) -> tuple[int, int]:
-        """`block_number` and `timestamp` in one request."""
+    def head(self) -> Head:
+        """The newest block that is read: one request, and one more where it is not the chain's newest."""
         newest = self.request("eth_getBlockByNumber", "latest", False)
         number = max(0, int(newest["number"], 16) - self._confirmations) if self._block is None else self._block
-        return number, int(newest["timestamp"], 16)
+        read = newest if number == int(newest["number"], 16) else self._header(number)
+        return Head(
+            number=number,
+            block_hash=read["hash"],
+            parent_hash=read["parentHash"],
+            time_s=int(newest["timestamp"], 16),
+        )
+
+    def hash_of(self, block: int) -> str:
+        """A block's hash now; another one than before if the chain was reorganised."""
+        return str(self._header(block)["hash"])
+
+    def _header(self, block: int) -> dict[str, Any]:
+        found: dict[str, Any] | None = self.request("eth_getBlockByNumber", hex(block), False)
+        if found is None:
+            raise ChainFault(f"the endpoint does not know block {block}, of which it told; trying again")
+        return found
 
     def is_read(self, block: int) -> bool:
         """Whether enough blocks lie above this one for it to be read."""
@@ -85,7 +160,7 @@ class Chain:
 
     def timestamp_of(self, block: int) -> int:
         """Time of a block in seconds."""
-        return int(self.request("eth_getBlockByNumber", hex(block), False)["timestamp"], 16)
+        return int(self._header(block)["timestamp"], 16)
 
     def timestamps_of(self, blocks: Iterable[int]) -> dict[int, int]:
         """Time of each block in seconds, many blocks to a round trip.
@@ -97,19 +172,9 @@ class Chain:
         wanted = sorted(set(blocks))
         for start in range(0, len(wanted), BATCH_REQUESTS):
             part = wanted[start : start + BATCH_REQUESTS]
-            answers = self._batch([("eth_getBlockByNumber", [hex(block), False]) for block in part])
+            answers = self.batch([("eth_getBlockByNumber", [hex(block), False]) for block in part])
             found |= {block: int(answer["timestamp"], 16) for block, answer in zip(part, answers, strict=True)}
         return found
-
-    def _batch(self, calls: list[tuple[str, list[object]]]) -> list[Any]:
-        batch = [(RPCEndpoint(method), parameters) for method, parameters in calls]
-        try:
-            answers = self._provider.make_batch_request(batch)
-        except (requests.RequestException, ValueError) as exc:
-            raise ChainFault(f"the endpoint cannot be reached ({type(exc).__name__}); is the chain up?") from exc
-        if not isinstance(answers, list) or not all(answer.get("result") for answer in answers):
-            raise ChainFault("the endpoint did not answer every request of a batch; look at its log")
-        return [answer["result"] for answer in answers]
 
     def code(self, address: Address) -> bytes:
         return bytes.fromhex(self.request("eth_getCode", address, "latest").removeprefix("0x"))
@@ -128,21 +193,58 @@ class Chain:
         """Logs of contracts from block `first` to block `last`, both included, in bounded ranges.
 
         Raises:
-            ChainFault: the endpoint refuses even a single block.
+            ChainFault: the endpoint cannot be reached; after a wait in vain, less is asked for the next time.
+            Rejected: it refuses even a single block.
         """
-        step = LOG_RANGE_BLOCKS
         while first <= last:
-            until = min(last, first + step - 1)
+            until = min(last, first + self._log_range_blocks - 1)
             wanted = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(until)}
             try:
                 found = self.request("eth_getLogs", wanted)
-            except ChainFault:
-                if step == 1:
+            except ChainFault as exc:
+                refused = isinstance(exc, Rejected)
+                asked = until - first + 1
+                if refused or isinstance(exc.__cause__, requests.Timeout):
+                    self._log_range_blocks = max(1, asked // 2)
+                if asked == 1 or not refused:
                     raise
-                step = max(1, step // 2)
                 continue
             yield from found
             first = until + 1
+        self._log_range_blocks = min(LOG_RANGE_BLOCKS, 2 * self._log_range_blocks)
+
+
+def _is_transient(exc: Exception) -> bool:
+    """Whether another try may succeed: not where the endpoint understood, and refuses whoever asks."""
+    if not isinstance(exc, requests.HTTPError) or exc.response is None:
+        return True
+    status = exc.response.status_code
+    return status >= 500 or status == _TOO_MANY_REQUESTS
+
+
+def _fault(exc: Exception) -> ChainFault:
+    if isinstance(exc, _Transient):
+        return ChainFault(str(exc))
+    told = type(exc).__name__
+    if isinstance(exc, requests.HTTPError) and exc.response is not None:
+        told = f"status {exc.response.status_code}"
+    return ChainFault(f"the endpoint cannot be reached ({told}); is the chain up?")
+
+
+def _result(method: str, answer: Mapping[str, Any]) -> Any:
+    """What was asked for, or the error that came in its stead."""
+    if "error" not in answer:
+        return answer["result"]
+    error = cast(dict[str, Any], answer["error"])
+    data = _revert_data(error)
+    if data is not None:
+        raise decode_refusal(data)
+    told = f"the endpoint answered {method} with: {error.get('message')}; look at its log"
+    # With a range of logs, a limit means its size.
+    limited = error.get("code") == _LIMIT_EXCEEDED and method != "eth_getLogs"
+    if limited or error.get("code") in {_INTERNAL_ERROR, _TOO_MANY_REQUESTS}:
+        raise _Transient(told)
+    raise Rejected(told)
 
 
 def _revert_data(error: dict[str, Any]) -> bytes | None:

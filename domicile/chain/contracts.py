@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 from domicile.chain.artifacts import load_artifacts
 from domicile.chain.client import Chain
@@ -28,6 +29,12 @@ class _Contract:
         self._functions: Mapping[str, tuple[bytes, Component]] = {
             entry["name"]: (selector(entry), entry) for entry in functions
         }
+
+    def at(self, block: int) -> Self:
+        """The same contract as it was after `block`."""
+        pinned = copy(self)
+        pinned._chain = self._chain.at(block)
+        return pinned
 
     def _view(self, function: str, *arguments: object) -> Any:
         prefix, entry = self._functions[function]

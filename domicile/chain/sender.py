@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eth_utils.crypto import keccak
+
 from domicile import metrics
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.errors import ChainFault, Refused
+from domicile.clock import DEFAULT_CLOCK, JobClock
+from domicile.errors import ChainFault, Refused, Rejected
 from domicile.types import Address
 
 GWEI = 10**9
@@ -21,12 +24,11 @@ GAS_EXTRA = 150_000
 PRIORITY_FEE_WEI = GWEI
 RECEIPT_POLL_S = 0.01
 RECEIPT_POLL_MAX_S = 0.5
-RECEIPT_TIMEOUT_S = 120.0
-REPLACE_AFTER_S = 10.0
-"""How long a transaction may stay unmined before its fee is held against the chain's present one."""
-
 BUMP_PERCENT = 10
 """What endpoints ask of both fees before they let a transaction take the place of another (geth, anvil, Besu)."""
+
+_UNDERPRICED = "underpriced"
+"""How geth, reth, anvil, Besu and ganache name a fee that does not replace another transaction."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +63,14 @@ class Handle:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """What the next transaction is numbered, and what it may pay."""
+
+    nonce: int
+    fees: Fees
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
     """A mined transaction."""
 
@@ -74,22 +84,12 @@ class Receipt:
 class Sender:
     """Acts for one account. Not to be shared between processes, since it counts nonces itself."""
 
-    def __init__(
-        self,
-        chain: Chain,
-        signer: Signer,
-        *,
-        max_fee_gwei: float = 100.0,
-        receipt_timeout_s: float = RECEIPT_TIMEOUT_S,
-        replace_after_s: float = REPLACE_AFTER_S,
-    ) -> None:
+    def __init__(self, chain: Chain, signer: Signer, *, max_fee_gwei: float = 100.0) -> None:
         self._chain = chain
-        self._receipt_timeout_s = receipt_timeout_s
-        self._replace_after_s = replace_after_s
-        self._stuck: Handle | None = None
         self._signer = signer
         self._max_fee_wei = int(max_fee_gwei * GWEI)
         self._chain_id: int | None = None
+        # Of the next transaction, while others may be on their way; `None` where the chain is to be asked.
         self._nonce: int | None = None
 
     @property
@@ -100,37 +100,44 @@ class Sender:
     def signer(self) -> Signer:
         return self._signer
 
-    def act(self, call: Call) -> Receipt:
-        """Sends and waits.
+    def act(self, call: Call, clock: JobClock = DEFAULT_CLOCK) -> Receipt:
+        """Sends and waits, by the clock of the job that it is for. The nonce is asked for each time: a reorganisation,
+        an endpoint that forgot a transaction and an earlier process of this account all change it.
 
         Raises:
             Refused: the contract refuses, by name; nothing was sent.
             ChainFault: the endpoint failed, the fee would exceed the cap, or the transaction was not mined in time.
         """
+        self._nonce = None
         try:
-            return self.wait(self.send(call))
+            return self.wait(self.send(call, clock), clock)
         except Refused as exc:
             metrics.refused(exc)
             raise
 
-    def send(self, call: Call) -> Handle:
+    def send(self, call: Call, clock: JobClock = DEFAULT_CLOCK) -> Handle:
         """Simulates, signs and sends; several may be on their way at once."""
-        gas = self._estimate(call)
-        return self._dispatch(call, {"to": call.target, "data": "0x" + call.data.hex(), "gas": gas, "value": 0})
+        # What an earlier process left on its way is waited for first: it may be this very act.
+        place = self._place(clock)
+        request = {"from": self.address, "to": call.target, "data": "0x" + call.data.hex()}
+        gas = self._estimate(request) + GAS_EXTRA
+        fields = {"to": call.target, "data": "0x" + call.data.hex(), "gas": gas, "value": 0}
+        return self._dispatch(call, fields, place)
 
-    def transfer(self, recipient: Address, amount_wei: int) -> Handle:
+    def transfer(self, recipient: Address, amount_wei: int, clock: JobClock = DEFAULT_CLOCK) -> Handle:
         """Sends ether."""
         call = Call(action="transfer", target=recipient, data=b"")
-        return self._dispatch(call, {"to": recipient, "data": "0x", "gas": 21_000, "value": amount_wei})
+        fields: dict[str, object] = {"to": recipient, "data": "0x", "gas": 21_000, "value": amount_wei}
+        return self._dispatch(call, fields, self._place(clock))
 
     def deploy(self, name: str, bytecode: bytes) -> Handle:
         """Sends a contract's creation."""
         call = Call(action=f"deploy {name}", target=self.address, data=bytecode)
-        request = {"from": self.address, "data": "0x" + bytecode.hex()}
-        gas = int(int(self._chain.request("eth_estimateGas", request), 16) * GAS_MARGIN)
-        return self._dispatch(call, {"data": "0x" + bytecode.hex(), "gas": gas, "value": 0})
+        place = self._place(DEFAULT_CLOCK)
+        gas = self._estimate({"from": self.address, "data": "0x" + bytecode.hex()})
+        return self._dispatch(call, {"data": "0x" + bytecode.hex(), "gas": gas, "value": 0}, place)
 
-    def wait(self, handle: Handle) -> Receipt:
+    def wait(self, handle: Handle, clock: JobClock = DEFAULT_CLOCK) -> Receipt:
         """Waits until a transaction is mined and as many blocks lie above it as the chain is read behind its head.
 
         One whose fee fell behind the chain's is replaced by its like at a higher fee.
@@ -139,7 +146,7 @@ class Sender:
             Refused: it was mined and reverted, since the state had changed after the simulation.
             ChainFault: it was not mined in time.
         """
-        found = self._mined(handle)
+        found = self._mined(handle, clock)
         passed, gas_used = int(found["status"], 16) == 1, int(found["gasUsed"], 16)
         metrics.mined(handle.call.action, gas_used, passed=passed)
         if not passed:
@@ -154,10 +161,11 @@ class Sender:
             contract=found["contractAddress"],
         )
 
-    def _mined(self, handle: Handle) -> dict[str, Any]:
+    def _mined(self, handle: Handle, clock: JobClock) -> dict[str, Any]:
         """Receipt of a transaction or of one that replaced it; of two with one nonce, only one is ever mined."""
         sent = [handle]
-        deadline, replace_at = time.monotonic() + self._receipt_timeout_s, time.monotonic() + self._replace_after_s
+        started = time.monotonic()
+        deadline, replace_at = started + clock.receipt_timeout_s, started + clock.replace_after_s
         pause_s, head = RECEIPT_POLL_S, 0
         while time.monotonic() <= deadline:
             found = next(filter(None, (self._receipt(one) for one in sent)), None)
@@ -165,14 +173,14 @@ class Sender:
                 return found
             if found is not None and head != (head := self._chain.block_number()):
                 # Mined, and blocks come: only a chain that stands still ends the wait.
-                deadline = time.monotonic() + self._receipt_timeout_s
+                deadline = time.monotonic() + clock.receipt_timeout_s
             elif found is None and time.monotonic() >= replace_at:
                 sent += self._replacement(sent[-1])
-                replace_at = time.monotonic() + self._replace_after_s
+                replace_at = time.monotonic() + clock.replace_after_s
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.2, RECEIPT_POLL_MAX_S)
-        self._nonce, self._stuck = None, sent[-1]
-        raise ChainFault(f"{handle.call.action}: not mined within {self._receipt_timeout_s:g} s; is the chain alive?")
+        self._nonce = None
+        raise ChainFault(f"{handle.call.action}: not mined within {clock.receipt_timeout_s:g} s; is the chain alive?")
 
     def _receipt(self, handle: Handle) -> dict[str, Any] | None:
         receipt: dict[str, Any] | None = self._chain.request("eth_getTransactionReceipt", handle.transaction)
@@ -195,54 +203,75 @@ class Sender:
             # It was mined in this moment, or is not known any more: its receipt tells, or the deadline.
             return []
 
-    def _estimate(self, call: Call) -> int:
-        request = {"from": self.address, "to": call.target, "data": "0x" + call.data.hex()}
-        return int(int(self._chain.request("eth_estimateGas", request), 16) * GAS_MARGIN) + GAS_EXTRA
+    def _estimate(self, request: dict[str, str]) -> int:
+        return int(int(self._chain.request("eth_estimateGas", request), 16) * GAS_MARGIN)
 
-    def _dispatch(self, call: Call, transaction: dict[str, object]) -> Handle:
+    def _place(self, clock: JobClock) -> Place:
+        """The next nonce, and fees under the cap.
+
+        Where transactions that nobody waits for any more are on their way (this process gave them up, or an earlier
+        one was killed), they get the clock's time; then the oldest of them is to be replaced, since behind it nothing
+        would ever be mined.
+        """
+        if self._nonce is not None:
+            return Place(nonce=self._nonce, fees=self._fees(self._base_fee()))
+        deadline = time.monotonic() + clock.replace_after_s
+        while True:
+            newest, mined, pending = self._chain.batch(
+                [
+                    ("eth_getBlockByNumber", ["latest", False]),
+                    ("eth_getTransactionCount", [self.address, "latest"]),
+                    ("eth_getTransactionCount", [self.address, "pending"]),
+                ]
+            )
+            if int(pending, 16) <= int(mined, 16) or time.monotonic() >= deadline:
+                return Place(nonce=int(mined, 16), fees=self._fees(int(newest["baseFeePerGas"], 16)))
+            time.sleep(min(RECEIPT_POLL_MAX_S, clock.replace_after_s / 4))
+
+    def _dispatch(self, call: Call, transaction: dict[str, object], place: Place) -> Handle:
         if self._chain_id is None:
             self._chain_id = self._chain.chain_id()
-        fees = self._fees()
-        if self._nonce is None:
-            self._nonce, fees = self._next_nonce(fees)
-        fields = {**transaction, "type": 2, "chainId": self._chain_id, "nonce": self._nonce}
-        try:
-            handle = self._broadcast(call, fields, fees)
-        except (ChainFault, Refused):
-            self._nonce = None  # Whether it was taken is unknown: ask the chain before the next one.
-            raise
-        self._nonce += 1
+        fields = {**transaction, "type": 2, "chainId": self._chain_id, "nonce": place.nonce}
+        # Whether it was taken is unknown until it was: otherwise the chain is asked before the next one.
+        self._nonce = None
+        handle = self._outbid(call, fields, place.fees)
+        self._nonce = place.nonce + 1
         return handle
 
-    def _next_nonce(self, fees: Fees) -> tuple[int, Fees]:
-        """The nonce after all that is on its way. Where a transaction is stuck, its own, with the fees that replace it:
-        behind it, nothing would ever be mined.
-        """
-        stuck, mined = self._stuck, int(self._chain.request("eth_getTransactionCount", self.address, "latest"), 16)
-        if stuck is None or stuck.fields["nonce"] != mined:
-            self._stuck = None
-            return int(self._chain.request("eth_getTransactionCount", self.address, "pending"), 16), fees
-        raised = self._raised(stuck.fees)
-        if raised is None:
-            offered, cap = stuck.fees.max_fee_wei / GWEI, self._max_fee_wei / GWEI
-            raise ChainFault(
-                f"{stuck.call.action}: waits to be mined at {offered:g} gwei, and chain.max_fee_gwei ({cap:g}) allows "
-                "no replacement; waiting for the fee to fall, or raise the cap"
-            )
-        return mined, raised
+    def _outbid(self, call: Call, fields: Mapping[str, object], fees: Fees) -> Handle:
+        """Sends, at higher fees until they replace what has the same nonce, or the cap is reached."""
+        while True:
+            try:
+                return self._broadcast(call, fields, fees)
+            except Rejected as exc:
+                if _UNDERPRICED not in str(exc).lower():
+                    raise
+            raised = self._raised(fees)
+            if raised is None:
+                offered, cap = fees.max_fee_wei / GWEI, self._max_fee_wei / GWEI
+                raise ChainFault(
+                    f"{call.action}: another transaction of this account waits to be mined and {offered:g} gwei do not "
+                    f"replace it, which is all that chain.max_fee_gwei ({cap:g}) allows; waiting, or raise the cap"
+                )
+            fees = raised
 
     def _broadcast(self, call: Call, fields: Mapping[str, object], fees: Fees) -> Handle:
         prices = {"maxFeePerGas": fees.max_fee_wei, "maxPriorityFeePerGas": fees.tip_wei}
         raw = self._signer.sign_transaction({**fields, **prices})
-        sent = self._chain.request("eth_sendRawTransaction", "0x" + raw.hex())
-        return Handle(call=call, transaction=sent, fields=fields, fees=fees)
+        handle = Handle(call=call, transaction="0x" + keccak(raw).hex(), fields=fields, fees=fees)
+        try:
+            self._chain.request("eth_sendRawTransaction", "0x" + raw.hex())
+        except Rejected:
+            # Of a try whose answer was lost, the next one says "already known" or "nonce too low".
+            if self._chain.request("eth_getTransactionByHash", handle.transaction) is None:
+                raise
+        return handle
 
     def _base_fee(self) -> int:
         return int(self._chain.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
 
-    def _fees(self) -> Fees:
+    def _fees(self, base: int) -> Fees:
         """Twice the base fee, so that it stays enough for six full blocks (EIP-1559), under the cap."""
-        base = self._base_fee()
         if base + PRIORITY_FEE_WEI > self._max_fee_wei:
             raise ChainFault(
                 f"chain.max_fee_gwei: the cap of {self._max_fee_wei / GWEI:g} is below the present base fee of "

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from domicile.chain import events as ev
 from domicile.chain.client import Chain
 from domicile.chain.deployment import Deployment
+from domicile.errors import ChainFault
 from domicile.history import history_of
 from domicile.lineage.gate import PastGate
 from domicile.lineage.payloads import PayloadReader
@@ -36,6 +37,7 @@ def verify_lineage(chain: Chain, deployment: Deployment, job: JobId, stores: Map
         ChainFault, StoreFault: the chain or a store cannot be reached.
     """
     block = chain.block_number()
+    block_hash = chain.hash_of(block)
     pinned = chain.at(block)
     record = read_record(pinned, deployment, job)
     findings = Findings()
@@ -44,6 +46,8 @@ def verify_lineage(chain: Chain, deployment: Deployment, job: JobId, stores: Map
         contracts = Contracts.at(pinned, deployment)
         compare_registries(record, replayed.registry, contracts, findings)
         compare_job(record, replayed.job, contracts, findings)
+    if chain.hash_of(block) != block_hash:
+        raise ChainFault(f"the chain was reorganised at block {block} while it was replayed; run it again")
     reader = PayloadReader(stores, findings)
     reader.read_all(record, replayed)
     return Lineage(

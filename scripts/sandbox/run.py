@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domicile.chain.devnet import Devnet
@@ -153,7 +153,7 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
         ground=ground,
         job=job,
         owner=owner,
-        models=models,
+        models=replace(models, history=observer.history),
         observer=observer,
         lineage=lineage,
         refusals=refusals,

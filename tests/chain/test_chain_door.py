@@ -146,7 +146,9 @@ def test_a_history_tells_when_nothing_can_have_changed(chain: Chain, governor: S
     chain.request("evm_setNextBlockTimestamp", histories.now_s + 1)
     chain.request("evm_mine")
     assert histories.update(), "a second went by"
-    assert (histories.block, histories.now_s) == chain.head() == (chain.block_number(), chain.timestamp())
+    head = chain.head()
+    assert (histories.block, histories.now_s) == (head.number, head.time_s) == (chain.block_number(), chain.timestamp())
+    assert head.block_hash == chain.hash_of(head.number)
     assert not histories.update()
 
 

@@ -13,10 +13,12 @@ from domicile.chain.account import Signer
 from domicile.chain.client import Chain
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
 from domicile.chain.sender import GWEI, Receipt, Sender
+from domicile.clock import JobClock
 from domicile.errors import ChainFault
 
 STRANGER = Signer.from_key(b"\7" * 32).address
 CAP_GWEI = 50.0
+HASTY = JobClock(6)
 
 
 @pytest.fixture
@@ -33,8 +35,8 @@ def chain(devnet: Devnet) -> Chain:
     return chain
 
 
-def sender(chain: Chain, **patience: float) -> Sender:
-    return Sender(chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC), max_fee_gwei=CAP_GWEI, **patience)
+def sender(chain: Chain) -> Sender:
+    return Sender(chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC), max_fee_gwei=CAP_GWEI)
 
 
 def mine(chain: Chain, base_fee_gwei: float = 1.0) -> None:
@@ -60,7 +62,7 @@ def meanwhile(waiting: Callable[[], Receipt], act: Callable[[Future[Receipt]], N
 
 def test_a_fee_that_the_chain_outgrew_is_replaced_under_the_cap_and_paid_once(chain: Chain) -> None:
     mine(chain)
-    hasty = sender(chain, replace_after_s=0.2)
+    hasty = sender(chain)
     handle = hasty.transfer(STRANGER, 5)
     first = transaction(chain, handle.transaction)
 
@@ -69,7 +71,7 @@ def test_a_fee_that_the_chain_outgrew_is_replaced_under_the_cap_and_paid_once(ch
             mine(chain, base_fee_gwei=20)
             time.sleep(0.1)
 
-    receipt = meanwhile(lambda: hasty.wait(handle), raise_fees)
+    receipt = meanwhile(lambda: hasty.wait(handle, HASTY), raise_fees)
     assert receipt.transaction != handle.transaction
     second = transaction(chain, receipt.transaction)
     assert second["nonce"] == first["nonce"]
@@ -80,11 +82,11 @@ def test_a_fee_that_the_chain_outgrew_is_replaced_under_the_cap_and_paid_once(ch
 
 def test_a_fee_above_the_cap_is_waited_out_and_never_paid(chain: Chain) -> None:
     mine(chain)
-    hasty = sender(chain, replace_after_s=0.1)
+    hasty = sender(chain)
     handle = hasty.transfer(STRANGER, 5)
 
     def raise_fees_for_a_while(future: Future[Receipt]) -> None:
-        for _ in range(10):
+        for _ in range(20):
             mine(chain, base_fee_gwei=2 * CAP_GWEI)
             time.sleep(0.1)
         assert not future.done()
@@ -94,21 +96,21 @@ def test_a_fee_above_the_cap_is_waited_out_and_never_paid(chain: Chain) -> None:
             mine(chain)
             time.sleep(0.1)
 
-    receipt = meanwhile(lambda: hasty.wait(handle), raise_fees_for_a_while)
+    receipt = meanwhile(lambda: hasty.wait(handle, HASTY), raise_fees_for_a_while)
     assert transaction(chain, receipt.transaction)["maxFeePerGas"] <= CAP_GWEI * GWEI
     assert balance(chain) == 5
 
 
 def test_what_was_given_up_is_replaced_by_the_next_act_instead_of_blocking_it(chain: Chain) -> None:
     mine(chain)
-    impatient = sender(chain, receipt_timeout_s=0.3)
+    impatient = sender(chain)
     handle = impatient.transfer(STRANGER, 5)
     with pytest.raises(ChainFault, match="not mined within"):
-        impatient.wait(handle)
-    next_one = impatient.transfer(STRANGER, 7)
+        impatient.wait(handle, HASTY)
+    next_one = impatient.transfer(STRANGER, 7, HASTY)
     assert transaction(chain, next_one.transaction)["nonce"] == 0
     mine(chain)
-    assert impatient.wait(next_one).transaction == next_one.transaction
+    assert impatient.wait(next_one, HASTY).transaction == next_one.transaction
     assert balance(chain) == 7
 
 

@@ -1,0 +1,57 @@
+"""Every wait of a job, derived from its collect window: nobody sets a timeout.
+
+A fault that is over must not cost a round, so whatever is tried again is tried several times within one window. The
+caps hold where windows are hours: there, waiting longer saves nobody anything. The floors hold where anybody may create
+a job with a window of one second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class JobClock:
+    """All in seconds. Deadlines are the chain's; these are what a party waits by its own, monotonic clock."""
+
+    collect_window_s: int
+
+    @property
+    def longest_pause_s(self) -> float:
+        """Between two tries of what fails for now."""
+        return min(30.0, self.collect_window_s / 4)
+
+    @property
+    def node_patience_s(self) -> int:
+        """By the chain's clock: what a node leaves to the committees before it advances a phase in their stead."""
+        return self.collect_window_s // 4 + 1
+
+    @property
+    def slice_s(self) -> float:
+        """By the chain's clock: in this part of the window all members of a committee have had their turn."""
+        return self.collect_window_s / 2
+
+    @property
+    def replace_after_s(self) -> float:
+        """How long a transaction may stay unmined before it is looked after: sent again, or replaced."""
+        return min(10.0, max(1.0, self.collect_window_s / 8))
+
+    @property
+    def receipt_timeout_s(self) -> float:
+        """How long a transaction is waited for before its job is looked at anew."""
+        return min(120.0, max(3.0, self.collect_window_s / 2))
+
+    @property
+    def request_timeout_s(self) -> float:
+        """How long one request to the endpoint may take, with all its tries."""
+        return min(30.0, max(3.0, self.collect_window_s / 2))
+
+
+DEFAULT_CLOCK = JobClock(240)
+"""Where there is no job: every wait at its cap."""
+
+
+def shortest_clock(clocks: Iterable[JobClock]) -> JobClock:
+    """The clock of whoever serves several jobs."""
+    return min((*clocks, DEFAULT_CLOCK), key=lambda one: one.collect_window_s)

@@ -1,0 +1,234 @@
+"""A job survives its chain's faults: same participants, nothing twice, and a record that holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domicile.chain.sender import GWEI
+from domicile.history import Histories
+from domicile.protocol.round import JobPhase, ShardPhase
+from domicile.types import JobId
+from node.daemon import NodeDaemon
+from node.journal import NodeJournal
+from node.training import LocalTrainer
+from scripts.sandbox.run import Outcome
+from tests.faults.endpoint import FaultyEndpoint
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).resolve().parents[2]
+WINDOW_S = 40
+"""Nobody waits for its end where all commit; it is there for loaded machines."""
+
+OUTAGE_S = 8.0
+STALE_BLOCKS = 10
+JOB = JobId(1)
+
+
+@pytest.fixture
+def behind() -> Iterator[Callable[[Any, dict[str, str]], FaultyEndpoint]]:
+    """Puts daemons, by name and role, behind one endpoint of their own; they start anew for it."""
+    with ExitStack() as stack:
+
+        def put(field: Any, roles: dict[str, str]) -> FaultyEndpoint:
+            endpoint = stack.enter_context(FaultyEndpoint(field.ground.rpc_url, seed=5))
+            for name, role in roles.items():
+                field.processes.kill(name)
+                folder = field.ground.party_folder(name)
+                config = folder / f"{role}.toml"
+                config.write_text(config.read_text().replace(field.ground.rpc_url, endpoint.url))
+                field.processes.start(name, role, config, folder / "log.jsonl")
+            return endpoint
+
+        yield put
+
+
+def told(field: Any, name: str, event: str) -> list[dict[str, Any]]:
+    """What a daemon logged of one kind."""
+    lines = (field.ground.party_folder(name) / "log.jsonl").read_text().splitlines()
+    return [one for one in map(json.loads, lines) if one["event"] == event]
+
+
+def assert_whole(outcome: Outcome, names: str = "abcd") -> None:
+    """The job is complete, with everybody in every round, one commit each, and its record holds."""
+    history = outcome.observer.history
+    assert history.job_phases[-1].phase is JobPhase.COMPLETE
+    assert outcome.lineage.verified, outcome.lineage.problems
+    for commits in history.commits.values():
+        assert sorted(outcome.ground.names[one.node] for one in commits) == sorted(names)
+    for model in outcome.lineage.models:
+        for part in (part for region in model.from_regions for part in region.rounds):
+            assert sorted(outcome.ground.names[node] for node, _ in part.included) == sorted(names)
+
+
+class Outage:
+    """An endpoint that fails from the second round on for some seconds."""
+
+    def __init__(self, endpoint: FaultyEndpoint, kind: str, seconds: float) -> None:
+        self._endpoint = endpoint
+        self._kind = kind
+        self._seconds = seconds
+        self._stack = ExitStack()
+        self._until_s = 0.0
+        self.over = False
+
+    def __call__(self, view: Any) -> None:
+        if view.phase is JobPhase.TRAINING and view.global_round >= 1 and not self._until_s:
+            self._until_s = time.monotonic() + self._seconds
+            if self._kind == "gone":
+                self._stack.enter_context(self._endpoint.gone())
+            else:
+                self._endpoint.go_back(STALE_BLOCKS)
+        elif self._until_s and not self.over and time.monotonic() >= self._until_s:
+            self.over = True
+            self._endpoint.frozen_at = None
+            self._stack.close()
+
+
+@pytest.mark.parametrize("kind", ["gone", "stale"])
+def test_an_endpoint_that_is_gone_or_stale_for_a_while_costs_nobody_its_round(arena, small_network, behind, kind):
+    field = arena(small_network(global_rounds=3, window_s=WINDOW_S))
+    outage = Outage(behind(field, {"a": "node", "agg-1": "aggregator"}), kind, OUTAGE_S)
+    outcome = field.run(outage)
+    assert outage.over
+    assert_whole(outcome)
+    causes = [one["cause"] for name in ("a", "agg-1") for one in told(field, name, "fault")]
+    assert any(("cannot be reached" if kind == "gone" else "was read already") in cause for cause in causes)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_an_endpoint_that_is_gone_for_a_minute_costs_nobody_its_round(arena, small_network, behind):
+    field = arena(small_network(global_rounds=3, window_s=160))
+    outage = Outage(behind(field, {"a": "node", "agg-1": "aggregator"}), "gone", 60.0)
+    outcome = field.run(outage)
+    assert outage.over
+    assert_whole(outcome)
+
+
+@pytest.mark.parametrize(("fault", "value"), [("delay_s", 0.2), ("failing_share", 0.2)])
+def test_an_endpoint_that_is_slow_or_fails_one_call_in_five_costs_nobody_its_round(
+    arena, small_network, behind, fault, value
+):
+    field = arena(small_network(global_rounds=2, window_s=WINDOW_S))
+    endpoint = behind(field, {"a": "node", "agg-1": "aggregator"})
+    setattr(endpoint, fault, value)
+    outcome = field.run(lambda _: None)
+    assert_whole(outcome)
+    assert endpoint.num_failed > 10 or fault == "delay_s"
+
+
+def test_commits_that_are_lost_held_back_or_too_dear_for_a_while_are_made_once_each(arena, small_network, behind):
+    field = arena(small_network(global_rounds=3, window_s=WINDOW_S))
+    endpoint = behind(field, {"a": "node"})
+    done: set[str] = set()
+
+    def noticed() -> bool:
+        causes = [one["cause"] for name in ("a", "agg-1") for one in told(field, name, "fault")]
+        return any("max_fee_gwei" in cause for cause in causes)
+
+    def lose(view) -> None:
+        shard = view.shards[0]
+        if "lost" not in done and "a" in shard.members:
+            done.add("lost")
+            endpoint.num_to_swallow = 1
+        committed = "a" in shard.committed
+        if "held" not in done and committed and view.global_round == 0:
+            done.add("held")
+            endpoint.num_to_hold = 1
+        if "dear" not in done and committed and view.global_round == 1:
+            done.add("dear")
+            endpoint.release()
+        if "dear" in done and not noticed():
+            field.ground.chain.request("anvil_setNextBlockBaseFeePerGas", hex(500 * GWEI))
+
+    outcome = field.run(lose)
+    assert done == {"lost", "held", "dear"}
+    assert (endpoint.num_to_swallow, endpoint.num_to_hold) == (0, 0)
+    assert_whole(outcome)
+    assert len(told(field, "a", "committed")) == 3
+    assert noticed()
+
+
+def test_a_commit_that_a_reorganisation_took_away_is_made_again_and_nothing_is_trained_anew(arena, small_network):
+    field = arena(small_network(global_rounds=2, window_s=60))
+    chain, held = field.ground.chain, {}
+    taken: list[bytes] = []
+
+    def commits_of_c() -> list[Any]:
+        histories = Histories(chain, field.ground.deployment)
+        histories.update()
+        own = field.ground.addresses["c"]
+        return [one for one in histories.jobs[JOB].commits_of((0, 0, 0)) if one.node == own]
+
+    def reorganise(view) -> None:
+        shard = view.shards[0]
+        if {"c", "d"} <= set(shard.members) and not held:
+            for name in ("c", "d"):
+                field.processes.kill(name)
+                config = field.node_config(name)
+                held[name] = NodeDaemon(config, field.party(name), NodeJournal(config.journal), LocalTrainer())
+        if not held or view.phase is not JobPhase.TRAINING:
+            return
+        # As long as d has not committed, the round stays open.
+        while not taken and shard.phase is ShardPhase.COLLECTING:
+            held["c"].step()
+            if commits := commits_of_c():
+                chain.request("anvil_reorg", max(2, chain.block_number() - commits[0].block + 1), [])
+                assert commits_of_c() == []
+                taken.append(commits[0].digest)
+        for daemon in held.values():
+            daemon.step()
+
+    outcome = field.run(reorganise)
+    assert_whole(outcome)
+    journal = NodeJournal(field.node_config("c").journal)
+    assert next(one.digest for one in journal.updates(JOB)) == taken[0]
+    assert len(journal.updates(JOB)) == 2
+    journal.close()
+    final = outcome.observer.history.commits_of((0, 0, 0))
+    assert [one.digest for one in final if outcome.ground.names[one.node] == "c"] == taken
+    for name in "ab":
+        assert len(told(field, name, "sealed")) == 2
+        assert told(field, name, "reorganised")
+
+
+SHIFTED = """
+import time
+real, real_ns = time.time, time.time_ns
+time.time = lambda: real() - 300
+time.time_ns = lambda: real_ns() - 300 * 10**9
+"""
+
+
+def test_a_node_whose_clock_is_five_minutes_late_takes_part_in_every_round(arena, small_network, tmp_path):
+    field = arena(small_network(global_rounds=2, window_s=12))
+    field.processes.kill("a")
+    (tmp_path / "shifted").mkdir()
+    (tmp_path / "shifted" / "sitecustomize.py").write_text(SHIFTED)
+    folder = field.ground.party_folder("a")
+    with (folder / "log.jsonl").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.main", "node", "run", str(folder / "node.toml")],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": f"{tmp_path / 'shifted'}{os.pathsep}{ROOT}"},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            outcome = field.run(lambda _: None)
+        finally:
+            process.kill()
+            process.wait()
+    assert_whole(outcome)
+    assert told(field, "a", "committed")[0]["time"] < told(field, "b", "joined")[0]["time"], "the clock was late"

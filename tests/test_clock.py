@@ -1,0 +1,33 @@
+"""One job clock: every wait follows from the collect window."""
+
+from __future__ import annotations
+
+import pytest
+
+from domicile.clock import DEFAULT_CLOCK, JobClock, shortest_clock
+
+
+@pytest.mark.parametrize("window_s", [6, 12, 30, 60, 600, 86_400])
+def test_whatever_is_tried_again_is_tried_again_within_one_window(window_s: int) -> None:
+    clock = JobClock(window_s)
+    assert clock.longest_pause_s < window_s / 2
+    assert clock.replace_after_s < clock.receipt_timeout_s <= window_s / 2
+    assert clock.request_timeout_s <= window_s / 2
+    assert clock.replace_after_s + clock.longest_pause_s < window_s / 2
+
+
+def test_hours_of_window_make_no_wait_longer_than_its_cap() -> None:
+    waits = ("longest_pause_s", "replace_after_s", "receipt_timeout_s", "request_timeout_s")
+    assert [getattr(JobClock(86_400), name) for name in waits] == [30.0, 10.0, 120.0, 30.0]
+    assert [getattr(DEFAULT_CLOCK, name) for name in waits] == [30.0, 10.0, 120.0, 30.0]
+
+
+def test_a_window_of_a_second_makes_no_wait_vanish() -> None:
+    clock = JobClock(1)
+    assert (clock.replace_after_s, clock.receipt_timeout_s, clock.request_timeout_s) == (1.0, 3.0, 3.0)
+    assert clock.node_patience_s == 1
+
+
+def test_whoever_serves_several_jobs_follows_the_shortest_and_nobody_waits_longer_than_without_one() -> None:
+    assert shortest_clock([JobClock(60), JobClock(6), JobClock(600)]) == JobClock(6)
+    assert shortest_clock([]) == DEFAULT_CLOCK == shortest_clock([JobClock(600)])
