@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from domicile.chain import events as ev
@@ -138,13 +138,17 @@ def history_of(events: Iterable[ev.JobEvent]) -> JobHistory:
 
 
 class Histories:
-    """Keeps the histories of all jobs up to date, reading each block once."""
+    """Keeps the histories of all jobs up to date, reading each block once.
+
+    A chain that was reorganised below what is known, or came back shorter, is read anew, into the same objects.
+    """
 
     def __init__(self, chain: Chain, deployment: Deployment) -> None:
         self._chain = chain
         self._deployment = deployment
         self.block = deployment.first_block - 1
         """All is known up to this block."""
+        self._hash: str | None = None
         self.now_s = 0
         """The chain's time when that was read."""
         self.jobs: dict[JobId, JobHistory] = {}
@@ -156,18 +160,33 @@ class Histories:
 
         Whatever changes on chain is told by an event, or follows from the chain's time, which goes by whole seconds.
         """
-        before_s, num_events = self.now_s, 0
+        before_s = self.now_s
         head, self.now_s = self._chain.head()
-        if head > self.block:
-            for event in ev.read_events(self._chain, self._deployment, self.block + 1, head):
-                self._apply(event)
-                num_events += 1
-            self.block = head
-        return num_events > 0 or self.now_s != before_s
+        changed = head != self.block and self._read(head)
+        return changed or self.now_s != before_s
 
-    def _apply(self, event: ev.Event) -> None:
+    def _read(self, head: int) -> bool:
+        """Takes in what happened up to `head`; whether anything did. A fault leaves everything as it was."""
+        anew = self._hash is not None and self._chain.hash_of(self.block) != self._hash
+        first = self._deployment.first_block if anew else self.block + 1
+        # Before the events: should the chain change in between, the next look finds out.
+        newest = self._chain.hash_of(head)
+        events = list(ev.read_events(self._chain, self._deployment, first, head))
+        known = dict(self.jobs)
+        if anew:
+            self.jobs.clear()
+        for event in events:
+            self._apply(event, known)
+        self.block, self._hash = head, newest
+        return anew or bool(events)
+
+    def _apply(self, event: ev.Event, known: Mapping[JobId, JobHistory]) -> None:
         if isinstance(event, ev.JobCreated):
-            self.jobs[event.job] = JobHistory(created=event)
+            history = JobHistory(created=event)
+            if event.job in known:
+                # Whoever follows the job holds this object.
+                JobHistory.__init__(history := known[event.job], created=event)
+            self.jobs[event.job] = history
         elif isinstance(event, ev.JobEvent):
             self.jobs[event.job].apply(event)
         else:

@@ -87,6 +87,11 @@ class Chain:
         """Time of a block in seconds."""
         return int(self.request("eth_getBlockByNumber", hex(block), False)["timestamp"], 16)
 
+    def hash_of(self, block: int) -> str | None:
+        """Hash of a block; `None` where the chain does not reach it."""
+        found = self.request("eth_getBlockByNumber", hex(block), False)
+        return None if found is None else str(found["hash"])
+
     def timestamps_of(self, blocks: Iterable[int]) -> dict[int, int]:
         """Time of each block in seconds, many blocks to a round trip.
 

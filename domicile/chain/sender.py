@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from domicile import metrics
 from domicile.chain.account import Signer
@@ -139,7 +139,11 @@ class Sender:
             Refused: it was mined and reverted, since the state had changed after the simulation.
             ChainFault: it was not mined in time.
         """
-        found = self._mined(handle)
+        try:
+            found = self._mined(handle)
+        except ChainFault:
+            self._nonce = None  # Whether it will be mined is unknown: ask the chain before the next one.
+            raise
         passed, gas_used = int(found["status"], 16) == 1, int(found["gasUsed"], 16)
         metrics.mined(handle.call.action, gas_used, passed=passed)
         if not passed:
@@ -167,12 +171,19 @@ class Sender:
                 # Mined, and blocks come: only a chain that stands still ends the wait.
                 deadline = time.monotonic() + self._receipt_timeout_s
             elif found is None and time.monotonic() >= replace_at:
+                self._require_predecessors(handle)
                 sent += self._replacement(sent[-1])
                 replace_at = time.monotonic() + self._replace_after_s
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.2, RECEIPT_POLL_MAX_S)
-        self._nonce, self._stuck = None, sent[-1]
+        self._stuck = sent[-1]
         raise ChainFault(f"{handle.call.action}: not mined within {self._receipt_timeout_s:g} s; is the chain alive?")
+
+    def _require_predecessors(self, handle: Handle) -> None:
+        """A chain that lost blocks may have lost transactions before this one, so that it can never be mined."""
+        pending = int(self._chain.request("eth_getTransactionCount", self.address, "pending"), 16)
+        if pending < cast(int, handle.fields["nonce"]):
+            raise ChainFault(f"{handle.call.action}: the chain lost transactions that were mined before; sending anew")
 
     def _receipt(self, handle: Handle) -> dict[str, Any] | None:
         receipt: dict[str, Any] | None = self._chain.request("eth_getTransactionReceipt", handle.transaction)

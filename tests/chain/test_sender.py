@@ -131,3 +131,17 @@ def test_a_transaction_is_waited_for_until_the_blocks_above_it_make_it_readable(
     head = int(chain.request("eth_blockNumber"), 16)
     assert head - receipt.block == confirmations
     assert with_depth.block_number() == receipt.block
+
+
+def test_after_a_chain_lost_blocks_the_next_act_asks_it_for_the_number_anew(chain: Chain) -> None:
+    chain.request("evm_setAutomine", True)
+    snapshot = chain.request("evm_snapshot")
+    impatient = sender(chain, replace_after_s=0.1)
+    impatient.wait(impatient.transfer(STRANGER, 5))
+    chain.request("evm_revert", snapshot)
+    orphan = impatient.transfer(STRANGER, 5)
+    assert transaction(chain, orphan.transaction)["nonce"] == 1
+    with pytest.raises(ChainFault, match="lost transactions"):
+        impatient.wait(orphan)
+    impatient.wait(impatient.transfer(STRANGER, 5))
+    assert balance(chain) == 10
