@@ -11,6 +11,11 @@ from dataclasses import dataclass
 
 from domicile.protocol.round import JobPhase, ShardPhase
 
+PROPOSERS_SHARE, EXPORTERS_SHARE = 1 / 4, 1 / 2
+"""Part of the window within which every member's turn comes. Of two proposals one is wasted, and that is all; of two
+exports, one lies in the border store without an entry in the ledger: exporters wait longer.
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duty:
@@ -80,7 +85,7 @@ def decide_shard(phase: ShardPhase, duty: Duty) -> Act:
     if phase is ShardPhase.MATURE:
         if duty.refused:
             return Wait("the contract refuses this member now")
-        return Export() if _in_turn(duty) else Wait("another member is to export first")
+        return Export() if _in_turn(duty, EXPORTERS_SHARE) else Wait("another member is to export first")
     return Wait(f"the shard is {phase.name.lower()}")
 
 
@@ -104,7 +109,7 @@ def _decide_merge(duty: Duty) -> Act:
         return Confirm(duty.acceptable)
     if duty.voted:
         return Wait("other members are still to vote")
-    return Propose() if _in_turn(duty) else Wait("another member is to propose first")
+    return Propose() if _in_turn(duty, PROPOSERS_SHARE) else Wait("another member is to propose first")
 
 
 def outsider(now_s: int, deadline_s: int) -> Duty:
@@ -117,7 +122,7 @@ def rank(position: int, size: int, turn: int) -> int:
     return (position - turn) % size
 
 
-def _in_turn(duty: Duty) -> bool:
-    """Rank r of n may act once r/2n of the window has passed, so that every member has half a window left."""
+def _in_turn(duty: Duty, share: float) -> bool:
+    """Rank r of n may act once r/n of a share of the window has passed, so that every member has the rest left."""
     opened_s = duty.deadline_s - duty.window_s
-    return duty.rank == 0 or duty.now_s >= opened_s + duty.rank * duty.window_s / (2 * duty.size)
+    return duty.rank == 0 or duty.now_s >= opened_s + duty.rank * share * duty.window_s / duty.size
