@@ -1,4 +1,5 @@
-# The whole of it: `make demo` runs the main job, `make test` checks everything. Both set up what they need.
+# The whole of it: `make demo` runs the main job, `make test` checks everything but the long run under kills, which is
+# `make chaos`. All of them set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -49,6 +50,7 @@ benchmarks: setup
 	$(BIN)/python -m benchmarks.gas
 	$(BIN)/python -m benchmarks.payload
 	$(BIN)/python -m benchmarks.round
+	$(BIN)/python -m benchmarks.recovery
 
 clean:
 	rm -rf .venv hardhat-free-devnet/node_modules build

@@ -81,7 +81,11 @@ def decide_shard(phase: ShardPhase, duty: Duty) -> Act:
     if phase is ShardPhase.MATURE:
         if duty.refused:
             return Wait("the contract refuses this member now")
-        return Export() if _in_turn(duty) else Wait("another member is to export first")
+        return (
+            Export()
+            if _in_turn(duty, JobClock(duty.window_s).exporters_s)
+            else Wait("another member is to export first")
+        )
     return Wait(f"the shard is {phase.name.lower()}")
 
 
@@ -105,7 +109,9 @@ def _decide_merge(duty: Duty) -> Act:
         return Confirm(duty.acceptable)
     if duty.voted:
         return Wait("other members are still to vote")
-    return Propose() if _in_turn(duty) else Wait("another member is to propose first")
+    return (
+        Propose() if _in_turn(duty, JobClock(duty.window_s).proposers_s) else Wait("another member is to propose first")
+    )
 
 
 def outsider(now_s: int, deadline_s: int) -> Duty:
@@ -118,7 +124,7 @@ def rank(position: int, size: int, turn: int) -> int:
     return (position - turn) % size
 
 
-def _in_turn(duty: Duty) -> bool:
-    """Rank r of n may act once r/2n of the window has passed, so that every member has half a window left."""
+def _in_turn(duty: Duty, turns_s: float) -> bool:
+    """Rank r of n may act once r/n of the time for turns has passed, so that every member has the rest left."""
     opened_s = duty.deadline_s - duty.window_s
-    return duty.rank == 0 or duty.now_s >= opened_s + duty.rank * JobClock(duty.window_s).slice_s / duty.size
+    return duty.rank == 0 or duty.now_s >= opened_s + duty.rank * turns_s / duty.size

@@ -28,8 +28,17 @@ class JobClock:
         return self.collect_window_s // 4 + 1
 
     @property
-    def slice_s(self) -> float:
-        """By the chain's clock: in this part of the window all members of a committee have had their turn."""
+    def proposers_s(self) -> float:
+        """By the chain's clock: in this part of the window all members of a committee have had their turn to propose.
+        Of two proposals one is wasted, and that is all.
+        """
+        return self.collect_window_s / 4
+
+    @property
+    def exporters_s(self) -> float:
+        """The same for exports: of two, one would lie in the border store without a line in the ledger until it is
+        taken back.
+        """
         return self.collect_window_s / 2
 
     @property

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from domicile.errors import ConfigurationError
@@ -39,7 +39,7 @@ def _store_beside(location: str, info: ValidationInfo) -> str:
     return f"{_DIRECTORY}{_beside(Path(path), info)}"
 
 
-PathHere = Annotated[Path, AfterValidator(_beside)]
+PathHere = Annotated[Path, Strict(False), AfterValidator(_beside)]
 """A path that a file writes relative to its own folder."""
 
 StoreHere = Annotated[str, AfterValidator(_store_beside)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from domicile.party import PartySettings
@@ -13,8 +15,7 @@ class ApprovedTask(Settings):
 
     use: str
     digest: str = Field(pattern="^[0-9a-f]{64}$")
-    # As a file would write it: defaults are validated like values of JSON.
-    folder: PathHere = Field(default=".", validate_default=True)
+    folder: PathHere = Field(default=Path(), validate_default=True)
     """Where ``file.py`` of a ``file.py:Name`` lies at this node."""
 
 

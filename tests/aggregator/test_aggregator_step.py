@@ -31,8 +31,8 @@ def test_merges_first_and_proposes_when_in_turn() -> None:
 
 def test_waits_for_its_slice_of_the_window_when_second_in_turn() -> None:
     merged = replace(SECOND, merged=True)
-    assert isinstance(decide_shard(ShardPhase.AGGREGATING, replace(merged, now_s=109)), Wait)
-    assert decide_shard(ShardPhase.AGGREGATING, replace(merged, now_s=110)) == Propose()
+    assert isinstance(decide_shard(ShardPhase.AGGREGATING, replace(merged, now_s=104)), Wait)
+    assert decide_shard(ShardPhase.AGGREGATING, replace(merged, now_s=105)) == Propose()
 
 
 def test_confirms_only_what_equals_its_own_merge() -> None:
@@ -55,7 +55,7 @@ def test_does_nothing_where_the_gate_refuses_the_member_itself() -> None:
 
 def test_exports_in_turn() -> None:
     assert decide_shard(ShardPhase.MATURE, FIRST) == Export()
-    assert isinstance(decide_shard(ShardPhase.MATURE, SECOND), Wait)
+    assert isinstance(decide_shard(ShardPhase.MATURE, replace(SECOND, now_s=109)), Wait)
     assert decide_shard(ShardPhase.MATURE, replace(SECOND, now_s=110)) == Export()
 
 

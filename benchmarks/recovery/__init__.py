@@ -1,0 +1,1 @@
+"""How soon a killed daemon acts again, and how soon another member takes over."""
