@@ -155,6 +155,6 @@ def open_access(path: Path | None) -> Access:
     if not chosen.exists():
         raise ConfigurationError(
             f"{chosen}: no such file; name the access file of a network with --access or {ACCESS_VARIABLE} "
-            "(`domicile sandbox --keep` writes one)"
+            "(`domicile access init` makes one, and `domicile sandbox --keep`)"
         )
     return Access(chosen)

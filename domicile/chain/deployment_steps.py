@@ -90,8 +90,9 @@ class Steps:
         receipt = self.sender.wait(handle)
         if receipt.contract is None:
             raise ChainFault(f"{name}: the endpoint names no address of the new contract; is it an EVM chain?")
-        self.say(f"{name} created at {receipt.contract}")
-        return Address(to_checksum_address(receipt.contract))
+        address = Address(to_checksum_address(receipt.contract))
+        self.say(f"{name} created at {address}")
+        return address
 
     def _note(self, name: str, nonce: int) -> None:
         nonces = self.progress.nonces

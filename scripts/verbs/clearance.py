@@ -84,6 +84,7 @@ def suspend(
     """
     from domicile.chain.contracts import Nodes
     from domicile.errors import ConfigurationError
+    from domicile.protocol.refusals import UnknownNode
     from scripts.access import open_access
     from scripts.documents import file_digest, mark_done, reason_digest
     from scripts.governing import Progress, govern, tell_done_before
@@ -97,6 +98,9 @@ def suspend(
         state = "not suspended" if lift else "suspended already"
         tell_done_before(f"{account} is {state}", as_json=as_json)
         return
+    if not lift and not any(nodes.key_card_of(account)):
+        # As the contract would say, but before a reason is kept.
+        raise UnknownNode(node=account)
     sender, kept = network.sender(), None
     if document is not None:
         why = file_digest(document)
