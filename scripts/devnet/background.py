@@ -83,6 +83,8 @@ def _start(folder: DevnetFolder) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            # Neither a package of this name in the user's folder nor the folder itself is held on to.
+            cwd="/",
             start_new_session=True,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -22,12 +23,22 @@ from domicile.protocol.eligibility import Safeguard
 from domicile.types import Address, Digest
 from scripts.access_file import write_access_file
 from scripts.command import cli
+from scripts.interruption import SIGNALS
 
 PASSWORD = "a password of tests"
 DIGEST = Digest(b"\1" * 32)
 GOVERNOR = Signer.from_mnemonic(DEVELOPMENT_MNEMONIC)
 OFFICE, NODE, OTHER = (Signer.from_key(bytes([number]) * 32) for number in (21, 22, 23))
 """A compliance office, a participant, and an account that is nothing."""
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """A command handles signals as it likes, and the test runner as before."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ def domicile(*arguments: object) -> Told:
         cli([str(one) for one in arguments], prog_name="domicile")
         return 0
 
-    with redirect_stdout(out), redirect_stderr(err):
+    with redirect_stdout(out), redirect_stderr(err), own_signals():
         try:
             code = guarded(serve)
         except SystemExit as left:
