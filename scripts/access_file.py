@@ -56,43 +56,44 @@ def write_access_file(
     """
     folder = path.parent
     text = TEMPLATE.format(
-        rpc_url=_toml(rpc_url),
-        deployment=_toml(_beside(deployment, folder)),
-        account=_toml(ACCOUNT_FILE),
-        hpke=_toml(HPKE_FILE),
-        password_file=_line("password_file", None if password_file is None else _beside(password_file, folder)),
+        rpc_url=toml(rpc_url),
+        deployment=toml(beside(deployment, folder)),
+        account=toml(ACCOUNT_FILE),
+        hpke=toml(HPKE_FILE),
+        password_file=_line("password_file", None if password_file is None else beside(password_file, folder)),
         border=_line(
-            "border", None if border is None else _store_beside(border, folder), example="http://127.0.0.1:5001"
+            "border", None if border is None else store_beside(border, folder), example="http://127.0.0.1:5001"
         ),
         names=_line(json.dumps(address), name, example="me"),
     )
-    beside = path.with_name(f".{path.name}.new")
+    new = path.with_name(f".{path.name}.new")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); name another folder") from exc
 
 
 def _line(key: str, value: str | None, *, example: str = "password") -> str:
     """A key with its value, or as a comment that shows how it is written."""
-    return f"# {key} = {_toml(example)}" if value is None else f"{key} = {_toml(value)}"
+    return f"# {key} = {toml(example)}" if value is None else f"{key} = {toml(value)}"
 
 
-def _beside(path: Path, folder: Path) -> str:
+def beside(path: Path, folder: Path) -> str:
     """A path as it is written in a file of that folder: below it relative, elsewhere absolute."""
     absolute = Path(os.path.abspath(path))
     home = Path(os.path.abspath(folder))
     return str(absolute.relative_to(home)) if absolute.is_relative_to(home) else str(absolute)
 
 
-def _store_beside(location: str, folder: Path) -> str:
+def store_beside(location: str, folder: Path) -> str:
+    """A store's location as it is written in a file of that folder."""
     scheme = "dir:"
     if not location.startswith(scheme):
         return location
-    return scheme + _beside(Path(location.removeprefix(scheme)), folder)
+    return scheme + beside(Path(location.removeprefix(scheme)), folder)
 
 
-def _toml(value: str) -> str:
+def toml(value: str) -> str:
     """A TOML basic string; JSON's escapes are a part of TOML's."""
     return json.dumps(value, ensure_ascii=False)

@@ -12,7 +12,7 @@ from domicile.daemon import guarded
 from scripts.doctor.command import command as doctor
 from scripts.options import FOLDER, NEW_FILE, NEW_FOLDER
 from scripts.usage import CommandLine
-from scripts.verbs import access, aggregator, attester, clearance, deploy, devnet, job, jurisdiction, node, role
+from scripts.verbs import access, aggregator, attest, attester, clearance, deploy, devnet, job, jurisdiction, node, role
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,7 +59,7 @@ def show_digest(use: str, folder: Path) -> None:
     click.echo(task_digest(use, folder=folder))
 
 
-for module in (devnet, access, role, jurisdiction, attester, node, aggregator, job):
+for module in (devnet, access, role, jurisdiction, attester, attest, node, aggregator, job):
     cli.add_command(module.group)
 for command in (deploy.command, clearance.clear, clearance.suspend, doctor):
     cli.add_command(command)

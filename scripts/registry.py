@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from domicile.chain import events as ev
+from domicile.chain.client import Chain
+from domicile.chain.deployment import Deployment
 from domicile.lineage.registry import follow_registry
 from domicile.protocol.complaint import ContractRefusal
 from domicile.protocol.jurisdiction import Jurisdictions, Tier
@@ -92,12 +94,16 @@ def parent_of(places: Jurisdictions, index: int) -> int:
 
 
 def read_governance(network: Access) -> Governance:
+    """As `governance_at`, for the network that an access file names."""
+    return governance_at(network.chain, network.deployment)
+
+
+def governance_at(chain: Chain, deployment: Deployment) -> Governance:
     """Reads the events up to the chain's newest block.
 
     Raises:
         LineageError: the events contradict each other; ChainFault: the endpoint cannot be reached.
     """
-    chain, deployment = network.chain, network.deployment
     registry, bases = Registry(), {}
     for event in ev.read_events(chain, deployment, deployment.first_block, chain.block_number()):
         if not isinstance(event, GOVERNANCE):
