@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from domicile.chain.account import Signer
+from domicile.chain.account import Signer, address_in
 from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs
 from domicile.chain.deployment import Deployment
@@ -23,7 +23,7 @@ from domicile.party import (
 )
 from domicile.settings import PathHere, Settings, StoreHere, load_settings, named
 from domicile.storage.store import Store, open_store
-from domicile.types import JobId
+from domicile.types import Address, JobId
 
 ACCESS_VARIABLE = "DOMICILE_ACCESS"
 DEFAULT_FILE = Path("access.toml")
@@ -77,16 +77,36 @@ class Access:
             raise ConfigurationError(f"{self._path}: stores.border: missing; add this key")
         return location
 
+    @property
+    def folder(self) -> Path:
+        """Where the file lies."""
+        return self._path.parent
+
+    @property
+    def _keys(self) -> AccessKeySettings:
+        if self.settings.keys is None:
+            raise ConfigurationError(f"{self._path}: keys: missing; name the account that is to act")
+        return self.settings.keys
+
+    @property
+    def address(self) -> Address:
+        """The user's account, for which no password is needed.
+
+        Raises:
+            ConfigurationError: the file names no keys, or the key file is wrong.
+        """
+        with named(self._path):
+            return address_in(self._keys.account)
+
     def signer(self) -> Signer:
         """The user's account.
 
         Raises:
             ConfigurationError: the file names no keys, or password or key file are wrong.
         """
-        if self.settings.keys is None:
-            raise ConfigurationError(f"{self._path}: keys: missing; name the account that is to act")
+        keys = self._keys
         with named(self._path):
-            return Signer.load(self.settings.keys.account, read_password(self.settings.keys))
+            return Signer.load(keys.account, read_password(keys))
 
     def sender(self) -> Sender:
         """Acts for the user's account."""
@@ -144,6 +164,6 @@ def open_access(path: Path | None) -> Access:
     if not chosen.exists():
         raise ConfigurationError(
             f"{chosen}: no such file; name the access file of a network with --access or {ACCESS_VARIABLE} "
-            "(`domicile sandbox --keep` writes one)"
+            "(`domicile access init` makes one, and `domicile sandbox --keep`)"
         )
     return Access(chosen)

@@ -11,10 +11,11 @@ from domicile import __version__
 from domicile.daemon import guarded
 from scripts.doctor.command import command as doctor
 from scripts.options import FOLDER, NEW_FILE, NEW_FOLDER
-from scripts.verbs import aggregator, job, node
+from scripts.usage import CommandLine
+from scripts.verbs import access, aggregator, attest, attester, clearance, deploy, devnet, job, jurisdiction, node, role
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
     """One model, many jurisdictions. The data stays home, and anyone can check that it did."""
@@ -58,16 +59,17 @@ def show_digest(use: str, folder: Path) -> None:
     click.echo(task_digest(use, folder=folder))
 
 
-for module in (node, aggregator, job):
+for module in (devnet, access, role, jurisdiction, attester, attest, node, aggregator, job):
     cli.add_command(module.group)
-cli.add_command(doctor)
+for command in (deploy.command, clearance.clear, clearance.suspend, doctor):
+    cli.add_command(command)
 
 
 def run() -> None:
     """Runs the command of this process; errors become their exit code."""
 
     def serve() -> int:
-        cli()
+        cli(prog_name="domicile")
         return 0
 
     sys.exit(guarded(serve))

@@ -9,6 +9,7 @@ from domicile.chain.governance import DelayedActs
 from domicile.chain.sender import Call, Sender
 from domicile.errors import ConfigurationError
 from scripts.access import Access
+from scripts.telling import tell
 from scripts.wording import moment
 
 
@@ -65,3 +66,15 @@ def govern(network: Access, sender: Sender, call: Call) -> Governed:
         return Governed(progress=Progress.WAITING, ready_at_s=ready_at_s)
     sender.act(acts.execute(call))
     return Governed(progress=Progress.DONE)
+
+
+def carry_out(network: Access, call: Call, done: str, *, as_json: bool) -> Governed:
+    """Governs and tells; `done` says what was done."""
+    governed = govern(network, network.sender(), call)
+    tell(as_json, governed.data(), [governed.line(done)])
+    return governed
+
+
+def tell_done_before(line: str, *, as_json: bool) -> None:
+    """There is nothing to do."""
+    tell(as_json, {"changed": False, "progress": Progress.DONE.value}, [line])

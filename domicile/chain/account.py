@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Self
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 
 from domicile.errors import ConfigurationError
 from domicile.types import Address
@@ -80,3 +81,18 @@ class Signer:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an account's key cannot be pickled")
+
+
+def address_in(path: Path) -> Address:
+    """The account of a keystore v3 file, for which no password is needed.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or names no account.
+    """
+    try:
+        address = json.loads(path.read_text(encoding="utf-8"))["address"]
+        return Address(to_checksum_address("0x" + address.removeprefix("0x")))
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be read ({exc.strerror}); name the account's keystore") from exc
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise ConfigurationError(f"{path}: it is no keystore of version 3 with an address; correct it") from exc

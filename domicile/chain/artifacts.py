@@ -32,6 +32,12 @@ class Artifact:
     bytecode: bytes = field(repr=False)
     runtime: bytes = field(repr=False)
 
+    def is_code(self, code: bytes) -> bool:
+        """Whether code on a chain is this contract's, whatever immutable values it was given."""
+        return len(code) == len(self.runtime) and all(
+            ours in (0, found) for ours, found in zip(self.runtime, code, strict=True)
+        )
+
 
 def _read(path: Path) -> dict[str, Any]:
     try:

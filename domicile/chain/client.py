@@ -90,7 +90,7 @@ class Chain:
         return self._tried(ask, RETRY_PAUSES_S if method.startswith("eth_") else ())
 
     def batch(self, calls: list[tuple[str, list[object]]]) -> list[Any]:
-        """Several reads in one round trip; none of them may have an empty answer.
+        """Several reads in one round trip, and so from one endpoint behind the address; each must have an answer.
 
         Raises:
             ChainFault: the endpoint cannot be reached, or did not answer all of them.
@@ -103,7 +103,7 @@ class Chain:
             return [_result(name, answer) for (name, _), answer in zip(calls, answers, strict=False)]
 
         results = self._tried(ask, RETRY_PAUSES_S)
-        if len(results) != len(calls) or not all(results):
+        if len(results) != len(calls) or None in results:
             raise ChainFault("the endpoint did not answer every request of a batch; look at its log")
         return results
 
@@ -192,15 +192,18 @@ class Chain:
     def logs(self, addresses: tuple[Address, ...], first: int, last: int) -> Iterator[dict[str, Any]]:
         """Logs of contracts from block `first` to block `last`, both included, in bounded ranges.
 
+        Of blocks that it does not know yet, an endpoint tells no logs and no error: it must know the last of a range.
+
         Raises:
-            ChainFault: the endpoint cannot be reached; after a wait in vain, less is asked for the next time.
+            ChainFault: the endpoint cannot be reached, or is behind; after a wait in vain, less is asked for the next
+                time.
             Rejected: it refuses even a single block.
         """
         while first <= last:
             until = min(last, first + self._log_range_blocks - 1)
             wanted = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(until)}
             try:
-                found = self.request("eth_getLogs", wanted)
+                found, _ = self.batch([("eth_getLogs", [wanted]), ("eth_getBlockByNumber", [hex(until), False])])
             except ChainFault as exc:
                 refused = isinstance(exc, Rejected)
                 asked = until - first + 1

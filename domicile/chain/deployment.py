@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from eth_abi.abi import encode
-from eth_utils.address import is_checksum_address, to_checksum_address
+from eth_utils.address import is_checksum_address
 
 from domicile.chain.artifacts import Artifact, load_artifacts
 from domicile.chain.client import Chain
-from domicile.chain.governance import AccessRoles, Role
+from domicile.chain.deployment_progress import DeploymentProgress
+from domicile.chain.deployment_steps import Steps
 from domicile.chain.sender import Sender
-from domicile.errors import ChainFault, ConfigurationError
+from domicile.errors import ConfigurationError
 from domicile.types import Address
 
 FORMAT_VERSION = 2
@@ -100,42 +100,45 @@ class Deployment:
                 )
 
 
-def deploy(chain: Chain, sender: Sender, *, loosening_delay_s: int) -> Deployment:
+def deploy(
+    chain: Chain,
+    sender: Sender,
+    *,
+    loosening_delay_s: int,
+    progress_file: Path | None = None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Deployment:
     """Deploys everything; the sender gets every role, and waits `loosening_delay_s` before whatever loosens.
 
-    With a delay, even the first attesters wait for it. To settle in at once, deploy without one and send
-    `AccessRoles.slow_down` afterwards.
+    With a delay, even the first attesters wait for it. To settle in at once, deploy without one and grant the delayed
+    roles anew with one afterwards. With a `progress_file`, a deployment that was cut off is gone on with; the file is
+    left for whoever saves the deployment to delete. `say` is told of each step.
 
     Raises:
-        ChainFault: the endpoint failed; what was deployed before stays unused.
+        ConfigurationError: what was begun is another deployment.
+        ChainFault: the endpoint failed; without a progress file, what was deployed before stays unused.
     """
-    artifacts = load_artifacts()
-    first_block = chain.block_number()
-    manager = _create(sender, artifacts["AccessManager"], encode(["address"], [sender.address]))
-    nodes = _create(sender, artifacts["NodeRegistry"], encode(["address"], [manager]))
-    jobs = _create(sender, artifacts["TrainingJobs"], encode(["address"], [nodes]))
-    addresses = {"AccessManager": manager, "NodeRegistry": nodes, "TrainingJobs": jobs}
-    roles = AccessRoles(manager)
-    for call in (
-        *roles.assign(nodes),
-        *(roles.grant(role, sender.address) for role in Role if role is not Role.ADMINISTRATOR),
-        *roles.slow_down(sender.address, loosening_delay_s),
-    ):
-        sender.act(call)
-    return Deployment(
+    progress = DeploymentProgress(
         chain_id=chain.chain_id(),
-        first_block=first_block,
+        sender=sender.address,
+        loosening_delay_s=loosening_delay_s,
+        first_block=chain.block_number(),
+    )
+    begun = None if progress_file is None else DeploymentProgress.load(progress_file)
+    if progress_file is not None and begun is not None:
+        progress.check(progress_file, begun)
+        progress = begun
+    steps = Steps(chain=chain, sender=sender, progress=progress, progress_file=progress_file, say=say)
+    addresses = steps.create_contracts()
+    steps.settle_roles(addresses["AccessManager"], addresses["NodeRegistry"])
+    artifacts = load_artifacts()
+    return Deployment(
+        chain_id=progress.chain_id,
+        first_block=progress.first_block,
         **{field: addresses[name] for name, field in _FIELDS.items()},
         abis={name: _abi_digest(artifacts[name]) for name in _FIELDS},
         codes={name: hashlib.sha256(chain.code(address)).hexdigest() for name, address in addresses.items()},
     )
-
-
-def _create(sender: Sender, artifact: Artifact, arguments: bytes) -> Address:
-    receipt = sender.wait(sender.deploy(artifact.name, artifact.bytecode + arguments))
-    if receipt.contract is None:
-        raise ChainFault(f"{artifact.name}: the endpoint names no address of the new contract; is it an EVM chain?")
-    return Address(to_checksum_address(receipt.contract))
 
 
 def _abi_digest(artifact: Artifact) -> str:

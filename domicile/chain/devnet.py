@@ -34,6 +34,8 @@ DEVELOPMENT_MNEMONIC = "test test test test test test test test test test test j
 
 DEVELOPMENT_CHAIN_ID = 31337
 
+LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104 - a name for it, not a choice of it
+
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 2.0
@@ -42,9 +44,10 @@ _ATTEMPTS = 3
 
 
 class Devnet:
-    """A chain on this machine's loopback address, from ``with`` to the end of it.
+    """A chain on this machine, from ``with`` to the end of it.
 
     Args:
+        host: the IPv4 address to listen on. Whoever reaches another one than loopback may act for every account.
         block_time_s: seconds between blocks, fractions allowed; ``None`` mines a block for each transaction.
         mnemonic: source of the funded accounts, at ``m/44'/60'/0'/0/i``.
         port: ``None`` takes a free one.
@@ -61,6 +64,7 @@ class Devnet:
         chain_id: int = DEVELOPMENT_CHAIN_ID,
         mnemonic: str = DEVELOPMENT_MNEMONIC,
         num_accounts: int = 10,
+        host: str = LOOPBACK,
         port: int | None = None,
         state: Path | None = None,
         log: Path | None = None,
@@ -74,6 +78,7 @@ class Devnet:
         self.chain_id = chain_id
         self.num_accounts = num_accounts
         self._mnemonic = mnemonic
+        self._host = host
         self._wanted_port = port
         self._state = state
         self._log = log
@@ -88,7 +93,12 @@ class Devnet:
     def rpc_url(self) -> str:
         if self._process is None:
             raise ConfigurationError("the development chain is not running; enter it with `with` first")
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._own_host}:{self._port}"
+
+    @property
+    def _own_host(self) -> str:
+        """Where this machine reaches it."""
+        return LOOPBACK if self._host == EVERYWHERE else self._host
 
     @property
     def pid(self) -> int | None:
@@ -120,7 +130,7 @@ class Devnet:
             return
         for attempt in range(1, _ATTEMPTS + 1):
             self._port = self._wanted_port or _free_port()
-            if self._wanted_port and _is_listening(self._wanted_port):
+            if self._wanted_port and is_listening(self._own_host, self._wanted_port):
                 raise ConfigurationError(f"port {self._wanted_port}: somebody listens there; choose another one")
             try:
                 self._launch()
@@ -130,7 +140,7 @@ class Devnet:
                 if self._wanted_port or attempt == _ATTEMPTS:
                     raise
         if self._state is not None and self.client == "anvil":
-            self._keeper = StateKeeper(self._port, self._state)
+            self._keeper = StateKeeper((self._own_host, self._port), self._state)
             self._keeper.start()
 
     def kill(self) -> None:
@@ -145,7 +155,7 @@ class Devnet:
             process.stdin.close()
         self._end_keeping(StateKeeper.abandon)
         # Of the group, only its leader is a child of ours to wait for.
-        while _is_listening(self._port):
+        while is_listening(self._own_host, self._port):
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
@@ -195,7 +205,7 @@ class Devnet:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise ChainFault(f"{self.client}: ended at once with status {process.returncode}")
-            told = ask(self._port, "eth_chainId", timeout_s=ANSWER_TIMEOUT_S)
+            told = ask((self._own_host, self._port), "eth_chainId", timeout_s=ANSWER_TIMEOUT_S)
             answer = int(told, 16) if isinstance(told, str) else None
             if answer == self.chain_id:
                 return
@@ -207,7 +217,7 @@ class Devnet:
     def arguments(self) -> dict[str, str]:
         """Settings that both clients know, by the name of anvil's option."""
         return {
-            "host": "127.0.0.1",
+            "host": self._host,
             "port": str(self._port),
             "chain-id": str(self.chain_id),
             "mnemonic": self._mnemonic,
@@ -274,15 +284,16 @@ def _ganache_command(devnet: Devnet) -> list[str]:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _is_listening(port: int) -> bool:
+def is_listening(host: str, port: int) -> bool:
+    """Whether somebody accepts connections there."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def _last_words(output: Any) -> str:

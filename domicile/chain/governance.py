@@ -37,13 +37,26 @@ FUNCTIONS: Mapping[Role, tuple[str, ...]] = {
 }
 """Every function of the NodeRegistry that needs a role."""
 
+DELAYED_ROLES = frozenset({Role.LOOSENER, Role.ADMINISTRATOR})
+"""Roles whose acts wait in a deployment in earnest. An administrator without a delay would give itself the loosener's
+role anew without one.
+"""
 
-class _AccessManager:
+
+def selectors_of(role: Role) -> tuple[bytes, ...]:
+    """Of the functions that need a role."""
+    entries = {e["name"]: e for e in load_artifacts()["NodeRegistry"].abi if e["type"] == "function"}
+    return tuple(selector(entries[one]) for one in FUNCTIONS[role])
+
+
+class ManagerCalls:
     """The manager's functions as calls."""
 
     def __init__(self, manager: Address) -> None:
         self._manager = manager
-        self._functions = {e["name"]: e for e in load_artifacts()["AccessManager"].abi if e["type"] == "function"}
+        abi = load_artifacts()["AccessManager"].abi
+        self._functions = {entry["name"]: entry for entry in abi if entry["type"] == "function"}
+        self._events = {entry["name"]: entry for entry in abi if entry["type"] == "event"}
 
     def _call(self, function: str, *arguments: object) -> Call:
         entry = self._functions[function]
@@ -51,36 +64,29 @@ class _AccessManager:
         return Call(action=function, target=self._manager, data=data)
 
 
-class AccessRoles(_AccessManager):
-    """Giving and taking roles; an administrator's calls, which wait where `slow_down` made them."""
+class AccessRoles(ManagerCalls):
+    """Giving and taking roles; an administrator's calls, which wait where its own role has a delay."""
 
-    def assign(self, node_registry: Address) -> tuple[Call, ...]:
-        """Lets the holders of each role call its functions."""
-        entries = {e["name"]: e for e in load_artifacts()["NodeRegistry"].abi if e["type"] == "function"}
-        return (
-            *(
-                self._call("setTargetFunctionRole", node_registry, [selector(entries[one]) for one in functions], role)
-                for role, functions in FUNCTIONS.items()
-            ),
-            self._call("setRoleGuardian", Role.LOOSENER, Role.CANCELLER),
-        )
+    def assign(self, node_registry: Address, role: Role) -> Call:
+        """Lets the holders of a role call its functions."""
+        return self._call("setTargetFunctionRole", node_registry, selectors_of(role), role)
+
+    def set_guardian(self, role: Role, guardian: Role) -> Call:
+        """Lets the holders of `guardian` cancel what holders of `role` scheduled."""
+        return self._call("setRoleGuardian", role, guardian)
 
     def grant(self, role: Role, account: Address, *, delay_s: int = 0) -> Call:
-        """Gives a role; with a delay, each of the account's acts in it must be scheduled and waits as long."""
+        """Gives a role; with a delay, each of the account's acts in it must be scheduled and waits as long.
+
+        For an account that has the role, a longer delay counts at once, a shorter one after the difference.
+        """
         return self._call("grantRole", role, account, delay_s)
 
     def revoke(self, role: Role, account: Address) -> Call:
         return self._call("revokeRole", role, account)
 
-    def slow_down(self, account: Address, delay_s: int) -> tuple[Call, ...]:
-        """Makes an account wait before it loosens. A longer delay counts at once, a shorter one after the difference.
 
-        Its administration waits too, or it would give itself the role anew without a delay.
-        """
-        return tuple(self.grant(role, account, delay_s=delay_s) for role in (Role.LOOSENER, Role.ADMINISTRATOR))
-
-
-class DelayedActs(_AccessManager):
+class DelayedActs(ManagerCalls):
     """Acts that must wait: scheduled, executed after the delay and before they expire a week later, or cancelled."""
 
     def __init__(self, chain: Chain, manager: Address) -> None:

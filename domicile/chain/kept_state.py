@@ -25,10 +25,10 @@ KEEP_SHARE = 0.1
 ANSWER_TIMEOUT_S = 30.0
 
 
-def ask(port: int, method: str, *parameters: object, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
-    """What the development chain on a local port answers; `None` where it does not."""
+def ask(where: tuple[str, int], method: str, *parameters: object, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
+    """What the development chain at a host and port of this machine answers; `None` where it does not."""
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters})
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(*where, timeout=timeout_s)
     try:
         connection.request("POST", "/", body, {"Content-Type": "application/json"})
         return json.loads(connection.getresponse().read())["result"]
@@ -39,10 +39,10 @@ def ask(port: int, method: str, *parameters: object, timeout_s: float = ANSWER_T
 
 
 class StateKeeper:
-    """Writes the state of the anvil on `port` to `path` again and again, from `start` to `stop`."""
+    """Writes the state of the anvil at `where` to `path` again and again, from `start` to `stop`."""
 
-    def __init__(self, port: int, path: Path) -> None:
-        self._port = port
+    def __init__(self, where: tuple[str, int], path: Path) -> None:
+        self._where = where
         self._path = path
         self._leave = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="devnet-state")
@@ -55,7 +55,7 @@ class StateKeeper:
         """Ends mining, so that no block is lost, and writes the state a last time."""
         self._leave.set()
         self._thread.join()
-        ask(self._port, "evm_setIntervalMining", 0)
+        ask(self._where, "evm_setIntervalMining", 0)
         self._keep()
 
     def abandon(self) -> None:
@@ -72,7 +72,7 @@ class StateKeeper:
 
     def _keep(self) -> None:
         """Leaves the file as it was where the chain does not answer or the disk is full: the next write tries anew."""
-        told = ask(self._port, "anvil_dumpState")
+        told = ask(self._where, "anvil_dumpState")
         if not isinstance(told, str):
             return
         beside = self._path.with_name(f"{self._path.name}.new")

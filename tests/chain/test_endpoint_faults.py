@@ -216,3 +216,15 @@ def test_a_stale_endpoint_never_turns_back_time_and_is_caught_up_with_without_re
     endpoint.ask("evm_mine")
     record.histories.update()
     assert (record.histories.block, record.histories.folds) == (seen[0] + 1, seen[2])
+
+
+def test_blocks_that_an_endpoint_does_not_know_yet_are_never_taken_for_blocks_without_logs(
+    endpoint: FaultyEndpoint, chain: Chain, sender: Sender
+) -> None:
+    deployment = deploy(chain, sender, loosening_delay_s=0)
+    sender.act(Jurisdictions(chain, deployment).list("EU", None, Tier.OPEN, DIGEST))
+    head = chain.block_number()
+    assert len(list(chain.logs((deployment.node_registry,), head, head))) == 1
+    endpoint.go_back(1)
+    with pytest.raises(ChainFault, match="did not answer every request"):
+        list(chain.logs((deployment.node_registry,), head, head))

@@ -94,12 +94,15 @@ class FaultyEndpoint:
             self.num_failed += 1
             return self._rng.choice(_FAILURES)
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What a healthy, stale or lossy endpoint says to one request."""
+    def answer(self, asked: Any) -> Any:
+        """What a healthy, stale or lossy endpoint says to one request, or to a batch, which it answers in one state."""
+        frozen = self.frozen_at
+        return [self._one(one, frozen) for one in asked] if isinstance(asked, list) else self._one(asked, frozen)
+
+    def _one(self, request: dict[str, Any], frozen: int | None) -> dict[str, Any]:
         method, parameters = request["method"], request["params"]
         if method == "eth_sendRawTransaction" and (taken := self._take(parameters[0])):
             return {"jsonrpc": "2.0", "id": request["id"], "result": taken}
-        frozen = self.frozen_at
         if frozen is None:
             return self._forward(request)
         self.num_stale += 1
@@ -108,7 +111,10 @@ class FaultyEndpoint:
             if parameters[place] in {"latest", "pending"}:
                 parameters[place] = hex(frozen)
             elif int(parameters[place], 16) > frozen:
-                return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32000, "message": "unknown block"}}
+                found: dict[str, Any] = {"error": {"code": -32000, "message": "unknown block"}}
+                if method == "eth_getBlockByNumber":
+                    found = {"result": None}
+                return {"jsonrpc": "2.0", "id": request["id"]} | found
         told = self._forward(request)
         if method == "eth_blockNumber":
             told["result"] = hex(frozen)
@@ -201,8 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             # A reset, and an answer that is cut short, come when the request has taken effect already.
             if failure in {None, "reset", "not JSON"}:
-                many = isinstance(asked, list)
-                told: Any = [self.endpoint.answer(one) for one in asked] if many else self.endpoint.answer(asked)
+                told = self.endpoint.answer(asked)
             if failure is None:
                 self._say(200, json.dumps(told).encode())
             elif failure == "not JSON":

@@ -1,0 +1,1 @@
+"""A development chain in the background."""
