@@ -88,8 +88,8 @@ class Membership:
         if present is not None:
             if present not in wanted:
                 raise ConfigurationError(
-                    f"--shard: this node is in shard {self._codes[present]} of job {self._job}; name that one, or leave "
-                    "the job first"
+                    f"--shard: this node is in shard {self._codes[present]} of job {self._job}; name that one, or "
+                    "leave the job first"
                 )
             return self._joined(present, changed=self._journal.forget_left(self._job))
         self._require_open()
