@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from domicile.party import PartySettings
 from domicile.settings import PathHere, Settings
@@ -27,10 +28,20 @@ class NodeData(Settings):
 
 
 class NodeJobs(Settings):
-    """Which jobs the node takes part in: `join` lists their numbers, or takes ``"all"`` whose task is approved."""
+    """Which jobs the node takes part in: `join` lists their numbers, or takes ``"all"`` whose task is approved.
+    It takes part in what it joined by hand as well, and does not join again what it left by hand.
+    """
 
-    join: tuple[int, ...] | str = Field(default="all")
+    join: tuple[int, ...] | Literal["all"] = Field(default="all")
     kept_rounds: int = Field(default=2, ge=1)
+
+    @field_validator("join", mode="before")
+    @classmethod
+    def _check_join(cls, join: object) -> object:
+        numbers = isinstance(join, list | tuple) and all(type(one) is int for one in join)
+        if join != "all" and not numbers:
+            raise ValueError('neither "all" nor a list of job numbers; write join = "all", or join = [1, 4]')
+        return tuple(join) if isinstance(join, list) else join
 
 
 class NodeConfig(PartySettings):

@@ -63,7 +63,7 @@ class NodeDaemon:
             return False
         acted = False
         for job, history in list(self._watch.jobs.items()):
-            if self._config.jobs.join != "all" and job not in self._config.jobs.join:
+            if not self._takes_part(job, history):
                 continue
             if job not in self._jobs:
                 self._jobs[job] = self._open(job, history)
@@ -73,6 +73,11 @@ class NodeDaemon:
         present = [job for job, one in self._jobs.items() if not one.finished]
         self._watch.looked(again=acted or any(self._confined[job].pending for job in present), jobs=present)
         return acted
+
+    def _takes_part(self, job: JobId, history: JobHistory) -> bool:
+        """What the operator chose, in the configuration or by hand."""
+        chosen = self._config.jobs.join
+        return chosen == "all" or job in chosen or self._party.sender.address in history.members or job in self._jobs
 
     def _open(self, job: JobId, history: JobHistory) -> NodeJob:
         return NodeJob(self._config, self._party, self._journal, self._outbox, job, history, self._trainer)
@@ -139,6 +144,7 @@ class NodeJob:
             job_deadline_s=state.deadline_s,
             collect_window_s=state.collect_window_s,
             declined=self._journal.declined(self._job) is not None,
+            left=self._journal.has_left(self._job),
         )
         if shard is None:
             return outside

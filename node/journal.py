@@ -10,9 +10,10 @@ from pathlib import Path
 from domicile.journal import Journal
 from domicile.types import Digest, JobId
 
-VERSION = 2
+VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS memberships (job INTEGER PRIMARY KEY, global_round INTEGER, regional_round INTEGER);
+CREATE TABLE IF NOT EXISTS left_by_hand (job INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS updates (
     job INTEGER, global_round INTEGER, regional_round INTEGER,
     digest BLOB NOT NULL, num_steps INTEGER NOT NULL, sealed_bytes INTEGER NOT NULL, pinned INTEGER NOT NULL DEFAULT 1,
@@ -82,6 +83,17 @@ class NodeJournal(Journal):
         """Global and regional round in which a lost journal was rebuilt; the last life may have acted up to it."""
         rows = self._read("SELECT global_round, regional_round FROM memberships WHERE job = ?", (job,))
         return (rows[0][0], rows[0][1]) if rows and rows[0][0] is not None else None
+
+    def record_left(self, job: JobId) -> bool:
+        """The operator takes the node out of a job, which it then never joins by itself; `False` if that was known."""
+        return self._write("INSERT OR IGNORE INTO left_by_hand VALUES (?)", (job,)) == 1
+
+    def forget_left(self, job: JobId) -> bool:
+        """The operator wants the node in a job again; `False` if nothing was known to the contrary."""
+        return self._write("DELETE FROM left_by_hand WHERE job = ?", (job,)) == 1
+
+    def has_left(self, job: JobId) -> bool:
+        return bool(self._read("SELECT 1 FROM left_by_hand WHERE job = ?", (job,)))
 
     def record_update(self, job: JobId, update: SealedUpdate) -> None:
         self._write(

@@ -17,7 +17,8 @@ class Observation:
     the digest of the update that the journal holds for the present round, `stored` whether the region store was seen to
     hold it, a short while ago. `declined` says that the node takes no part in the job, `given_up` that it trains no
     update in the present round, `lost` that what it trained is gone, and a round that is `measured` needs no
-    evaluation, be it that none was possible: why stands in the node's journal.
+    evaluation, be it that none was possible: why stands in the node's journal. A job that was `left` by hand is not
+    joined again.
     """
 
     now_s: int
@@ -25,6 +26,7 @@ class Observation:
     job_deadline_s: int
     collect_window_s: int
     declined: bool
+    left: bool = False
     forgotten: bool = False
     shard_phase: ShardPhase | None = None
     shard_deadline_s: int = 0
@@ -143,6 +145,8 @@ def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads
 
 def _decide_outside(seen: Observation) -> Act:
     if seen.job_phase is JobPhase.JOINING:
+        if seen.left:
+            return Wait("its operator took this node out")
         return Join() if seen.now_s < seen.job_deadline_s else Wait("the join window is over")
     return Finished("the job started without this node")
 

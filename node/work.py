@@ -63,7 +63,7 @@ class JobWork:
         self._outbox = outbox
         self._job = job
         self._trainer = trainer
-        self._local, self._models = _prepare(config, party, job, history)
+        self._local, self._models = prepare(config, party, job, history)
         with within_memory():
             self._model_P = torch.empty(self._local.layout.num_parameters)
         self._loaded: RegionalKey | None = None
@@ -145,7 +145,13 @@ def approved_folder(task: TaskReference, approved: Sequence[ApprovedTask]) -> Pa
     return next(one.folder for one in of_name if one.digest == task.digest)
 
 
-def _prepare(config: NodeConfig, party: Party, job: JobId, history: JobHistory) -> tuple[LocalJob, JobModels]:
+def prepare(config: NodeConfig, party: Party, job: JobId, history: JobHistory) -> tuple[LocalJob, JobModels]:
+    """Task, data and models of a job, each checked.
+
+    Raises:
+        ConfigurationError: the task is not approved, or the data does not fit it.
+        PeerError: the job's documents do not hold.
+    """
     spec = fetch_spec(party.border, history.created.parameters.spec)
     folder = approved_folder(spec.task, config.tasks)
     task = find_task(spec.task.use, spec.task.options, folder=folder, expected=spec.task.digest)

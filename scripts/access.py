@@ -138,11 +138,20 @@ class Access:
         Raises:
             ConfigurationError: there is no such job.
         """
-        num_jobs = self.jobs.num_jobs()
-        if not 1 <= number <= num_jobs:
-            there_are = f"there are jobs 1 to {num_jobs}" if num_jobs else "there is none yet"
-            raise ConfigurationError(f"job {number}: no such job, {there_are}; `domicile job list` lists them")
-        return JobId(number)
+        return known_job(self.jobs, number)
+
+
+def known_job(jobs: Jobs, number: int) -> JobId:
+    """A job's number, checked.
+
+    Raises:
+        ConfigurationError: there is no such job.
+    """
+    num_jobs = jobs.num_jobs()
+    if not 1 <= number <= num_jobs:
+        there_are = f"there are jobs 1 to {num_jobs}" if num_jobs else "there is none yet"
+        raise ConfigurationError(f"job {number}: no such job, {there_are}; `domicile job list` lists them")
+    return JobId(number)
 
 
 def open_access(path: Path | None) -> Access:

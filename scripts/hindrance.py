@@ -46,13 +46,18 @@ def hindrance_line(one: Hindrance) -> str:
 
 def mend_of(view: JobView, refused: RefusedParty) -> str:
     """Who has to do what so that the gate admits somebody again."""
+    return who_mends(refused, view.rules.sensitivity)
+
+
+def who_mends(refused: RefusedParty, sensitivity: str) -> str:
+    """The same where there is no job to look at yet."""
     place = refused.place or "its place"
     return {
         Refusal.NOT_REGISTERED: f"{refused.name} must register",
         Refusal.ATTESTATION_EXPIRED: f"the attesters of {place} must attest it anew",
         Refusal.OUTSIDE_SHARD: f"it is attested for {place}, outside; it must be attested inside, or stay out",
         Refusal.TIER_FORBIDS: f"the network's governance must loosen the tier of {place}",
-        Refusal.NOT_CLEARED: f"an auditor must clear it for {view.rules.sensitivity} data",
+        Refusal.NOT_CLEARED: f"an auditor must clear it for {sensitivity} data",
         Refusal.SUSPENDED: "an auditor must reinstate it",
         Refusal.MISSING_SAFEGUARD: "it must offer the safeguards that the job demands",
     }[refused.reason]

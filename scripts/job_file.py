@@ -112,9 +112,16 @@ def load_job_file(path: Path) -> JobFile:
         ConfigurationError: names file, key, cause and mend.
     """
     job = load_settings(path, JobFile)
+    check_min_shards(path, job)
+    return job
+
+
+def check_min_shards(path: Path, job: JobFile) -> None:
+    """Raises:
+    ConfigurationError: more shards must report than there are.
+    """
     if job.participation.min_shards > len(job.shards):
         raise ConfigurationError(
             f"{path}: participation.min_shards: {job.participation.min_shards} of {len(job.shards)} shard(s) can never "
             "report; lower it"
         )
-    return job

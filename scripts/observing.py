@@ -40,10 +40,21 @@ class BlockTimes:
 
 
 class Observer:
-    """Builds views of one job. `names` maps accounts to names where they are known."""
+    """Builds views of one job. `names` maps accounts to names where they are known.
+
+    Gas is that of all acts on the network, since its contracts lie there or since the job's creation: on a chain that
+    has run for months, only the latter is soon read.
+    """
 
     def __init__(
-        self, chain: Chain, deployment: Deployment, job: JobId, name: str, names: Mapping[Address, str]
+        self,
+        chain: Chain,
+        deployment: Deployment,
+        job: JobId,
+        name: str,
+        names: Mapping[Address, str],
+        *,
+        gas_since_creation: bool = False,
     ) -> None:
         self._chain = chain
         self._deployment = deployment
@@ -51,6 +62,7 @@ class Observer:
         self._job = job
         self._name = name
         self._names = names
+        self._gas_since_creation = gas_since_creation
         self._histories = Histories(chain, deployment)
         self._folds = self._histories.folds
         self._begin()
@@ -62,12 +74,19 @@ class Observer:
         self._requirements: list[Requirement] = []
         self.times = BlockTimes(self._chain)
         self._gate = PastGate(self._histories.registry_events, self.times.at)
-        self.gas = GasMeter(self._chain, self._deployment)
+        self._gas: GasMeter | None = None
         self.figures: dict[int, GlobalFigure] = {}
 
     @property
     def history(self) -> JobHistory:
         return self._histories.jobs[self._job]
+
+    @property
+    def gas(self) -> GasMeter:
+        if self._gas is None:
+            first = self.history.created.block if self._gas_since_creation else self._deployment.first_block
+            self._gas = GasMeter(self._chain, self._deployment, first_block=first)
+        return self._gas
 
     def look(self, refusals: tuple[tuple[str, str], ...] = ()) -> JobView:
         """The job now."""

@@ -21,6 +21,12 @@ def tell(as_json: bool, data: Mapping[str, object], lines: Iterable[str]) -> Non
         click.echo(printable(line))
 
 
+def progress(as_json: bool, line: str) -> None:
+    """Says on standard error what takes a while; nothing where data is asked for."""
+    if not as_json:
+        click.echo(printable(line), err=True)
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Asks before something that cannot be taken back.
 

@@ -26,7 +26,7 @@ from domicile.protocol.round import JobPhase, ShardPhase
 from domicile.registration import ensure_registered
 from domicile.types import JobId
 from scripts.network_file import AggregatorEntry, CommitteeEntry
-from scripts.ordering import order_job
+from scripts.ordering import order_job, prepare
 from scripts.sandbox.bring_up import Ground, bring_up
 from scripts.sandbox.plan import Plan, load_plan
 from scripts.sandbox.processes import Processes
@@ -133,7 +133,7 @@ def measure() -> Figures:
         ground = bring_up(plan, devnet.rpc_url, processes, Path(folder), lambda _: None)
         owner = open_owner(ground)
         ensure_registered(owner)
-        job = order_job(owner, order_of(plan, ground))
+        job = order_job(owner, prepare(order_of(plan, ground)))
         scene = Scene(ground=ground, processes=processes, owner=owner, job=job)
         admitted = sum(place in plan.job.shards for place in plan.home.values()) - len(plan.network.aggregators)
         while sum(shard.num_members for shard in owner.jobs.snapshot(job)[1]) < admitted:

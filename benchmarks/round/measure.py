@@ -23,7 +23,7 @@ from domicile.registration import ensure_registered
 from domicile.settings import parse_settings
 from scripts.job_file import JobFile
 from scripts.network_file import NetworkFile
-from scripts.ordering import Order, order_job
+from scripts.ordering import Order, order_job, prepare
 from scripts.sandbox.bring_up import Ground, bring_up
 from scripts.sandbox.plan import Plan, initial_values
 from scripts.sandbox.processes import Processes
@@ -121,7 +121,7 @@ def _run(plan: Plan, ground: Ground, programs: Programs) -> tuple[dict[Key, floa
         committees={shard: Committee(members=(address,), quorum=1) for shard, address in members.items()},
         global_committee=Committee(members=(ground.addresses["agg-eu"],), quorum=1),
     )
-    job = order_job(owner, order)
+    job = order_job(owner, prepare(order))
     fetch_spec(owner.border, owner.jobs.parameters_of(job).spec)
     while sum(shard.num_members for shard in owner.jobs.snapshot(job)[1]) < len(NODES):
         _refuse_ended(programs)

@@ -124,6 +124,13 @@ class Sender:
         fields = {"to": call.target, "data": "0x" + call.data.hex(), "gas": gas, "value": 0}
         return self._dispatch(call, fields, place)
 
+    def settle(self, clock: JobClock = DEFAULT_CLOCK) -> None:
+        """Waits for what an earlier process of this account left on its way, as long as `send` would: whoever reads the
+        chain then knows what that came to.
+        """
+        self._nonce = None
+        self._place(clock)
+
     def transfer(self, recipient: Address, amount_wei: int, clock: JobClock = DEFAULT_CLOCK) -> Handle:
         """Sends ether."""
         call = Call(action="transfer", target=recipient, data=b"")

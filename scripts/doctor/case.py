@@ -31,6 +31,7 @@ from domicile.spec import JobSpec
 from domicile.storage.store import BlockStore, open_blocks, root_of
 from domicile.types import Address, Digest, JobId, ShardIndex
 from node.config import NodeConfig
+from scripts.order.span import longest_s
 
 Config = NodeConfig | AggregatorConfig
 
@@ -49,9 +50,7 @@ class OwnJob:
     def latest_end_s(self) -> int:
         """The chain's time when it ends if each round takes the most regional rounds and nothing is tried again."""
         ordered = self.history.created.parameters
-        # A window to collect and one to agree, each regional round; one to export and one to merge, each global round.
-        windows = (ordered.global_rounds - self.state.global_round) * (2 * ordered.max_regional_rounds + 2)
-        return self.state.deadline_s + windows * ordered.collect_window_s
+        return self.state.deadline_s + longest_s(ordered, ordered.global_rounds - self.state.global_round)
 
 
 def free_bytes(folder: Path) -> int:

@@ -26,8 +26,8 @@ class Gate:
         strictest = self.places.strictest(index)
         if strictest is Tier.PROHIBITED:
             return (
-                f"shards: {code!r} is prohibited by its tier in network.toml, or lies in a place that is, so that it "
-                "can have no member; remove the shard or change the tier"
+                f"shards: {code!r} is prohibited by its tier, or lies in a place that is, so that it can have no "
+                "member; remove the shard or change the tier"
             )
         if strictest > self.job.strictest_tier:
             return (

@@ -8,12 +8,11 @@ from pathlib import Path
 import torch
 
 from domicile.errors import ConfigurationError
-from domicile.learning.memory import DoesNotFit, planned_layout, require_fits
-from domicile.learning.task import NodeData, Task, failures_of, find_task, task_digest
-from domicile.party import default_max_parameters
+from domicile.learning.task import NodeData, Task, failures_of, task_digest
 from domicile.protocol.eligibility import Refusal
 from domicile.types import JurisdictionCode
 from node.training import split_seed
+from scripts.initial_model import fitting_task, fresh_model
 from scripts.job_file import JobFile, load_job_file
 from scripts.network_file import NetworkFile, NodeEntry, load_network_file
 from scripts.sandbox.admission import open_gate
@@ -50,7 +49,7 @@ def load_plan(folder: Path) -> Plan:
     job = load_job_file(folder / JOB_FILE)
     _check_shards(folder, network, job)
     options = _resolved_options(folder, network, job)
-    task = _task(folder, job, options)
+    task = fitting_task(folder / JOB_FILE, job.task.use, options, job.seed)
     data = {node.name: _load(folder, job, task, node) for node in network.nodes}
     home = {one.name: _home(network, job, one.jurisdiction) for one in (*network.nodes, *network.aggregators)}
     _check_members(folder, network, job, home)
@@ -179,17 +178,6 @@ def _headers(folder: Path, network: NetworkFile) -> dict[str, list[str]]:
     return headers
 
 
-def _task(folder: Path, job: JobFile, options: dict[str, object]) -> Task:
-    try:
-        task = find_task(job.task.use, options, folder=folder)
-        with failures_of(job.task.use, "build_model fails"):
-            require_fits(planned_layout(task), default_max_parameters())
-            _fresh_model(task, job.seed)
-        return task
-    except (ConfigurationError, DoesNotFit) as exc:
-        raise ConfigurationError(f"{folder / JOB_FILE}: {exc}") from exc
-
-
 def _load(folder: Path, job: JobFile, task: Task, node: NodeEntry) -> NodeData:
     test = None if node.test is None else folder / node.test
     try:
@@ -200,11 +188,5 @@ def _load(folder: Path, job: JobFile, task: Task, node: NodeEntry) -> NodeData:
 
 
 def initial_values(plan: Plan) -> torch.nn.Module:
-    """The initial model: torch's own start, from the job's seed."""
-    return _fresh_model(plan.task, plan.job.seed)
-
-
-def _fresh_model(task: Task, seed: int) -> torch.nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return task.build_model()
+    """The initial model."""
+    return fresh_model(plan.task, plan.job.seed)

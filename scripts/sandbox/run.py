@@ -24,7 +24,7 @@ from scripts.interruption import CAUSE, Interruption
 from scripts.live import View, open_view
 from scripts.network_file import CommitteeEntry
 from scripts.observing import Observer
-from scripts.ordering import Order, order_job
+from scripts.ordering import Order, order_job, prepare
 from scripts.outputs import check_output_file
 from scripts.sandbox.bring_up import ACCESS_FILE, OWNER, Ground, bring_up, store_places, write_access
 from scripts.sandbox.folder import claimed
@@ -122,7 +122,7 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
     """Orders the plan's job on a network that is up, follows it to its end, and replays its record."""
     owner = open_owner(ground)
     ensure_registered(owner)
-    job = order_job(owner, order_of(plan, ground))
+    job = order_job(owner, prepare(order_of(plan, ground)))
     view.say(f"job {job} created: {plan.job.name!r}, shards {', '.join(plan.job.shards)}")
     observer = Observer(owner.chain, owner.deployment, job, plan.job.name, ground.names)
     journals = {

@@ -19,7 +19,7 @@ from domicile.protocol.round import FINAL_PHASES, JobPhase
 from domicile.registration import ensure_registered
 from domicile.types import Digest, JobId
 from node.journal import NodeJournal
-from scripts.ordering import order_job
+from scripts.ordering import order_job, prepare
 from scripts.sandbox.bring_up import Ground, bring_up
 from scripts.sandbox.plan import Plan, load_plan
 from scripts.sandbox.processes import Processes
@@ -154,7 +154,7 @@ def _start_job(plan: Plan, ground: Ground) -> JobId:
     """The job once every node has joined it."""
     owner = open_owner(ground)
     ensure_registered(owner)
-    job = order_job(owner, order_of(plan, ground))
+    job = order_job(owner, prepare(order_of(plan, ground)))
     while sum(shard.num_members for shard in owner.jobs.snapshot(job)[1]) < len(NODES):
         time.sleep(LOOK_S)
     owner.sender.act(owner.jobs.start(job))

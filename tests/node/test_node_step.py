@@ -45,6 +45,15 @@ def test_does_not_join_at_the_very_second_the_window_ends() -> None:
     assert isinstance(decide(replace(JOINING, now_s=200)), Wait)
 
 
+def test_does_not_join_again_what_its_operator_left_and_is_done_once_that_started() -> None:
+    assert isinstance(decide(replace(JOINING, left=True)), Wait)
+    assert isinstance(decide(replace(JOINING, left=True, job_phase=JobPhase.TRAINING)), Finished)
+
+
+def test_stays_in_a_job_while_its_operator_only_asks_to_leave() -> None:
+    assert decide(replace(COLLECTING, left=True)) == Train(2, 1)
+
+
 def test_is_done_with_a_job_that_it_declined_or_that_started_without_it() -> None:
     assert decide(replace(JOINING, declined=True)) == Finished("declined")
     assert isinstance(decide(replace(JOINING, job_phase=JobPhase.TRAINING)), Finished)

@@ -33,7 +33,7 @@ from scripts.doctor.case import Case, load_config
 from scripts.doctor.examination import examine
 from scripts.doctor.finding import Finding, State
 from scripts.job_file import JobFile
-from scripts.ordering import Order, order_job
+from scripts.ordering import Order, order_job, prepare
 
 PLACE = JurisdictionCode("DE")
 PASSWORD = "a password that nobody guesses"
@@ -205,7 +205,7 @@ def order_and_join(folder: Path, **rounds: int) -> None:
         committees={PLACE: committee},
         global_committee=committee,
     )
-    party.sender.act(party.jobs.join(order_job(party, order), ShardIndex(0)))
+    party.sender.act(party.jobs.join(order_job(party, prepare(order)), ShardIndex(0)))
 
 
 def replace_account(folder: Path) -> None:

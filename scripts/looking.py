@@ -1,0 +1,43 @@
+"""Jobs as the command line looks at them: whatever their owners published, since anybody may create one."""
+
+from __future__ import annotations
+
+from domicile.errors import PeerError, StoreFault
+from domicile.exchange import fetch_spec
+from domicile.history import JobHistory
+from domicile.models import JobModels, open_job_models
+from domicile.storage.store import open_store
+from domicile.types import Address, JobId
+from scripts.access import Access
+from scripts.observing import Observer
+
+
+def name_of(network: Access, job: JobId) -> tuple[str, str | None]:
+    """A job's name, or an empty one and why its specification does not tell."""
+    if "border" not in network.settings.stores:
+        return "", "its name is in the border store, which the access file does not name"
+    border = open_store(network.border)
+    try:
+        return fetch_spec(border, network.jobs.parameters_of(job).spec).name, None
+    except (PeerError, StoreFault) as exc:
+        return "", str(exc)
+
+
+def observer_of(network: Access, number: int) -> Observer:
+    """Sees what everybody can see of a job.
+
+    Raises:
+        ConfigurationError: there is no such job.
+    """
+    job = network.known_job(number)
+    name, problem = name_of(network, job)
+    names = {Address(address): label for address, label in network.settings.names.items()}
+    told = name if problem is None else f"({problem})"
+    return Observer(network.chain, network.deployment, job, told, names, gas_since_creation=True)
+
+
+def models_of(network: Access, history: JobHistory) -> JobModels:
+    """The job's models, for the holder of the keys that the access file names."""
+    party = network.party()
+    spec = fetch_spec(party.border, history.created.parameters.spec)
+    return open_job_models(party, history.created.job, history, spec)

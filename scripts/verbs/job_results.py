@@ -1,0 +1,123 @@
+"""``domicile job export|lineage``: what a job made, and whether its record holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scripts.access import open_access
+from scripts.options import access_option, json_option
+
+
+@click.command()
+@click.argument("number", type=int)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
+@access_option
+@json_option
+def export(number: int, out: Path, access: Path | None, as_json: bool) -> None:
+    """Write a job's newest global model as a safetensors file, and tell who took part in the rounds that made it.
+
+    The digest that is printed is the file's sha-256 and stands on chain.
+
+    Example: domicile job export 1 --out model.safetensors
+
+    Exit codes: 0 written, 2 there is no such job or model yet, or a file is wrong, 4 the model does not open with these
+    keys, 5 endpoint or store cannot be reached.
+    """
+    import torch
+
+    from domicile.errors import ConfigurationError
+    from domicile.learning.model import save_model
+    from domicile.text import printable
+    from scripts.looking import models_of, observer_of
+    from scripts.outputs import check_output_file
+    from scripts.participating import participation_lines
+    from scripts.status import plain
+
+    check_output_file(out, "--out")
+    network = open_access(access)
+    observer = observer_of(network, number)
+    rounds = observer.participation()
+    history = observer.history
+    newest = history.newest_global_round
+    if newest is None:
+        raise ConfigurationError(f"job {number}: no global model yet; `domicile job status {number}` tells why")
+    rounds = tuple(one for one in rounds if one.global_round <= newest)
+    models = models_of(network, history)
+    values_P = torch.empty(models.layout.num_parameters)
+    file = models.global_model(newest, values_P)
+    try:
+        save_model(file, values_P, out)
+    except OSError as exc:
+        raise ConfigurationError(f"--out: {out} cannot be written ({exc.strerror}); name another file") from exc
+    digest = history.global_models[newest].model
+    if as_json:
+        told = {"job": number, "global_round": newest, "model": digest, "file": str(out)}
+        click.echo(json.dumps(plain(told | {"participation": [asdict(one) for one in rounds]})))
+        return
+    click.echo(f"{digest.hex()}  {out}")
+    for line in participation_lines(rounds):
+        click.echo(printable(line))
+
+
+@click.command()
+@click.argument("number", type=int)
+@access_option
+@json_option
+def lineage(number: int, access: Path | None, as_json: bool) -> None:
+    """Replay a job's record from the chain and check every payload that is still stored.
+
+    Exit codes: 0 everything holds, 4 something does not (it is named).
+
+    Example: domicile job lineage 1
+    """
+    from domicile.errors import LineageError
+    from domicile.lineage import verify_lineage
+    from scripts.status import plain
+
+    network = open_access(access)
+    job = network.known_job(number)
+    found = verify_lineage(network.chain, network.deployment, job, network.stores())
+    names = network.settings.names
+    if as_json:
+        click.echo(json.dumps(plain(asdict(found))))
+    else:
+        _print_lineage(found, names)
+    if not found.verified:
+        raise LineageError(f"job {number}: the record does not hold: {found.problems[0]}")
+
+
+def _print_lineage(found: Any, names: dict[str, str]) -> None:
+    """People count rounds from 1."""
+    from domicile.text import printable
+    from scripts.participating import participation_lines
+    from scripts.viewing import named
+    from scripts.wording import counted
+
+    for model in found.models:
+        click.echo(f"global round {model.global_round + 1}: model {model.model.hex()}")
+        for region in model.from_regions:
+            told = f"{counted(region.contributors, 'contributor')}, model {region.model.hex()}"
+            click.echo(f"  from {printable(region.jurisdiction)}: {told}")
+            for part in region.rounds:
+                told = ", ".join(f"{names.get(node, node)} {digest.hex()[:16]}" for node, digest in part.included)
+                click.echo(printable(f"    regional round {part.regional_round + 1}: {told}"))
+                for node, reason in part.excluded:
+                    click.echo(printable(f"      left out: {names.get(node, node)} ({reason.name})"))
+    rounds = [named(one, lambda account: names.get(account, account)) for one in found.participation]
+    for line in participation_lines(rounds):
+        click.echo(printable(line))
+    for problem in found.problems:
+        click.echo(printable(f"PROBLEM {problem}"))
+    for remark in found.remarks:
+        click.echo(printable(f"remark: {remark}"))
+    verdict = "holds" if found.verified else "DOES NOT HOLD"
+    read = counted(found.payloads_checked, "payload")
+    click.echo(
+        f"the record {verdict}: {counted(found.num_checks, 'check')}, {read} read, "
+        f"{found.payloads_gone} no longer stored"
+    )
