@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
@@ -85,21 +84,10 @@ class MetricsSettings(Settings):
     host: str = Field(default="127.0.0.1", min_length=1)
 
 
-_BLANKS = (("chain", "rpc_url"), ("stores", "border"), ("data", "train"))
-"""What `domicile node init` and `domicile aggregator init` leave for the operator to fill in."""
-
-
 class PartySettings(Settings):
     """What every daemon is told."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _check_filled(cls, table: Any) -> Any:
-        """All at once: whoever fills them in fills in all of them."""
-        found = [f"{part}.{key}" for part, key in _BLANKS if isinstance(table, dict) and _is_blank(table, part, key)]
-        if found:
-            raise ValueError(f"{', '.join(found)}: still empty; fill in")
-        return table
+    BLANKS = (("chain", "rpc_url"), ("stores", "border"), ("data", "train"))
 
     name: str = Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")
     journal: PathHere
@@ -108,10 +96,6 @@ class PartySettings(Settings):
     stores: StoreSettings
     limits: LimitSettings = LimitSettings()
     metrics: MetricsSettings = MetricsSettings()
-
-
-def _is_blank(table: dict[str, Any], part: str, key: str) -> bool:
-    return isinstance(table.get(part), dict) and table[part].get(key) == ""
 
 
 @dataclass(frozen=True, kw_only=True)

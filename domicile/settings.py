@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from domicile.errors import ConfigurationError
@@ -21,10 +21,18 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    BLANKS: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Keys, by their table, that a file which is made for somebody leaves empty for them to fill in."""
 
-S = TypeVar("S", bound=BaseModel)
+
+S = TypeVar("S", bound=Settings)
 
 _DIRECTORY = "dir:"
+
+
+def _as_written(value: Any) -> Any:
+    """A default is validated like what a file writes."""
+    return str(value) if isinstance(value, Path) else value
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:
@@ -39,7 +47,7 @@ def _store_beside(location: str, info: ValidationInfo) -> str:
     return f"{_DIRECTORY}{_beside(Path(path), info)}"
 
 
-PathHere = Annotated[Path, Strict(False), AfterValidator(_beside)]
+PathHere = Annotated[Path, Strict(False), BeforeValidator(_as_written), AfterValidator(_beside)]
 """A path that a file writes relative to its own folder."""
 
 StoreHere = Annotated[str, AfterValidator(_store_beside)]
@@ -85,6 +93,10 @@ def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str, fol
     Raises:
         ConfigurationError: a key is missing, unknown, or its value is wrong.
     """
+    blanks = [f"{part}.{key}" for part, key in model.BLANKS if _is_blank(table.get(part), key)]
+    if blanks:
+        # All at once: whoever fills them in fills in all of them.
+        raise ConfigurationError(f"{source}: {', '.join(blanks)}: still empty; fill in")
     try:
         # By way of JSON: strict Python mode refuses arrays for tuples and strings for paths and enums, which
         # TOML has no other way to write; strict JSON mode takes these and still refuses "1" for 1.
@@ -95,6 +107,10 @@ def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str, fol
         raise ConfigurationError(f"{source}: {key}: a date or a time; put it in quotes or correct this value") from exc
     except ValidationError as exc:
         raise ConfigurationError(f"{source}: {describe(exc, model)}") from exc
+
+
+def _is_blank(part: Any, key: str) -> bool:
+    return isinstance(part, Mapping) and part.get(key) == ""
 
 
 def _unwritable(value: Any, key: str = "") -> str | None:

@@ -50,6 +50,17 @@ def date(value: str) -> int:
     return int((day + timedelta(days=1)).timestamp())
 
 
+def url(value: str) -> str:
+    """A JSON-RPC endpoint. It may hold a secret, so that an error does not repeat it.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not re.fullmatch(r"https?://[^/\s]\S*", value):
+        raise ConfigurationError("--rpc: no JSON-RPC endpoint; write http://HOST:PORT or https://HOST")
+    return value
+
+
 def end_of_day_s(moment_s: int, days: int) -> int:
     """When the day is over (UTC) that lies so many days after a moment: the same for every repetition on one day."""
     day = datetime.fromtimestamp(moment_s, UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -133,7 +133,7 @@ class Desk:
         have = {one.attester for one in signed}
         others = [one for one in self.able(request) if one not in have]
         raise ConfigurationError(
-            f"{request.jurisdiction} asks for {quorum} attesters, {counted(len(signed), 'signature')} are here; "
+            f"{request.jurisdiction} asks for {quorum} attesters, here is {counted(len(signed), 'signature')}; "
             + (f"ask {quorum - len(signed)} more of {listed(others)}" if others else "there are no further attesters")
         )
 

@@ -136,8 +136,9 @@ def _any_party(config: Path) -> NodeConfig | AggregatorConfig:
 
 
 def _open(role: Role, config: Path) -> Party:
+    settings = _load(role, config)
     with named(config):
-        return open_party(_load(role, config))
+        return open_party(settings)
 
 
 def _load(role: Role, path: Path) -> NodeConfig | AggregatorConfig:

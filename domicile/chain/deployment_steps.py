@@ -54,14 +54,11 @@ class Steps:
             argument = found[name] = self._existing(name) or self._create(name, argument)
         return found
 
-    def settle_roles(self, manager: Address, nodes: Address) -> int:
-        """Sends what is missing until the sender holds every role; returns how many transactions that took."""
-        num_sent = 0
+    def settle_roles(self, manager: Address, nodes: Address) -> None:
+        """Sends what is missing until the sender holds every role."""
         for call in self._missing_roles(RoleBook(self.chain, manager), AccessRoles(manager), nodes):
             self.sender.act(call)
-            num_sent += 1
-        self.say(f"roles given to {self.sender.address}" if num_sent else "roles are as they should be")
-        return num_sent
+        self.say(f"roles are with {self.sender.address}")
 
     def _existing(self, name: str) -> Address | None:
         nonce = self.progress.nonces.get(name)

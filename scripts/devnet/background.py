@@ -49,6 +49,7 @@ def bring_up(folder: DevnetFolder, options: DevnetOptions) -> Running:
     except KeyboardInterrupt:
         raise Interrupted(CAUSE) from None
     if "running" not in answer:
+        holder.wait()
         error = ConfigurationError if answer["exit_code"] == ConfigurationError.exit_code else ChainFault
         raise error(answer["error"])
     return Running.of(answer["running"])

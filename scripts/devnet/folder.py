@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from domicile.chain.devnet import Client
 from domicile.errors import ConfigurationError
@@ -18,6 +20,7 @@ from domicile.errors import ConfigurationError
 LOCK_FILE = "devnet.lock"
 RECORD_FILE = "devnet.json"
 LOG_FILE = "devnet.log"
+ASKING_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,21 +103,26 @@ class DevnetFolder:
         except OSError as exc:
             raise ConfigurationError(f"{self.path} cannot be written ({exc.strerror}); name another --folder") from exc
 
-    def hold(self) -> IO[bytes]:
-        """Takes the folder for as long as the file that is returned stays open.
+    def hold(self) -> None:
+        """Takes the folder for the life of this process: whoever waits for the lock waits for the process.
 
         Raises:
             ConfigurationError: another holder has it.
         """
-        file = (self.path / LOCK_FILE).open("wb")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise ConfigurationError(
-                f"{self.path}: another `domicile devnet` is at work there; repeat this when it is done"
-            ) from None
-        return file
+        lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        # Whoever only asks has it for a moment.
+        deadline = time.monotonic() + ASKING_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(lock)
+                    raise ConfigurationError(
+                        f"{self.path}: another `domicile devnet` is at work there; repeat this when it is done"
+                    ) from None
+            time.sleep(ASKING_S / 10)
 
     def write(self, running: Running) -> None:
         """Says that the chain is up; whole or not at all."""

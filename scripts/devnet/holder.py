@@ -35,27 +35,27 @@ def _hold(interruption: Interruption) -> int:
     told = json.load(sys.stdin)
     folder, options = DevnetFolder(Path(told["folder"])), DevnetOptions(**told["options"])
     try:
-        with folder.hold():
-            devnet = Devnet(
-                client=options.client,
-                block_time_s=options.block_time_s,
-                host=options.host,
-                port=options.port,
-                state=None if options.state is None else Path(options.state),
-                log=folder.log,
-            )
-            try:
-                devnet.start()
-                running = Running(options=options, pid=os.getpid(), rpc_url=devnet.rpc_url)
-                folder.write(running)
-                _say({"running": asdict(running)})
-                while devnet.is_running:
-                    time.sleep(POLL_S)
-                return 1
-            finally:
-                with interruption.held():
-                    devnet.stop()
-                    folder.clear()
+        folder.hold()
+        devnet = Devnet(
+            client=options.client,
+            block_time_s=options.block_time_s,
+            host=options.host,
+            port=options.port,
+            state=None if options.state is None else Path(options.state),
+            log=folder.log,
+        )
+        try:
+            devnet.start()
+            running = Running(options=options, pid=os.getpid(), rpc_url=devnet.rpc_url)
+            folder.write(running)
+            _say({"running": asdict(running)})
+            while devnet.is_running:
+                time.sleep(POLL_S)
+            return 1
+        finally:
+            with interruption.held():
+                devnet.stop()
+                folder.clear()
     except DomicileError as exc:
         _say({"error": str(exc), "exit_code": exc.exit_code})
         return exc.exit_code

@@ -18,8 +18,8 @@ TAIL_BYTES = 2 << 20
 EVENTS = frozenset(
     (
         *("committed", "declined", "evaluated", "exported", "fault", "given_up", "job_ended", "joined", "left_out"),
-        *("locked_out", "lost", "merged", "peer_error", "recovered", "refused", "registered", "sealed"),
-        *("sealed_model", "started", "stopping", "stored", "taken_back", "voted"),
+        *("locked_out", "lost", "merged", "peer_error", "recovered", "refused", "registered", "reorganised"),
+        *("sealed", "sealed_model", "started", "stopping", "stored", "taken_back", "voted"),
     )
 )
 """All events of the daemons; a test compares."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scripts import arguments
 from scripts.options import NEW_FILE, NEW_FOLDER, access_option, json_option, password_file_option
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def group() -> None:
 
 @group.command()
 @click.option("--folder", type=NEW_FOLDER, required=True, help="Folder to make.")
-@click.option("--rpc", "rpc_url", required=True, help="The chain's JSON-RPC endpoint.")
+@click.option("--rpc", "rpc_url", type=arguments.url, required=True, help="The chain's JSON-RPC endpoint.")
 @click.option("--deployment", type=NEW_FILE, help="The network's deployment file (FOLDER/deployment.json).")
 @click.option("--border", help="Location of the border store: dir:PATH or http://HOST:PORT.")
 @click.option("--name", help="What your account is called on the screen.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scripts import arguments
 from scripts.options import NEW_FILE, json_option, password_file_option
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ PROGRESS_SUFFIX = ".progress"
 
 
 @click.command("deploy")
-@click.option("--rpc", "rpc_url", required=True, help="The chain's JSON-RPC endpoint.")
+@click.option("--rpc", "rpc_url", type=arguments.url, required=True, help="The chain's JSON-RPC endpoint.")
 @click.option("--account", type=NEW_FILE, required=True, help="Keystore of the account that deploys.")
 @password_file_option
 @click.option("--out", type=NEW_FILE, default=Path("deployment.json"), show_default=True, help="File to write.")

@@ -135,7 +135,7 @@ def down(folder: Path, as_json: bool) -> None:
 @group.command()
 @click.argument("accounts", type=arguments.address, nargs=-1, required=True)
 @click.option("--ether", type=click.FloatRange(0, 1000, min_open=True), default=10.0, show_default=True)
-@click.option("--rpc", "rpc_url", help="The chain, where it runs on another machine.")
+@click.option("--rpc", "rpc_url", type=arguments.url, help="The chain, where it runs on another machine.")
 @folder_option
 @json_option
 def fund(accounts: tuple[Address, ...], ether: float, rpc_url: str | None, folder: Path, as_json: bool) -> None:
@@ -178,16 +178,28 @@ def _options(asked: Mapping[str, object]) -> DevnetOptions:
 
     defaults: dict[str, object] = {"client": "anvil", "port": DEFAULT_PORT, "host": LOOPBACK}
     values: dict[str, Any] = {**defaults} | {name: value for name, value in asked.items() if value is not None}
-    try:
-        ipaddress.IPv4Address(values["host"])
-    except ValueError:
-        raise ConfigurationError(
-            f"--host: {values['host']!r} is no IPv4 address; write one of this machine's"
-        ) from None
+    _check_host(values["host"])
     state, is_folder = values.get("state"), values["client"] == "ganache"
     if state is not None and Path(state).exists() and Path(state).is_dir() is not is_folder:
         raise ConfigurationError(f"--state: {state} was not kept by {values['client']}; name another place")
     return DevnetOptions(**{"block_time_s": None, "state": None} | values)
+
+
+def _check_host(host: str) -> None:
+    """Whether this machine can listen there.
+
+    Raises:
+        ConfigurationError: it is no IPv4 address of this machine.
+    """
+    import socket
+
+    from domicile.errors import ConfigurationError
+
+    try:
+        with socket.socket() as probe:
+            probe.bind((str(ipaddress.IPv4Address(host)), 0))
+    except (OSError, ValueError):
+        raise ConfigurationError(f"--host: {host!r} is no IPv4 address of this machine; write one that is") from None
 
 
 def _check_same(running: Running, asked: Mapping[str, object], folder: Path) -> None:

@@ -120,6 +120,16 @@ def test_another_option_than_the_running_ones_is_refused_with_the_mend(home: Hom
     assert home.does("status").data["port"] == home.port
 
 
+def test_a_port_that_somebody_else_has_is_named(home: Home) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", home.port))
+        taken.listen()
+        refused = home.up()
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == f"domicile: port {home.port}: somebody listens there; choose another one\n"
+    assert home.processes() == []
+
+
 def test_a_kept_chain_survives_down_and_up(home: Home) -> None:
     assert home.up("--state", home.state).code == 0
     assert home.does("fund", OTHER.address, "--ether", 3).data["changed"] is True

@@ -25,7 +25,11 @@ WITHOUT_A_NETWORK: dict[str, tuple[str, str]] = {
     "no such verb": ("depoy", "No such command 'depoy'. Did you mean 'deploy'?; see `domicile --help`"),
     "devnet: unknown client": ("devnet up --client geth", "'geth' is not one of 'anvil', 'ganache'"),
     "devnet: port too high": ("devnet up --port 70000", "70000 is not in the range 1<=x<=65535"),
-    "devnet: host is a name": ("devnet up --host nowhere", "--host: 'nowhere' is no IPv4 address"),
+    "devnet: host is a name": ("devnet up --host nowhere", "--host: 'nowhere' is no IPv4 address of this machine"),
+    "devnet: host is elsewhere": (
+        "devnet up --host 203.0.113.7",
+        "is no IPv4 address of this machine; write one that is",
+    ),
     "devnet: block time of 0": ("devnet up --block-time 0", "0.0 is not above 0; leave it out to mine on demand"),
     "devnet: fractions on ganache": (
         "devnet up --client ganache --block-time 0.5",
@@ -36,6 +40,7 @@ WITHOUT_A_NETWORK: dict[str, tuple[str, str]] = {
     "devnet fund: nobody": ("devnet fund", "Missing argument 'ACCOUNTS...'"),
     "devnet fund: no account": ("devnet fund 0x12", "'0x12': no account; write 0x and 40 hexadecimal digits"),
     "devnet fund: a digit wrong": (f"devnet fund {SWAPPED}", "its checksum is wrong, so that a digit may be"),
+    "devnet fund: no URL": (f"devnet fund {SOMEBODY} --rpc host:8545", "--rpc: no JSON-RPC endpoint"),
     "devnet fund: nothing": (f"devnet fund {SOMEBODY} --ether 0", "0.0 is not in the range 0<x<=1000"),
     "devnet fund: no chain": (
         f"devnet fund {SOMEBODY}",
@@ -43,6 +48,7 @@ WITHOUT_A_NETWORK: dict[str, tuple[str, str]] = {
     ),
     "access init: no folder": ("access init --rpc http://127.0.0.1:1", "Missing option '--folder'"),
     "access init: no endpoint": ("access init --folder new", "Missing option '--rpc'"),
+    "access init: no URL": ("access init --folder new --rpc key@host", "--rpc: no JSON-RPC endpoint; write http://"),
     "access init: no password": (
         "access init --folder new --rpc http://127.0.0.1:1",
         "no password; set keys.password_file or the variable DOMICILE_PASSWORD",
@@ -58,6 +64,7 @@ WITHOUT_A_NETWORK: dict[str, tuple[str, str]] = {
     "access show: no file": ("access show", "access.toml: no such file; name the access file of a network"),
     "access show: no TOML": ("access show --access a-file", "a-file: not valid TOML"),
     "deploy: no endpoint": ("deploy --account account.json", "Missing option '--rpc'"),
+    "deploy: no URL": ("deploy --rpc ws://host --account a-file", "--rpc: no JSON-RPC endpoint; write http://"),
     "deploy: no account": ("deploy --rpc http://127.0.0.1:1 --account none.json", "none.json cannot be read"),
     "deploy: delay below 0": (
         "deploy --rpc http://127.0.0.1:1 --account a-file --loosening-delay -1",
