@@ -77,8 +77,8 @@ def test_another_order_of_the_same_owner_and_the_same_order_of_another_owner_are
 def test_an_order_whose_job_is_over_becomes_a_new_job(region: Region) -> None:
     region.orders()
     assert region.does("cancel", 1, "--yes").code == 0
-    assert region.orders().data == region.orders().data | {"changed": True}
-    assert region.jobs.num_jobs() == 2
+    told = region.orders().data
+    assert (told["changed"], told["job"]) == (True, 2)
 
 
 def test_a_job_is_joined_started_and_cancelled_once_each(region: Region) -> None:
@@ -178,4 +178,5 @@ def test_members_are_named_by_account_as_well(region: Region) -> None:
 def test_a_job_file_lies_wherever_it_likes(region: Region, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(region.spec.read_text(encoding="utf-8"), encoding="utf-8")
     assert region.does("create", tmp_path / "mine.toml").data["job"] == 1
-    assert region.orders().data == region.orders().data | {"changed": False, "job": 1}
+    told = region.orders().data
+    assert (told["changed"], told["job"]) == (False, 1)
