@@ -172,13 +172,18 @@ def seed_of(signer: Signer) -> bytes:
 
 def admit(region: Region, signer: Signer, place: str, *, cleared: bool = True) -> None:
     """Registers an account with a key card that lies in the border store, attests it, and clears it."""
-    card = own_card(signer.address, HpkeKey.from_seed(seed_of(signer)))
-    digest = open_store(f"dir:{region.folder}/border").put_bytes(card.to_bytes())
+    digest = publish_card(region, signer.address, signer)
     Sender(region.chain, signer).act(region.nodes.register(digest, Safeguard.NONE))
     attest(region, signer.address, place)
     if cleared:
         until_s = region.chain.timestamp() + 30 * DAY_S
         region.governs(region.nodes.clear(signer.address, Sensitivity.SPECIAL, DIGEST, until_s))
+
+
+def publish_card(region: Region, account: Address, holder: Signer) -> Digest:
+    """The key card of an account, with the key of whoever holds it."""
+    card = own_card(account, HpkeKey.from_seed(seed_of(holder)))
+    return open_store(f"dir:{region.folder}/border").put_bytes(card.to_bytes())
 
 
 def attest(region: Region, account: Address, place: str, *, days: int = 30) -> None:
@@ -239,6 +244,7 @@ def _write_rows(path: Path) -> None:
 
 def _settle_places(region: Region) -> None:
     eu, us = JurisdictionCode("EU"), JurisdictionCode("US")
+    region.governs(region.places.set_guardian(GOVERNOR.address, True))
     for code, parent in ((eu, None), ("DE", eu), ("FR", eu), (us, None)):
         region.governs(region.places.list(JurisdictionCode(code), parent, Tier.OPEN, DIGEST))
     region.governs(region.nodes.add_attester(ATTESTER.address, [eu, us]))
