@@ -1,4 +1,4 @@
-"""A whole job by the verbs alone: ordered, joined and left by hand, started, watched, ended; the daemons are processes."""
+"""A whole job by the verbs alone: ordered, joined and left by hand, started, watched, ended; daemons are processes."""
 
 from __future__ import annotations
 
