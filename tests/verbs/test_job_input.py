@@ -345,7 +345,7 @@ def test_a_node_in_one_shard_is_not_moved_to_another(ordered: Region) -> None:
 def test_a_network_without_keys_can_be_looked_at_and_not_acted_on(ordered: Region) -> None:
     write_access(ordered, "guest", bare=True)
     assert ordered.does("status", 1, who="guest").data["phase"] == "joining"
-    assert "border store, which the access file does not name" in ordered.tells("list", who="guest").out
+    assert "no border store named, so no name" in ordered.tells("list", who="guest").out
     for verb in (("start", 1), ("cancel", 1, "--yes")):
         told = ordered.does(*verb, who="guest")
         assert (told.code, told.err.count("\n")) == (2, 1)
