@@ -88,7 +88,7 @@ class DevnetFolder:
                 return found
             if time.monotonic() > deadline:
                 raise ConfigurationError(
-                    f"{self.path / LOCK_FILE} is locked by a process that starts no chain and ends none; end that process"
+                    f"{self.path / LOCK_FILE}: the process that locks it starts no chain and ends none; end it yourself"
                 )
             time.sleep(ASKING_S / 10)
         return None
