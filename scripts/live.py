@@ -205,7 +205,7 @@ class PlainLines:
     def update(self, view: JobView) -> None:
         for name, reason in view.refusals:
             self._once(("refused", name, reason), f"{name} refused by the contract: {reason}")
-        if view.phase is not JobPhase.JOINING:
+        if JobPhase.JOINING not in (view.phase, view.before):
             self._once(
                 ("round", view.global_round), f"global round {view.global_round + 1} of {view.rules.num_global_rounds}"
             )

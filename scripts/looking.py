@@ -15,7 +15,7 @@ from scripts.observing import Observer
 def name_of(network: Access, job: JobId) -> tuple[str, str | None]:
     """A job's name, or an empty one and why its specification does not tell."""
     if "border" not in network.settings.stores:
-        return "", "its name is in the border store, which the access file does not name"
+        return "", "no border store named, so no name"
     border = open_store(network.border)
     try:
         return fetch_spec(border, network.jobs.parameters_of(job).spec).name, None

@@ -20,7 +20,7 @@ def patiently(look: Callable[[], Seen], say: Callable[[str], None], *, poll_s: f
             seen = look()
         except Fault as exc:
             if not backoff.pending:
-                say(f"{exc}; trying again until it answers, Ctrl-C ends that")
+                say(f"trying again until it answers (Ctrl-C ends that): {exc}")
             time.sleep(backoff.failed())
             continue
         if backoff.pending:

@@ -99,12 +99,14 @@ def watch(number: int, access: Path | None, as_json: bool) -> None:
     """
     from domicile.errors import Interrupted
     from scripts.interruption import CAUSE, Interruption
+    from scripts.patience import patiently
 
     network = open_access(access)
     progress(as_json, f"reading the record of job {number}")
-    observer, seen = _first_look(network, number)
     try:
         with Interruption():
+            say = partial(click.echo, err=True)
+            observer, seen = patiently(partial(_first_look, network, number), say, poll_s=WATCH_S)
             (_watch_data if as_json else _watch)(observer, seen)
     except KeyboardInterrupt:
         raise Interrupted(CAUSE) from None

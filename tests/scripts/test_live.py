@@ -139,6 +139,14 @@ class TestPlainLines:
             lines.update(failed)
         assert "the global committee did not reach its 1 vote in global round 1" in stream.getvalue()
 
+    def test_a_job_that_never_started_has_no_round(self) -> None:
+        stream = io.StringIO()
+        cancelled = replace(FinishedJob().views()[0], phase=JobPhase.CANCELLED, before=JobPhase.JOINING)
+        with PlainLines(stream) as lines:
+            lines.update(cancelled)
+        assert "cancelled" in stream.getvalue()
+        assert "global round" not in stream.getvalue()
+
 
 class TestLiveView:
     def test_no_name_reaches_the_terminal_with_control_characters(self) -> None:
