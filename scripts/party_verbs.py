@@ -11,7 +11,7 @@ from domicile.settings import load_settings, named
 from domicile.types import JobId
 from node.config import NodeConfig
 from scripts.key_making import ensure_keys
-from scripts.party_file import BUILT_IN_TASKS, PartyAnswers, blanks_of, write_party_file
+from scripts.party_file import BUILT_IN_TASKS, PartyAnswers, blanks_in, check_same, write_party_file
 from scripts.telling import confirm, tell
 
 Role = str
@@ -33,15 +33,16 @@ def init(role: Role, folder: Path, answers: PartyAnswers, *, as_json: bool) -> N
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigurationError(f"--folder: {folder} cannot be made ({exc.strerror}); name another one") from exc
+    if path.exists():
+        check_same(path, answers)
     address, changed = ensure_keys(folder, answers.password_file)
-    blanks: tuple[str, ...] = ()
     if not path.exists():
         write_party_file(path, role, answers, _approved(role))
-        changed, blanks = True, blanks_of(role, answers)
+        changed = True
     lines = [f"{path} is for account {address}" if changed else f"made already: {path} is for account {address}"]
-    if blanks:
+    if blanks := blanks_in(path):
         lines.append(f"fill in {', '.join(blanks)}, then `domicile doctor {path}`")
-    tell(as_json, {"changed": changed, "address": address, "file": str(path), "blanks": list(blanks)}, lines)
+    tell(as_json, {"changed": changed, "address": address, "file": str(path), "blanks": blanks}, lines)
 
 
 def register(role: Role, config: Path, *, as_json: bool) -> None:
