@@ -12,6 +12,7 @@ from domicile.chain.contracts import Jobs, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.history import Histories, JobHistory
 from domicile.protocol.eligibility import Refusal
+from domicile.protocol.round import FINAL_PHASES
 from domicile.types import Address, JobId
 from node.config import NodeConfig
 from node.journal import NodeJournal
@@ -106,6 +107,14 @@ def _gate_line(role: str, answer: Refusal) -> str:
     if answer is Refusal.NONE:
         return "open"
     return f"closed ({spaced(answer.name)}); {MENDS[answer].format(role=role)}"
+
+
+def running_jobs(chain: Chain, deployment: Deployment, address: Address) -> list[JobId]:
+    """Jobs that are not over and in which an account is a member or sits on a committee."""
+    histories, jobs = Histories(chain, deployment), Jobs(chain, deployment)
+    histories.update()
+    parts = (job for job, history in histories.jobs.items() if _has_part(address, history))
+    return [job for job in parts if jobs.snapshot(job)[0].phase not in FINAL_PHASES]
 
 
 def _has_part(address: Address, history: JobHistory) -> bool:
