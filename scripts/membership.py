@@ -41,12 +41,12 @@ class Joined:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """`may_join`: the job still takes members, so that the daemon might have come back."""
+    """`phase`: of the job before; while it is joining, the daemon might have come back by itself."""
 
     changed: bool
     account: Address
     was_member: bool
-    may_join: bool
+    phase: JobPhase
 
 
 class Membership:
@@ -127,7 +127,7 @@ class Membership:
                     told = f"{exc.complaint} Mend: leave after this round: repeat the command when the next one opens."
                     raise Refused(told) from exc
                 raise
-        return Left(changed=is_member or noted, account=self._own, was_member=is_member, may_join=may_join)
+        return Left(changed=is_member or noted, account=self._own, was_member=is_member, phase=self._state.phase)
 
     @property
     def _clock(self) -> JobClock:

@@ -57,13 +57,19 @@ def leave(number: int, config: Path, yes: bool, as_json: bool) -> None:
     Exit codes: 0 left, or left before, 2 there is no such job, it was not confirmed or the configuration is wrong,
     3 the contract refused (it committed in this round, or the job is merging), 5 the endpoint cannot be reached.
     """
+    from domicile.protocol.round import FINAL_PHASES, JobPhase
     from scripts.membership import Membership
 
     with Membership.open(config, number) as membership:
         if membership.is_final_to_leave():
             confirm(f"Leave job {number}? It has started, so that this node cannot join it again.", yes=yes)
         left = membership.leave()
-    told = f"{left.account} left job {number}" if left.was_member else f"{left.account} is no member of job {number}"
-    if left.may_join:
+    if left.was_member:
+        told = f"{left.account} left job {number}"
+    elif left.phase in FINAL_PHASES:
+        told = f"job {number} is over: {left.phase.name.lower()}; there is nothing to leave"
+    else:
+        told = f"{left.account} is no member of job {number}"
+    if left.phase is JobPhase.JOINING:
         told += ", and does not join it by itself"
     tell(as_json, {"changed": left.changed, "job": number, "account": left.account}, [told])

@@ -14,6 +14,7 @@ from domicile.storage.store import open_store
 from domicile.types import JobId
 from node.journal import NodeJournal
 from tests.verbs.job_ground import OWNER, PARTIES, Region, as_new, commit, settle
+from tests.verbs.network_ground import domicile
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,14 @@ def test_a_node_that_never_joined_can_still_keep_its_daemon_out(region: Region) 
     told = region.node("leave", 1, "denver")
     assert (told.code, told.data["changed"]) == (0, True)
     assert region.node("leave", 1, "denver").data["changed"] is False
+
+
+def test_there_is_nothing_to_leave_in_a_job_that_is_over(region: Region) -> None:
+    region.orders()
+    region.gather(1)
+    region.does("cancel", 1, "--yes")
+    told = domicile("job", "leave", 1, "--config", region.config("berlin"))
+    assert (told.code, told.out) == (0, "job 1 is over: cancelled; there is nothing to leave\n")
 
 
 def test_a_join_window_that_is_over_is_ended_by_whoever_starts(region: Region) -> None:
