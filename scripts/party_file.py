@@ -10,7 +10,7 @@ from typing import Any
 
 from domicile.errors import ConfigurationError
 from domicile.party import PartySettings
-from scripts.access_file import beside, store_beside, toml
+from scripts.access_file import beside, same_location, store_beside, toml
 from scripts.key_making import ACCOUNT_FILE, HPKE_FILE
 
 LOCAL_KUBO = "http://127.0.0.1:5001"
@@ -107,6 +107,19 @@ def write_party_file(path: Path, role: str, answers: PartyAnswers, task_digests:
         new.replace(path)
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); name another folder") from exc
+
+
+def check_stores(answers: PartyAnswers) -> None:
+    """Whether region and border are two stores, as far as their locations tell.
+
+    Raises:
+        ConfigurationError: they are one.
+    """
+    if answers.border and same_location(answers.region or LOCAL_KUBO, answers.border):
+        raise ConfigurationError(
+            f"--region, --border: both are {'the local Kubo' if answers.region is None else 'the same store'}, so that "
+            "everything in the region could be read outside; name two stores"
+        )
 
 
 def blanks_in(path: Path) -> list[str]:

@@ -11,7 +11,7 @@ from domicile.settings import load_settings, named
 from domicile.types import JobId
 from node.config import NodeConfig
 from scripts.key_making import ensure_keys
-from scripts.party_file import BUILT_IN_TASKS, PartyAnswers, blanks_in, check_same, write_party_file
+from scripts.party_file import BUILT_IN_TASKS, PartyAnswers, blanks_in, check_same, check_stores, write_party_file
 from scripts.telling import confirm, tell
 
 Role = str
@@ -26,9 +26,11 @@ def init(role: Role, folder: Path, answers: PartyAnswers, *, as_json: bool) -> N
     """Makes the keys and the configuration of a party, each unless it is there.
 
     Raises:
-        ConfigurationError: the folder cannot be written, or the password is missing.
+        ConfigurationError: an answer is wrong or another than that of the configuration that is there, the folder
+            cannot be written, or the password is missing.
     """
     path = folder / f"{role}.toml"
+    check_stores(answers)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -72,9 +74,11 @@ def status(role: Role, config: Path, *, as_json: bool) -> None:
     Raises:
         ConfigurationError: the configuration is wrong; ChainFault: the endpoint failed.
     """
+    from scripts.party_access import PartyAccess
     from scripts.party_status import status_lines, status_of
 
-    told = status_of(_load(role, config))
+    settings = _load(role, config)
+    told = status_of(PartyAccess(config, settings), settings)
     tell(as_json, told, status_lines(role, told))
 
 
@@ -85,7 +89,7 @@ def retire(role: Role, config: Path, *, yes: bool, force: bool, as_json: bool) -
         ConfigurationError: a running job lists the party, or it was not confirmed.
     """
     from scripts.party_access import PartyAccess
-    from scripts.party_status import running_jobs
+    from scripts.party_jobs import running_jobs
 
     party = PartyAccess(config, _load(role, config))
     address, nodes = party.address, party.nodes
