@@ -127,8 +127,8 @@ def _load(role: Role, path: Path) -> NodeConfig | AggregatorConfig:
     if isinstance(found, NodeConfig) is (role == "node"):
         return found
     raise ConfigurationError(
-        f"{path}: configures {'an aggregator' if role == 'node' else 'a node'}; use `domicile {other}`, or name another "
-        "file"
+        f"{path}: configures {'an aggregator' if role == 'node' else 'a node'}; use `domicile {other}`, or name "
+        "another file"
     )
 
 
