@@ -7,7 +7,7 @@ from pathlib import Path
 from aggregator.config import AggregatorConfig
 from domicile.errors import ConfigurationError
 from domicile.party import Party, open_party
-from domicile.settings import load_settings, named
+from domicile.settings import named
 from domicile.types import JobId
 from node.config import NodeConfig
 from scripts.key_making import ensure_keys
@@ -120,7 +120,16 @@ def _open(role: Role, config: Path) -> Party:
 
 
 def _load(role: Role, path: Path) -> NodeConfig | AggregatorConfig:
-    return load_settings(path, NodeConfig) if role == "node" else load_settings(path, AggregatorConfig)
+    from scripts.doctor.case import load_config
+
+    found = load_config(path)
+    other = "aggregator" if role == "node" else "node"
+    if isinstance(found, NodeConfig) is (role == "node"):
+        return found
+    raise ConfigurationError(
+        f"{path}: configures {'an aggregator' if role == 'node' else 'a node'}; use `domicile {other}`, or name "
+        "another file"
+    )
 
 
 def _approved(role: Role) -> dict[str, str]:
