@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from domicile.chain import events as ev
@@ -12,6 +12,7 @@ from domicile.clock import JobClock
 from domicile.errors import ChainFault
 from domicile.protocol import commitment
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
+from domicile.protocol.round import JobState, ShardPhase, ShardState
 from domicile.types import Address, Digest, JobId, ShardIndex
 
 KEPT_HEADS = 4_096
@@ -54,6 +55,18 @@ class JobHistory:
     exports: dict[int, dict[ShardIndex, ev.ModelExported]] = field(default_factory=dict)
     global_tallies: dict[int, dict[bytes, GlobalTally]] = field(default_factory=dict)
     global_models: dict[int, ev.GlobalModelAccepted] = field(default_factory=dict)
+
+    def tells(self, state: JobState, shards: Sequence[ShardState]) -> bool:
+        """Whether these phases and rounds are the last that the events told of.
+
+        All that happened in a phase was told before its end: a set that the states call complete is in this history.
+        """
+        job = self.job_phases[-1]
+        told = {event.shard: (event.phase, event.regional_round) for event in self.shard_phases}
+        return (job.phase, job.global_round) == (state.phase, state.global_round) and all(
+            told.get(ShardIndex(index), (ShardPhase.IDLE, 0)) == (shard.phase, shard.regional_round)
+            for index, shard in enumerate(shards)
+        )
 
     @property
     def clock(self) -> JobClock:

@@ -26,6 +26,9 @@ from domicile.storage.store import BlockStore, Store, open_blocks
 
 PASSWORD_VARIABLE = "DOMICILE_PASSWORD"  # noqa: S105 - the name of the variable, not a password
 
+NAME_PATTERN = "[A-Za-z0-9._-]{1,64}"
+"""Of a party's name: it goes into logs, labels and file names."""
+
 BYTES_A_PARAMETER = 32
 """Eight float32: the model as vector and module, its start, the gradient, two moments of an optimiser, the update and
 one to spare."""
@@ -89,7 +92,7 @@ class PartySettings(Settings):
 
     BLANKS = (("chain", "rpc_url"), ("stores", "border"), ("data", "train"))
 
-    name: str = Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")
+    name: str = Field(pattern=f"^{NAME_PATTERN}$")
     journal: PathHere
     chain: ChainSettings
     keys: KeySettings

@@ -94,6 +94,17 @@ def store_beside(location: str, folder: Path) -> str:
     return scheme + beside(Path(location.removeprefix(scheme)), folder)
 
 
+def same_location(one: str | None, other: str | None) -> bool:
+    """Whether two locations, as somebody typed them or a file was read, name one store."""
+    return _located(one) == _located(other)
+
+
+def _located(location: str | None) -> str | Path | None:
+    if location is None or not location.startswith("dir:"):
+        return location
+    return Path(location.removeprefix("dir:")).resolve()
+
+
 def toml(value: str) -> str:
     """A TOML basic string; JSON's escapes are a part of TOML's."""
     return json.dumps(value, ensure_ascii=False)

@@ -61,6 +61,30 @@ def url(value: str) -> str:
     return value
 
 
+def store(value: str) -> str:
+    """A store's location. It may hold a secret, so that an error does not repeat it.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not re.fullmatch(r"dir:.+|https?://[^/\s]\S*", value):
+        raise ConfigurationError("--region, --border: no store; write dir:PATH, or http://HOST:PORT of a Kubo RPC")
+    return value
+
+
+def party_name(value: str) -> str:
+    """What a party is called.
+
+    Raises:
+        ConfigurationError: it cannot be called so.
+    """
+    from domicile.party import NAME_PATTERN
+
+    if not re.fullmatch(NAME_PATTERN, value):
+        raise ConfigurationError(f"--name: {value!r} is no name; take up to 64 letters, digits, dots, dashes and _")
+    return value
+
+
 def end_of_day_s(moment_s: int, days: int) -> int:
     """When the day is over (UTC) that lies so many days after a moment: the same for every repetition on one day."""
     day = datetime.fromtimestamp(moment_s, UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -6,9 +6,10 @@ import hashlib
 import json
 import secrets
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from eth_utils.address import is_checksum_address
+from pydantic import AfterValidator, Field, ValidationError
 
 from domicile.errors import ConfigurationError
 from domicile.protocol.attestation import Attestation
@@ -19,8 +20,17 @@ EvidenceKind = Literal["registry-extract", "hosting-contract", "on-site-visit", 
 SALT_BYTES = 16
 FILE_BYTES_MAX = 1 << 16
 
-_ADDRESS = "^0x[0-9a-fA-F]{40}$"
 _HEX_32 = "^[0-9a-f]{64}$"
+
+
+def _with_checksum(value: str) -> str:
+    if not is_checksum_address(value):
+        raise ValueError("no account with its EIP-55 checksum; correct this value")
+    return value
+
+
+Account = Annotated[str, AfterValidator(_with_checksum)]
+"""In one spelling alone: a digit that was changed is found, and a request has one digest."""
 
 
 class Evidence(Settings):
@@ -51,9 +61,9 @@ class AttestationRequest(Settings):
     version: Literal["1"] = "1"
     type: Literal["attestation-request"] = "attestation-request"
     chain_id: int = Field(ge=1)
-    node_registry: str = Field(pattern=_ADDRESS)
-    node: str = Field(pattern=_ADDRESS)
-    jurisdiction: str = Field(pattern="^[A-Z0-9][A-Z0-9-]{0,7}$")
+    node_registry: Account
+    node: Account
+    jurisdiction: str = Field(pattern="^[A-Z0-9-]{1,8}$")
     assurance: int = Field(ge=0, le=255)
     evidence: Evidence
     valid_from_s: int = Field(ge=0, lt=1 << 40)
@@ -72,6 +82,11 @@ class AttestationRequest(Settings):
             nonce=self.nonce,
         )
 
+    def asks_the_same(self, other: AttestationRequest) -> bool:
+        """Whether the other was made by the same command on the same day, with a salt of its own."""
+        evidence = self.evidence.model_copy(update={"salt": other.evidence.salt})
+        return other == self.model_copy(update={"valid_from_s": other.valid_from_s, "evidence": evidence})
+
     @property
     def digest(self) -> Digest:
         """sha-256 of the canonical JSON: sorted keys, no spaces."""
@@ -85,9 +100,11 @@ class AttestationSignature(Settings):
     version: Literal["1"] = "1"
     type: Literal["attestation-signature"] = "attestation-signature"
     request: str = Field(pattern=_HEX_32)
-    attester: str = Field(pattern=_ADDRESS)
+    attester: Account
     signature: str = Field(pattern="^[0-9a-f]{130}$")
 
+
+KINDS = ("attestation-request", "attestation-signature")
 
 F = TypeVar("F", AttestationRequest, AttestationSignature)
 
@@ -99,16 +116,29 @@ def read_file(path: Path, model: type[F]) -> F:
         ConfigurationError: it is no such file; names what is wrong and whom to ask.
     """
     try:
-        raw = path.read_bytes()[: FILE_BYTES_MAX + 1]
+        with path.open("rb") as file:
+            raw = file.read(FILE_BYTES_MAX + 1)
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be read ({exc.strerror}); name another file") from exc
     kind = model.model_fields["type"].default
     if len(raw) > FILE_BYTES_MAX:
-        raise ConfigurationError(f"{path}: too long for an {kind}; name the right file")
+        raise ConfigurationError(f"{path} is too long for an {kind}; name the right file")
+    other = _kind_of(raw)
+    if other in KINDS and other != kind:
+        raise ConfigurationError(f"{path} is an {other}, where an {kind} is to be named; name the right file")
     try:
         return model.model_validate_json(raw)
     except ValidationError as exc:
-        raise ConfigurationError(f"{path} is no {kind}: {describe(exc, model)}; or ask for it anew") from exc
+        raise ConfigurationError(f"{path} is no {kind}: {describe(exc, model)}, or ask for it anew") from exc
+
+
+def _kind_of(raw: bytes) -> object:
+    """What a file says that it is, whatever else is wrong with it."""
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return document.get("type") if isinstance(document, dict) else None
 
 
 def write_file(path: Path, document: AttestationRequest | AttestationSignature) -> None:

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from eth_account import Account
-from eth_account.messages import encode_typed_data
-from eth_keys.exceptions import BadSignature
-from eth_utils.exceptions import ValidationError
-
+from domicile.chain import events as ev
 from domicile.chain.client import Chain
 from domicile.chain.contracts import Nodes
 from domicile.chain.deployment import Deployment
 from domicile.errors import ConfigurationError
+from domicile.protocol.attestation import Attestation
+from domicile.protocol.eligibility import Refusal
 from domicile.protocol.registry import Attester
 from domicile.types import Address
-from scripts.attestation_file import AttestationRequest, AttestationSignature
+from scripts.attestation_file import AttestationRequest
+from scripts.doctor.standing import ANYWHERE
 from scripts.documents import file_digest
 from scripts.registry import Governance, governance_at
-from scripts.wording import counted, listed, moment
+from scripts.wording import listed, moment
 
 ASK = "ask the party for a new request"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Signed:
-    """A signature whose signer was recovered and may attest in the place."""
-
-    attester: Address
-    signature: bytes
+DAYS_MAX = 3650
+DAY_S = 24 * 3600
 
 
 class Desk:
@@ -48,36 +39,101 @@ class Desk:
             self._governance = governance_at(self._chain, self._deployment)
         return self._governance
 
+    def check_network(self, request: AttestationRequest, source: str) -> None:
+        """Raises:
+        ConfigurationError: the request is for another network; `source` names the file.
+        """
+        ours = (self._deployment.chain_id, self._deployment.node_registry)
+        if (request.chain_id, request.node_registry) != ours:
+            raise ConfigurationError(
+                f"{source}: is for registry {request.node_registry} on chain {request.chain_id}, this network is "
+                f"{self._deployment.node_registry} on chain {self._deployment.chain_id}; use the other network's "
+                f"configuration, or {ASK}"
+            )
+
     def check(self, request: AttestationRequest, source: str) -> None:
-        """Whether the chain would still take an attestation of what a request states.
+        """Whether the chain would take an attestation of what a request states now.
 
         Raises:
             ConfigurationError: it would not; `source` names the file.
         """
-        ours = (self._deployment.chain_id, self._deployment.node_registry.lower())
-        if (request.chain_id, request.node_registry.lower()) != ours:
-            raise ConfigurationError(
-                f"{source}: is for registry {request.node_registry} on chain {request.chain_id}, this network is "
-                f"{self._deployment.node_registry} on chain {self._deployment.chain_id}; use the other network's "
-                f"access file, or {ASK}"
-            )
+        self.check_network(request, source)
         node = Address(request.node)
         if not any(self.nodes.key_card_of(node)):
-            raise ConfigurationError(f"{source}: {node} is not registered; its operator must register it first")
-        nonce, now_s = self.nodes.standing_of(node).nonce, self._chain.timestamp()
+            raise ConfigurationError(
+                f"{source}: {node} is not registered; its operator enters it with `domicile node register` or "
+                "`domicile aggregator register`"
+            )
+        self._check_place(request, source)
+        self._check_validity(request, source)
+        nonce = self.nodes.standing_of(node).nonce
         if request.nonce != nonce:
             raise ConfigurationError(
                 f"{source}: its nonce is {request.nonce}, that of {node} is {nonce} by now: another attestation was "
                 f"accepted or revoked since; {ASK}"
             )
-        if request.valid_from_s >= request.valid_until_s:
-            raise ConfigurationError(f"{source}: its validity ends before it begins; {ASK}")
-        if now_s >= request.valid_until_s:
-            raise ConfigurationError(f"{source}: its validity ended at {moment(request.valid_until_s)}; {ASK}")
-        if request.jurisdiction not in self.governance.codes:
+
+    def _check_place(self, request: AttestationRequest, source: str) -> None:
+        place = request.jurisdiction
+        if place not in self.governance.codes:
             raise ConfigurationError(
-                f"{source}: {request.jurisdiction} is not listed on this network; governance must list it first"
+                f"{source}: {place} is not listed on this network; governance lists it with `domicile jurisdiction set`"
             )
+        if self.governance.quorum(self.governance.codes.index(request.attestation.jurisdiction)) is None:
+            raise ConfigurationError(
+                f"{source}: {place} has no quorum of attesters yet; governance sets it with `domicile jurisdiction "
+                "quorum`"
+            )
+
+    def _check_validity(self, request: AttestationRequest, source: str) -> None:
+        start_s, end_s, now_s = request.valid_from_s, request.valid_until_s, self._chain.timestamp()
+        if start_s >= end_s:
+            raise ConfigurationError(f"{source}: its validity ends before it begins; {ASK}")
+        if now_s >= end_s:
+            raise ConfigurationError(f"{source}: its validity ended at {moment(end_s)}; {ASK}")
+        if now_s < start_s:
+            raise ConfigurationError(f"{source}: its validity begins at {moment(start_s)}; wait for that, or {ASK}")
+        if end_s - start_s > (DAYS_MAX + 1) * DAY_S:
+            raise ConfigurationError(f"{source}: its validity is longer than {DAYS_MAX} days; {ASK}")
+
+    def quorum(self, request: AttestationRequest) -> int:
+        """How many attesters the place asks for, once it was checked that it asks for any."""
+        return self.nodes.quorum_of(request.attestation.jurisdiction)
+
+    def is_accepted(self, request: AttestationRequest, source: str) -> bool:
+        """Whether exactly this attestation is in force.
+
+        Raises:
+            ConfigurationError: it was accepted and does not count any more, since its attesters went.
+        """
+        node, now_s = Address(request.node), self._chain.timestamp()
+        is_next = self.nodes.standing_of(node).nonce == request.nonce + 1
+        if not is_next or now_s >= request.valid_until_s or self._newest_of(node) != request.attestation:
+            return False
+        if self.nodes.refusal(node, ANYWHERE) is Refusal.ATTESTATION_EXPIRED:
+            raise ConfigurationError(
+                f"{source}: was accepted, but too few of those who signed it are still attesters; {ASK}"
+            )
+        return True
+
+    def _newest_of(self, node: Address) -> Attestation | None:
+        """The attestation that was accepted last and not taken back since."""
+        newest = None
+        first, last = self._deployment.first_block, self._chain.block_number()
+        for event in ev.read_events(self._chain, self._deployment, first, last):
+            if isinstance(event, (ev.AttestationRevoked, ev.NodeRetired)) and event.node == node:
+                newest = None
+            if isinstance(event, ev.NodeAttested) and event.node == node:
+                newest = Attestation(
+                    node=node,
+                    jurisdiction=event.jurisdiction,
+                    assurance=event.assurance,
+                    evidence=event.evidence,
+                    valid_from_s=event.valid_from_s,
+                    valid_until_s=event.valid_until_s,
+                    nonce=event.nonce,
+                )
+        return newest
 
     def attester(self, account: Address, request: AttestationRequest) -> Attester:
         """An attester who may attest in the request's jurisdiction.
@@ -87,7 +143,9 @@ class Desk:
         """
         found = self.governance.registry.attesters.get(account)
         if found is None:
-            raise ConfigurationError(f"{account} is no attester (any more); `domicile attester list` shows who is")
+            raise ConfigurationError(
+                f"{account} is no attester (any more); ask another one, `domicile attester list` shows who there is"
+            )
         if not found.scope & self._path(request):
             places = listed(self.governance.scope(found.scope))
             raise ConfigurationError(
@@ -100,72 +158,27 @@ class Desk:
         path = self._path(request)
         return [one for one, held in self.governance.registry.attesters.items() if held.scope & path]
 
-    def signers(self, request: AttestationRequest, files: Iterable[tuple[Path, AttestationSignature]]) -> list[Signed]:
-        """Each signature checked, in the order in which the contract takes them.
-
-        Raises:
-            ConfigurationError: one is of another request, forged, or of nobody who may attest here.
-        """
-        found: dict[Address, Signed] = {}
-        for path, one in files:
-            if one.request != request.digest.hex():
-                raise ConfigurationError(
-                    f"{path}: signs another request than the one named (or that was changed since); ask {one.attester} "
-                    "to sign this one"
-                )
-            signer = self._recover(request, one)
-            if signer is None or signer.lower() != one.attester.lower():
-                raise ConfigurationError(f"{path}: is no signature of {one.attester}; ask for it anew")
-            try:
-                self.attester(signer, request)
-            except ConfigurationError as exc:
-                raise ConfigurationError(f"{path}: {exc}") from exc
-            found[signer] = Signed(attester=signer, signature=bytes.fromhex(one.signature))
-        return sorted(found.values(), key=lambda signed: int(signed.attester, 16))
-
-    def require_quorum(self, request: AttestationRequest, signed: list[Signed]) -> None:
-        """Raises:
-        ConfigurationError: there are too few; says how many are missing and who could sign.
-        """
-        quorum = self.nodes.quorum_of(request.attestation.jurisdiction)
-        if len(signed) >= quorum:
-            return
-        have = {one.attester for one in signed}
-        others = [one for one in self.able(request) if one not in have]
-        raise ConfigurationError(
-            f"{request.jurisdiction} asks for {quorum} attesters, here is {counted(len(signed), 'signature')}; "
-            + (f"ask {quorum - len(signed)} more of {listed(others)}" if others else "there are no further attesters")
-        )
-
     def _path(self, request: AttestationRequest) -> int:
         places = self.governance.registry.places
         return places.closures[places.codes.index(request.jurisdiction)]
 
-    def _recover(self, request: AttestationRequest, one: AttestationSignature) -> Address | None:
-        message = encode_typed_data(full_message=self.nodes.typed_data(request.attestation))
-        try:
-            return Address(Account.recover_message(message, signature=bytes.fromhex(one.signature)))
-        except (BadSignature, ValidationError, ValueError):
-            return None
 
-
-def check_evidence(request: AttestationRequest, document: Path | None) -> None:
-    """Whether a document is the one that a request relies on.
+def check_evidence(request: AttestationRequest, document: Path | None, source: str) -> None:
+    """Whether a document is the one that a request relies on; `source` names the request.
 
     Raises:
         ConfigurationError: it is another one, or one is missing.
     """
     wanted = request.evidence.document
-    if document is None:
-        if wanted is not None:
-            raise ConfigurationError(
-                "--evidence: missing; the request relies on a document, name the one that came with it"
-            )
-        return
-    if wanted is None:
-        raise ConfigurationError("--evidence: the request relies on no document; leave it out")
-    if file_digest(document).hex() != wanted:
-        raise ConfigurationError(f"--evidence: {document} is not the document of the request; {ASK}")
+    if document is None and wanted is not None:
+        raise ConfigurationError(f"--evidence: missing; {source} relies on a document, name the one that came with it")
+    if document is not None and wanted is None:
+        raise ConfigurationError(f"--evidence: {source} relies on no document; leave it out")
+    if document is not None and file_digest(document).hex() != wanted:
+        raise ConfigurationError(
+            f"--evidence: {document} is not the document that {source} relies on; name the one that came with it, or "
+            f"{ASK}"
+        )
 
 
 def statement(request: AttestationRequest) -> list[str]:

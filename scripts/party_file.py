@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from domicile.errors import ConfigurationError
-from scripts.access_file import beside, store_beside, toml
+from domicile.party import PartySettings
+from scripts.access_file import beside, same_location, store_beside, toml
 from scripts.key_making import ACCOUNT_FILE, HPKE_FILE
 
 LOCAL_KUBO = "http://127.0.0.1:5001"
@@ -91,14 +94,6 @@ class PartyAnswers:
     password_file: Path | None
 
 
-def blanks_of(role: str, answers: PartyAnswers) -> tuple[str, ...]:
-    """Keys that are still to be filled in."""
-    values = {"chain.rpc_url": answers.rpc_url, "stores.border": answers.border}
-    if role == "node":
-        values["data.train"] = None if answers.train is None else str(answers.train)
-    return tuple(key for key, value in values.items() if not value)
-
-
 def write_party_file(path: Path, role: str, answers: PartyAnswers, task_digests: Mapping[str, str]) -> None:
     """Writes ``node.toml`` or ``aggregator.toml``, whole or not at all.
 
@@ -114,13 +109,75 @@ def write_party_file(path: Path, role: str, answers: PartyAnswers, task_digests:
         raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); name another folder") from exc
 
 
+def check_stores(answers: PartyAnswers) -> None:
+    """Whether region and border are two stores, as far as their locations tell.
+
+    Raises:
+        ConfigurationError: they are one.
+    """
+    if answers.border and same_location(answers.region or LOCAL_KUBO, answers.border):
+        raise ConfigurationError(
+            f"--region, --border: both are {'the local Kubo' if answers.region is None else 'the same store'}, so that "
+            "everything in the region could be read outside; name two stores"
+        )
+
+
+def blanks_in(path: Path) -> list[str]:
+    """Keys that are still to be filled in.
+
+    Raises:
+        ConfigurationError: the file is no TOML.
+    """
+    table = _read(path)
+    return [f"{part}.{key}" for part, key in PartySettings.BLANKS if _at(table, part, key) == ""]
+
+
+def check_same(path: Path, answers: PartyAnswers) -> None:
+    """Whether a file that is there says what its operator asks for once more; what is left out is not asked.
+
+    Raises:
+        ConfigurationError: it says something else, or is no TOML.
+    """
+    table, folder = _read(path), path.parent
+    asked = {
+        ("name",): answers.name,
+        ("chain", "rpc_url"): answers.rpc_url,
+        ("chain", "deployment"): answers.deployment and beside(answers.deployment, folder),
+        ("keys", "password_file"): answers.password_file and beside(answers.password_file, folder),
+        ("stores", "region"): answers.region and store_beside(answers.region, folder),
+        ("stores", "border"): answers.border and store_beside(answers.border, folder),
+        ("data", "train"): answers.train and beside(answers.train, folder),
+    }
+    for key, wanted in asked.items():
+        if wanted is not None and _at(table, *key) != wanted:
+            raise ConfigurationError(
+                f"{path} exists already with another {'.'.join(key)}; edit it, or name another folder"
+            )
+
+
+def _at(table: dict[str, Any], *key: str) -> object:
+    found: object = table
+    for part in key:
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be read ({exc.strerror}); make it a file of yours") from exc
+    except ValueError as exc:
+        raise ConfigurationError(f"{path}: not valid TOML: {exc}; mend that line, or move the file away") from exc
+
+
 def _text(path: Path, role: str, answers: PartyAnswers, task_digests: Mapping[str, str]) -> str:
     folder = path.parent
     password_file = answers.password_file
     values = {
         "title": "A data holder's node" if role == "node" else "A committee member",
         "file": path.name,
-        "blanks": ", ".join(blanks_of(role, answers)) or "nothing",
+        "blanks": ", ".join(_blanks_of(role, answers)) or "nothing",
         "name": toml(answers.name),
         "rpc_url": toml(answers.rpc_url or ""),
         "deployment": toml(beside(answers.deployment or folder / "deployment.json", folder)),
@@ -135,6 +192,12 @@ def _text(path: Path, role: str, answers: PartyAnswers, task_digests: Mapping[st
         "tasks": "\n".join(_approvals(task_digests.items())),
     }
     return (COMMON + (NODE if role == "node" else "")).format(**values)
+
+
+def _blanks_of(role: str, answers: PartyAnswers) -> list[str]:
+    filled = {"rpc_url": answers.rpc_url, "border": answers.border, "train": answers.train}
+    asked = [(part, key) for part, key in PartySettings.BLANKS if part != "data" or role == "node"]
+    return [f"{part}.{key}" for part, key in asked if filled[key] is None]
 
 
 def _approvals(tasks: Iterable[tuple[str, str]]) -> list[str]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from aggregator.config import AggregatorConfig
 from aggregator.journal import AggregatorJournal
-from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs, Nodes
-from domicile.chain.deployment import Deployment
-from domicile.history import Histories, JobHistory
+from domicile.chain.contracts import Jobs
+from domicile.history import Histories
 from domicile.protocol.eligibility import Refusal
-from domicile.types import Address, JobId
 from node.config import NodeConfig
 from node.journal import NodeJournal
 from scripts.doctor.standing import ANYWHERE
 from scripts.money import WEI, balance_wei
-from scripts.registry import governance_at
-from scripts.wording import moment, spaced
+from scripts.party_access import PartyAccess
+from scripts.party_jobs import PartySight, job_lines
+from scripts.registry import governance_of
+from scripts.wording import listed, moment, spaced
 
 MENDS = {
     Refusal.NOT_REGISTERED: "`domicile {role} register` enters it",
@@ -32,142 +32,84 @@ MENDS = {
 """Who can mend a refusal of the gate, and how."""
 
 
-def status_of(config: NodeConfig | AggregatorConfig) -> dict[str, Any]:
+def status_of(party: PartyAccess, config: NodeConfig | AggregatorConfig) -> dict[str, Any]:
     """Everything that a person asks first, as plain data; needs no password and no lock.
 
     Raises:
-        ConfigurationError: the configuration is wrong; ChainFault: the endpoint failed.
+        ConfigurationError: the journal cannot be read; ChainFault: the endpoint failed.
     """
-    from domicile.chain.account import address_in
-
-    deployment = Deployment.load(config.chain.deployment)
-    chain = Chain(config.chain.rpc_url, confirmations=config.chain.confirmations)
-    deployment.check(chain)
-    nodes, jobs = Nodes(chain, deployment), Jobs(chain, deployment)
-    address = address_in(config.keys.account)
-    standing = nodes.standing_of(address)
-    governance = governance_at(chain, deployment)
-    present = sum(1 << one.index for one in governance.registry.attesters.values())
-    histories = Histories(chain, deployment)
+    address, nodes = party.address, party.nodes
+    histories = Histories(party.chain, party.deployment)
     histories.update()
-    card = nodes.key_card_of(address)
-    journal = _journal(config)
-    return {
-        "name": config.name,
-        "address": address,
-        "now_s": histories.now_s,
-        "key_card": card.hex() if any(card) else None,
-        "jurisdiction": governance.codes[standing.jurisdiction] or None,
-        "attested_until_s": standing.attested_until_s or None,
-        "attesters_left": (standing.attesters & present).bit_count(),
-        "quorum": standing.quorum,
-        "clearance": standing.clearance.name.lower(),
-        "cleared_until_s": standing.cleared_until_s or None,
-        "suspended": standing.suspended,
-        "gate": nodes.refusal(address, ANYWHERE).name.lower(),
-        "balance_wei": balance_wei(chain, address),
-        "jobs": [
-            _job(journal, jobs, nodes, job, history, address)
-            for job, history in histories.jobs.items()
-            if _has_part(address, history)
-        ],
-    }
+    standing, card = nodes.standing_of(address), nodes.key_card_of(address)
+    governance = governance_of(histories.registry_events)
+    attesters = governance.registry.attesters.items()
+    with _journal(config) as journal:
+        jobs = Jobs(party.chain, party.deployment)
+        sight = PartySight(address=address, histories=histories, jobs=jobs, nodes=nodes, journal=journal)
+        return {
+            "name": config.name,
+            "address": address,
+            "now_s": histories.now_s,
+            "key_card": card.hex() if any(card) else None,
+            "jurisdiction": governance.codes[standing.jurisdiction] or None,
+            "attested_until_s": standing.attested_until_s or None,
+            "attesters": [one for one, held in attesters if standing.attesters >> held.index & 1],
+            "quorum": standing.quorum,
+            "clearance": standing.clearance.name.lower(),
+            "cleared_until_s": standing.cleared_until_s or None,
+            "suspended": standing.suspended,
+            "gate": nodes.refusal(address, ANYWHERE).name.lower(),
+            "balance_wei": balance_wei(party.chain, address),
+            "jobs": sight.told(),
+        }
 
 
-def _journal(config: NodeConfig | AggregatorConfig) -> NodeJournal | AggregatorJournal | None:
+@contextmanager
+def _journal(config: NodeConfig | AggregatorConfig) -> Iterator[NodeJournal | AggregatorJournal | None]:
     """Only one that is there: a look makes no journal."""
     if not config.journal.exists():
-        return None
-    return NodeJournal(config.journal) if isinstance(config, NodeConfig) else AggregatorJournal(config.journal)
-
-
-def status_lines(role: str, told: dict[str, Any]) -> list[str]:
-    """The same for people."""
-    lines = [f"{told['name']}, account {told['address']}, {told['balance_wei'] / WEI:.6g} ether"]
-    lines.append(f"key card {told['key_card']}" if told["key_card"] else "not registered")
-    if told["attested_until_s"]:
-        lines.append(
-            f"attested in {told['jurisdiction']} until {moment(told['attested_until_s'])}, by {told['attesters_left']} "
-            f"present attesters of {told['quorum']} that are needed"
-        )
-    else:
-        lines.append("not attested anywhere")
-    if told["cleared_until_s"]:
-        lines.append(f"cleared for {told['clearance']} data until {moment(told['cleared_until_s'])}")
-    else:
-        lines.append("cleared for public data alone")
-    lines += [f"the gate: {_gate_line(role, Refusal[told['gate'].upper()])}"]
-    for job in told["jobs"]:
-        lines += _job_lines(role, job)
-    return lines
-
-
-def _gate_line(role: str, answer: Refusal) -> str:
-    if answer is Refusal.NONE:
-        return "open"
-    return f"closed ({spaced(answer.name)}); {MENDS[answer].format(role=role)}"
-
-
-def _has_part(address: Address, history: JobHistory) -> bool:
-    committees = [shard.parameters.committee for shard in history.shards] + [history.created.global_committee]
-    return address in history.members or any(address in one.members for one in committees)
-
-
-def _job(
-    journal: NodeJournal | AggregatorJournal | None,
-    jobs: Jobs,
-    nodes: Nodes,
-    job: JobId,
-    history: JobHistory,
-    address: Address,
-) -> dict[str, Any]:
-    state, shards = jobs.snapshot(job)
-    parts = {
-        history.shards[index].parameters.jurisdiction: {
-            "phase": shard.phase.name.lower(),
-            "regional_round": shard.regional_round + 1,
-            "gate": nodes.refusal(address, jobs.requirement_of(job, history.shards[index].shard)).name.lower(),
-        }
-        for index, shard in enumerate(shards)
-        if history.members.get(address) == index or address in history.shards[index].parameters.committee.members
-    }
-    return {
-        "job": job,
-        "phase": state.phase.name.lower(),
-        "global_round": state.global_round + 1,
-        "shards": parts,
-        "in_global_committee": address in history.created.global_committee.members,
-        "declined": None if journal is None else journal.declined(job),
-        "notes": [] if journal is None else list(_notes(journal, job)),
-    }
-
-
-def _notes(journal: NodeJournal | AggregatorJournal, job: JobId) -> Iterator[str]:
-    """What the journal says of a job, the newest last; people count rounds from 1."""
-    if isinstance(journal, AggregatorJournal):
-        for payload in journal.payloads(job)[-1:]:
-            at = f"{payload.global_round + 1}.{payload.regional_round + 1}"
-            yield f"last sealed: {payload.kind} model of round {at}"
-        for left_out in journal.left_out(job)[-3:]:
-            at = f"{left_out.global_round + 1}.{left_out.regional_round + 1}"
-            yield f"left out in round {at}: {left_out.subject} ({spaced(left_out.reason)})"
+        yield None
         return
-    for update in journal.updates(job)[-1:]:
-        yield f"last trained: round {update.global_round + 1}.{update.regional_round + 1}"
-    for skipped in journal.skipped(job)[-3:]:
-        yield f"gave up to {skipped.act} in round {skipped.global_round + 1}: {skipped.reason}"
-    for action, reason in journal.refusals(job)[-3:]:
-        yield f"refused by the contract, {action}: {reason}"
+    kind = NodeJournal if isinstance(config, NodeConfig) else AggregatorJournal
+    with closing(kind(config.journal)) as journal:
+        yield journal
 
 
-def _job_lines(role: str, told: dict[str, Any]) -> list[str]:
-    lines = [f"job {told['job']}: {told['phase']}, global round {told['global_round']}"]
-    for place, part in told["shards"].items():
-        line = f"  {place}: {part['phase']}, regional round {part['regional_round']}"
-        answer = Refusal[part["gate"].upper()]
-        lines.append(line if answer is Refusal.NONE else f"{line}; refused now: {_gate_line(role, answer)}")
-    if told["in_global_committee"]:
-        lines.append("  in the global committee")
-    if told["declined"]:
-        lines.append(f"  declined: {told['declined']}")
-    return lines + [f"  {note}" for note in told["notes"]]
+def status_lines(role: str, told: dict[str, Any]) -> Iterator[str]:
+    """The same for people."""
+    mends = {reason: mend.format(role=role) for reason, mend in MENDS.items()}
+    yield f"{told['name']}, account {told['address']}, {told['balance_wei'] / WEI:.6g} ether"
+    yield f"registered with key card {told['key_card']}" if told["key_card"] else "not registered"
+    yield _attested(told)
+    yield _cleared(told)
+    if told["suspended"]:
+        yield "suspended by an auditor"
+    answer = Refusal[told["gate"].upper()]
+    yield "the gate: open" if answer is Refusal.NONE else f"the gate: closed ({spaced(answer.name)}); {mends[answer]}"
+    if not told["jobs"]:
+        yield "no job lists this account"
+    for job in told["jobs"]:
+        yield from job_lines(job, mends)
+
+
+def _attested(told: dict[str, Any]) -> str:
+    until_s = told["attested_until_s"]
+    if told["jurisdiction"] is None:
+        return "not attested anywhere"
+    ended = f"the attestation in {told['jurisdiction']} ended at {moment(until_s)}"
+    if told["now_s"] >= until_s:
+        return ended
+    return (
+        f"attested in {told['jurisdiction']} until {moment(until_s)}; attesters who still count: "
+        f"{len(told['attesters'])} of {told['quorum']} that are needed: {listed(told['attesters'])}"
+    )
+
+
+def _cleared(told: dict[str, Any]) -> str:
+    until_s = told["cleared_until_s"]
+    if until_s is None:
+        return "cleared for public data alone"
+    if told["now_s"] >= until_s:
+        return f"the clearance for {told['clearance']} data ended at {moment(until_s)}"
+    return f"cleared for {told['clearance']} data until {moment(until_s)}"

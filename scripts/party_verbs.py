@@ -5,43 +5,46 @@ from __future__ import annotations
 from pathlib import Path
 
 from aggregator.config import AggregatorConfig
-from domicile.chain.account import Signer, address_in
-from domicile.chain.client import Chain
-from domicile.chain.deployment import Deployment
-from domicile.chain.sender import Sender
 from domicile.errors import ConfigurationError
-from domicile.party import Party, open_party, read_password
-from domicile.settings import load_settings, named
-from domicile.types import Address
+from domicile.party import Party, open_party
+from domicile.settings import named
+from domicile.types import JobId
 from node.config import NodeConfig
 from scripts.key_making import ensure_keys
-from scripts.party_file import BUILT_IN_TASKS, PartyAnswers, blanks_of, write_party_file
+from scripts.party_file import BUILT_IN_TASKS, PartyAnswers, blanks_in, check_same, check_stores, write_party_file
 from scripts.telling import confirm, tell
 
 Role = str
 """``node`` or ``aggregator``"""
+
+CONSEQUENCE = (
+    "the contract then refuses every further act of this account, and the others wait for it until their deadlines"
+)
 
 
 def init(role: Role, folder: Path, answers: PartyAnswers, *, as_json: bool) -> None:
     """Makes the keys and the configuration of a party, each unless it is there.
 
     Raises:
-        ConfigurationError: the folder cannot be written, or the password is missing.
+        ConfigurationError: an answer is wrong or another than that of the configuration that is there, the folder
+            cannot be written, or the password is missing.
     """
     path = folder / f"{role}.toml"
+    check_stores(answers)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigurationError(f"--folder: {folder} cannot be made ({exc.strerror}); name another one") from exc
+    if path.exists():
+        check_same(path, answers)
     address, changed = ensure_keys(folder, answers.password_file)
-    blanks: tuple[str, ...] = ()
     if not path.exists():
         write_party_file(path, role, answers, _approved(role))
-        changed, blanks = True, blanks_of(role, answers)
+        changed = True
     lines = [f"{path} is for account {address}" if changed else f"made already: {path} is for account {address}"]
-    if blanks:
+    if blanks := blanks_in(path):
         lines.append(f"fill in {', '.join(blanks)}, then `domicile doctor {path}`")
-    tell(as_json, {"changed": changed, "address": address, "file": str(path), "blanks": list(blanks)}, lines)
+    tell(as_json, {"changed": changed, "address": address, "file": str(path), "blanks": blanks}, lines)
 
 
 def register(role: Role, config: Path, *, as_json: bool) -> None:
@@ -71,9 +74,11 @@ def status(role: Role, config: Path, *, as_json: bool) -> None:
     Raises:
         ConfigurationError: the configuration is wrong; ChainFault: the endpoint failed.
     """
+    from scripts.party_access import PartyAccess
     from scripts.party_status import status_lines, status_of
 
-    told = status_of(_load(role, config))
+    settings = _load(role, config)
+    told = status_of(PartyAccess(config, settings), settings)
     tell(as_json, told, status_lines(role, told))
 
 
@@ -83,56 +88,29 @@ def retire(role: Role, config: Path, *, yes: bool, force: bool, as_json: bool) -
     Raises:
         ConfigurationError: a running job lists the party, or it was not confirmed.
     """
-    from scripts.doctor.case import Case
+    from scripts.party_access import PartyAccess
+    from scripts.party_jobs import running_jobs
 
-    party = _open(role, config)
-    address = party.sender.address
-    if not any(party.nodes.key_card_of(address)):
+    party = PartyAccess(config, _load(role, config))
+    address, nodes = party.address, party.nodes
+    if not any(nodes.key_card_of(address)):
         tell(as_json, {"changed": False, "address": address}, [f"{address} is not registered (any more)"])
         return
-    running = [own.job for own in Case(config=_load(role, config)).own_jobs]
+    running = running_jobs(party.chain, party.deployment, address)
     if running and not force:
-        jobs = ", ".join(f"job {job}" for job in running)
+        leave = "leave with `domicile job leave`, " if role == "node" else ""
         raise ConfigurationError(
-            f"{address} has a part in {jobs}: its contract would refuse every further act of this party, and others "
-            "would wait for it until the deadlines; leave first, wait for the end, or repeat with --force"
+            f"{address} has a part in {_jobs(running)}; {leave}wait for the end, or repeat with --force: {CONSEQUENCE}"
         )
-    confirm(f"Take {address} out of the registry? Its attestation and clearance are forgotten.", yes=yes)
-    party.sender.act(party.nodes.retire())
-    tell(as_json, {"changed": True, "address": address}, [f"{address} is retired"])
+    consequence = f" It has a part in {_jobs(running)}: {CONSEQUENCE}." if running else ""
+    confirm(f"Take {address} out of the registry? Attestation and clearance are forgotten.{consequence}", yes=yes)
+    party.sender().act(nodes.retire())
+    told = {"changed": True, "address": address, "running_jobs": running}
+    tell(as_json, told, [f"{address} is retired; end its daemon too, a start would register it anew"])
 
 
-def open_network(config: Path) -> tuple[Address, Chain, Deployment]:
-    """The account of a party's configuration, and the network that it names; needs no password.
-
-    Raises:
-        ConfigurationError: the configuration is wrong; ChainFault: the endpoint failed.
-    """
-    settings = _any_party(config)
-    with named(config):
-        deployment = Deployment.load(settings.chain.deployment)
-        chain = Chain(settings.chain.rpc_url, confirmations=settings.chain.confirmations)
-        deployment.check(chain)
-        return address_in(settings.keys.account), chain, deployment
-
-
-def party_sender(config: Path) -> Sender:
-    """Acts for the account of a party's configuration.
-
-    Raises:
-        ConfigurationError: password or key file are wrong.
-    """
-    settings = _any_party(config)
-    with named(config):
-        signer = Signer.load(settings.keys.account, read_password(settings.keys))
-    chain = Chain(settings.chain.rpc_url, confirmations=settings.chain.confirmations)
-    return Sender(chain, signer, max_fee_gwei=settings.chain.max_fee_gwei)
-
-
-def _any_party(config: Path) -> NodeConfig | AggregatorConfig:
-    from scripts.doctor.case import load_config
-
-    return load_config(config)
+def _jobs(numbers: list[JobId]) -> str:
+    return ", ".join(f"job {number}" for number in numbers)
 
 
 def _open(role: Role, config: Path) -> Party:
@@ -142,7 +120,16 @@ def _open(role: Role, config: Path) -> Party:
 
 
 def _load(role: Role, path: Path) -> NodeConfig | AggregatorConfig:
-    return load_settings(path, NodeConfig) if role == "node" else load_settings(path, AggregatorConfig)
+    from scripts.doctor.case import load_config
+
+    found = load_config(path)
+    other = "aggregator" if role == "node" else "node"
+    if isinstance(found, NodeConfig) is (role == "node"):
+        return found
+    raise ConfigurationError(
+        f"{path}: configures {'an aggregator' if role == 'node' else 'a node'}; use `domicile {other}`, or name "
+        "another file"
+    )
 
 
 def _approved(role: Role) -> dict[str, str]:

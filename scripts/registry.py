@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from domicile.chain import events as ev
@@ -104,8 +104,17 @@ def governance_at(chain: Chain, deployment: Deployment) -> Governance:
     Raises:
         LineageError: the events contradict each other; ChainFault: the endpoint cannot be reached.
     """
+    return governance_of(ev.read_events(chain, deployment, deployment.first_block, chain.block_number()))
+
+
+def governance_of(events: Iterable[ev.Event]) -> Governance:
+    """The same, from events that were read already; others than those of governance may be among them.
+
+    Raises:
+        LineageError: they contradict each other.
+    """
     registry, bases = Registry(), {}
-    for event in ev.read_events(chain, deployment, deployment.first_block, chain.block_number()):
+    for event in events:
         if not isinstance(event, GOVERNANCE):
             continue
         # No act of governance depends on the time.

@@ -37,5 +37,6 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigurationError(f"{question} Nobody is there to answer; repeat the command with --yes")
-    if not click.confirm(question):
+    # Data alone goes to standard output.
+    if not click.confirm(question, err=True):
         raise ConfigurationError("not confirmed; nothing was done")

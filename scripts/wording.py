@@ -12,6 +12,9 @@ WAITING = frozenset({ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.M
 """Phases of a shard in which somebody is to act by the shard's deadline."""
 
 
+LAST_S = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+
+
 def counted(number: int, noun: str) -> str:
     """``1 shard``, ``2 shards``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
@@ -23,8 +26,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def moment(time_s: int) -> str:
-    """A time on the chain's clock."""
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """A time on the chain's clock. What is for ever is the largest number of 40 bits, which no calendar knows."""
+    return datetime.fromtimestamp(min(time_s, LAST_S), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def spaced(name: str) -> str:

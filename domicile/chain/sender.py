@@ -17,6 +17,7 @@ from domicile.errors import ChainFault, Refused, Rejected
 from domicile.types import Address
 
 GWEI = 10**9
+ETHER_WEI = 10**18
 GAS_MARGIN = 1.25
 """What a call needs may grow until it is mined: another member's act may make it the one that changes a phase."""
 
@@ -268,11 +269,23 @@ class Sender:
         handle = Handle(call=call, transaction="0x" + keccak(raw).hex(), fields=fields, fees=fees)
         try:
             self._chain.request("eth_sendRawTransaction", "0x" + raw.hex())
-        except Rejected:
+        except Rejected as exc:
             # Of a try whose answer was lost, the next one says "already known" or "nonce too low".
             if self._chain.request("eth_getTransactionByHash", handle.transaction) is None:
-                raise
+                raise self._short_of_funds(handle) or exc from exc
         return handle
+
+    def _short_of_funds(self, handle: Handle) -> Rejected | None:
+        """Each client words this in its own way, and none says what to do."""
+        gas, value_wei = (int(str(handle.fields[key])) for key in ("gas", "value"))
+        most_wei = gas * handle.fees.max_fee_wei + value_wei
+        balance_wei = int(self._chain.request("eth_getBalance", self.address, "latest"), 16)
+        if balance_wei >= most_wei:
+            return None
+        return Rejected(
+            f"{self.address} has {balance_wei / ETHER_WEI:.6g} ether, and {handle.call.action} may cost up to "
+            f"{most_wei / ETHER_WEI:.6g}; send the account some"
+        )
 
     def _base_fee(self) -> int:
         return int(self._chain.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)

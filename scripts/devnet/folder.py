@@ -21,6 +21,8 @@ LOCK_FILE = "devnet.lock"
 RECORD_FILE = "devnet.json"
 LOG_FILE = "devnet.log"
 ASKING_S = 0.5
+SETTLING_S = 90.0
+"""Longer than a chain takes to come up or to go down."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,17 +76,27 @@ class DevnetFolder:
         return False
 
     def running(self) -> Running | None:
-        """The chain that is up, or `None`.
+        """The chain that is up, or `None`; one that is coming up or going down is waited for.
 
         Raises:
-            ConfigurationError: the folder cannot be read.
+            ConfigurationError: the folder cannot be read, or a holder does not come to an end.
         """
-        if not self.is_held():
-            return None
+        deadline = time.monotonic() + SETTLING_S
+        while self.is_held():
+            found = self._read()
+            if found is not None:
+                return found
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"{self.path / LOCK_FILE}: the process that locks it starts no chain and ends none; end it yourself"
+                )
+            time.sleep(ASKING_S / 10)
+        return None
+
+    def _read(self) -> Running | None:
         try:
             return Running.of(json.loads(self._record.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            # It is coming up or going down.
             return None
         except (OSError, KeyError, TypeError, ValueError) as exc:
             raise ConfigurationError(
@@ -104,7 +116,8 @@ class DevnetFolder:
             raise ConfigurationError(f"{self.path} cannot be written ({exc.strerror}); name another --folder") from exc
 
     def hold(self) -> None:
-        """Takes the folder for the life of this process: whoever waits for the lock waits for the process.
+        """Takes the folder for the life of this process: whoever waits for the lock waits for the process. The record
+        of a holder that was killed is cleared.
 
         Raises:
             ConfigurationError: another holder has it.
@@ -115,6 +128,7 @@ class DevnetFolder:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.clear()
                 return
             except BlockingIOError:
                 if time.monotonic() > deadline:

@@ -112,23 +112,17 @@ def _check_same(path: Path, *, rpc_url: str, deployment: Path | None, border: st
     from domicile.errors import ConfigurationError
     from domicile.settings import load_settings
     from scripts.access import AccessSettings
+    from scripts.access_file import same_location
 
     there = load_settings(path, AccessSettings)
     same = {
         "chain.rpc_url": rpc_url == there.chain.rpc_url,
         "chain.deployment": deployment is None or deployment.resolve() == there.chain.deployment.resolve(),
-        "stores.border": border is None or _located(border) == _located(there.stores.get("border")),
+        "stores.border": border is None or same_location(border, there.stores.get("border")),
     }
     differing = [key for key, holds in same.items() if not holds]
     if differing:
         raise ConfigurationError(f"{path} exists already with another {differing[0]}; edit it, or name another folder")
-
-
-def _located(location: str | None) -> str | Path | None:
-    """A store's location, to be compared."""
-    if location is None or not location.startswith("dir:"):
-        return location
-    return Path(location.removeprefix("dir:")).resolve()
 
 
 def _other_parts(network: Access, address: Address) -> dict[str, bool]:

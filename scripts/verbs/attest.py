@@ -12,8 +12,9 @@ from scripts.options import FILE, NEW_FILE, access_option, json_option, yes_opti
 
 if TYPE_CHECKING:
     from domicile.types import Address, JurisdictionCode
-    from scripts.attestation_file import AttestationRequest
-    from scripts.attesting import Desk
+    from scripts.access import Access
+    from scripts.attestation_file import EvidenceKind
+    from scripts.party_access import PartyAccess
 
 KIND = click.Choice(["registry-extract", "hosting-contract", "on-site-visit", "other"])
 
@@ -36,7 +37,7 @@ def request(
     config: Path,
     jurisdiction: JurisdictionCode,
     evidence: Path | None,
-    kind: str,
+    kind: EvidenceKind,
     assurance: int,
     days: int,
     out: Path,
@@ -54,41 +55,35 @@ def request(
     from scripts.attesting import Desk
     from scripts.documents import file_digest
     from scripts.outputs import check_output_file
-    from scripts.party_verbs import open_network
     from scripts.telling import tell
 
     check_output_file(out, "--out")
-    address, chain, deployment = open_network(config)
-    desk, now_s = Desk(chain, deployment), chain.timestamp()
-    document = None if evidence is None else file_digest(evidence)
+    party = _party(config)
+    desk, now_s = Desk(party.chain, party.deployment), party.chain.timestamp()
     made = AttestationRequest(
-        chain_id=deployment.chain_id,
-        node_registry=deployment.node_registry,
-        node=address,
+        chain_id=party.deployment.chain_id,
+        node_registry=party.deployment.node_registry,
+        node=party.address,
         jurisdiction=jurisdiction,
         assurance=assurance,
-        evidence=Evidence.of(kind, document),  # type: ignore[arg-type] # click checked it
+        evidence=Evidence.of(kind, None if evidence is None else file_digest(evidence)),
         valid_from_s=now_s,
         valid_until_s=arguments.end_of_day_s(now_s, days),
-        nonce=desk.nodes.standing_of(address).nonce,
+        nonce=desk.nodes.standing_of(party.address).nonce,
     )
-    desk.check(made, str(out))
-    if out.exists():
-        there = read_file(out, AttestationRequest)
-        fresh = {"valid_from_s": made.valid_from_s, "evidence": made.evidence}
-        same_document = (there.evidence.kind, there.evidence.document) == (made.evidence.kind, made.evidence.document)
-        if not same_document or there.model_copy(update=fresh) != made:
-            raise ConfigurationError(f"--out: {out} holds another request; name another file, or remove it")
-        tell(as_json, {"changed": False, "file": str(out)}, [f"{out} holds this request already"])
-        return
-    write_file(out, made)
-    quorum = desk.nodes.quorum_of(jurisdiction)
-    able = desk.able(made)
+    desk.check(made, str(config))
+    changed = not out.exists()
+    if changed:
+        write_file(out, made)
+    elif not made.asks_the_same(read_file(out, AttestationRequest)):
+        raise ConfigurationError(f"--out: {out} holds another request; name another file, or remove it")
+    quorum, able = desk.quorum(made), desk.able(made)
     lines = [
-        f"{out}: mail it, with the document if there is one, to {quorum} of the attesters of {jurisdiction}:",
+        f"{out}{'' if changed else ' holds this request already'}: mail it, with the document if there is one, to "
+        f"{quorum} of the attesters of {jurisdiction}:",
         *(f"  {one}" for one in able),
     ]
-    tell(as_json, {"changed": True, "file": str(out), "quorum": quorum, "attesters": list(able)}, lines)
+    tell(as_json, {"changed": changed, "file": str(out), "quorum": quorum, "attesters": able}, lines)
 
 
 @group.command()
@@ -110,33 +105,33 @@ def sign(request_file: Path, evidence: Path | None, out: Path, access: Path | No
     from domicile.errors import ConfigurationError
     from scripts.access import open_access
     from scripts.attestation_file import AttestationRequest, AttestationSignature, read_file, write_file
+    from scripts.attestation_signatures import has_signed
     from scripts.attesting import Desk, check_evidence, statement
     from scripts.outputs import check_output_file
-    from scripts.telling import confirm, tell
+    from scripts.telling import confirm, progress, tell
 
     check_output_file(out, "--out")
     asked, network = read_file(request_file, AttestationRequest), open_access(access)
     desk = Desk(network.chain, network.deployment)
     desk.check(asked, str(request_file))
     desk.attester(network.address, asked)
-    check_evidence(asked, evidence)
+    check_evidence(asked, evidence, str(request_file))
+    told = {"changed": False, "file": str(out), "request": asked.digest.hex(), "attester": network.address}
     if out.exists():
-        there = read_file(out, AttestationSignature)
-        if (there.request, there.attester) != (asked.digest.hex(), network.address):
+        if not has_signed(desk, asked, read_file(out, AttestationSignature), network.address):
             raise ConfigurationError(f"--out: {out} holds another signature; name another file, or remove it")
-        tell(as_json, {"changed": False, "file": str(out)}, [f"{out} holds your signature already"])
+        tell(as_json, told, [f"{out} holds your signature already"])
         return
-    if not as_json:
-        tell(False, {}, ["You state:", *statement(asked)])
+    # Nobody signs what was not shown; data alone goes to standard output.
+    for line in ("You state:", *statement(asked)):
+        progress(as_json and yes, line)
     confirm("Sign this statement?", yes=yes)
-    signer = network.signer()
-    signature = signer.sign_typed_data(desk.nodes.typed_data(asked.attestation))
+    signature = network.signer().sign_typed_data(desk.nodes.typed_data(asked.attestation))
     write_file(
         out,
-        AttestationSignature(request=asked.digest.hex(), attester=signer.address, signature=signature.hex()),
+        AttestationSignature(request=asked.digest.hex(), attester=network.address, signature=signature.hex()),
     )
-    told = {"changed": True, "file": str(out), "attester": signer.address}
-    tell(as_json, told, [f"{out}: mail it to whoever submits the attestation"])
+    tell(as_json, {**told, "changed": True}, [f"{out}: mail it to whoever submits the attestation"])
 
 
 @group.command()
@@ -155,75 +150,87 @@ def submit(
     Exit codes: 0 attested (now or before), 2 a file does not hold or signatures are missing, 3 the contract refused,
     5 the endpoint failed.
     """
-    from domicile.errors import ConfigurationError
-    from scripts.access import open_access
     from scripts.attestation_file import AttestationRequest, AttestationSignature, read_file
+    from scripts.attestation_signatures import require_quorum, signers
     from scripts.attesting import Desk
-    from scripts.party_verbs import open_network, party_sender
     from scripts.telling import tell
     from scripts.wording import counted, moment
 
     asked = read_file(request_file, AttestationRequest)
     files = [(path, read_file(path, AttestationSignature)) for path in signatures]
-    if config is not None and access is not None:
-        raise ConfigurationError("--config, --access: name only one of them")
-    network = None if config is not None else open_access(access)
-    if network is not None:
-        chain, deployment = network.chain, network.deployment
-    else:
-        assert config is not None  # noqa: S101
-        _, chain, deployment = open_network(config)
-    desk = Desk(chain, deployment)
+    network = _submitter(config, access)
+    desk = Desk(network.chain, network.deployment)
     stated = f"{asked.node} is attested in {asked.jurisdiction} until {moment(asked.valid_until_s)}"
-    if _is_accepted(desk, asked):
+    desk.check_network(asked, str(request_file))
+    if desk.is_accepted(asked, str(request_file)):
         tell(as_json, {"changed": False, "node": asked.node}, [f"{stated} already"])
         return
     desk.check(asked, str(request_file))
-    signed = desk.signers(asked, files)
-    desk.require_quorum(asked, signed)
-    sender = party_sender(config) if config is not None else network.sender() if network is not None else None
-    assert sender is not None  # noqa: S101
-    sender.act(desk.nodes.attest(asked.attestation, [one.signature for one in signed]))
+    signed = signers(desk, asked, files)
+    require_quorum(desk, asked, signed)
+    network.sender().act(desk.nodes.attest(asked.attestation, [one.signature for one in signed]))
     told = {"changed": True, "node": asked.node, "attesters": [one.attester for one in signed]}
     tell(as_json, told, [f"{stated}, by {counted(len(signed), 'attester')}"])
 
 
 @group.command()
 @click.argument("account", type=arguments.address)
-@click.option("--reason", type=FILE, required=True, help="A document that says why; its sha-256 goes on chain.")
+@click.option("--reason", help="Why, in words; they are kept beside the access file, their salted digest is on chain.")
+@click.option("--file", "document", type=FILE, help="A document that says why; its sha-256 goes on chain.")
 @access_option
 @yes_option
 @json_option
-def revoke(account: Address, reason: Path, access: Path | None, yes: bool, as_json: bool) -> None:
+def revoke(
+    account: Address, reason: str | None, document: Path | None, access: Path | None, yes: bool, as_json: bool
+) -> None:
     """Take an attestation back, as an attester of its place: one is enough, and it counts at once.
 
-    Example: domicile attest revoke 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --reason moved.md
+    Example: domicile attest revoke 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --reason "moved abroad"
 
     Exit codes: 0 revoked (now or before), 2 an argument is wrong or it was not confirmed, 3 the contract refused (you
     are no attester of that place), 5 the endpoint failed.
     """
+    from domicile.chain.contracts import Nodes
+    from domicile.errors import ConfigurationError
     from scripts.access import open_access
-    from scripts.attesting import Desk
-    from scripts.documents import file_digest
+    from scripts.documents import file_digest, mark_done, reason_digest
     from scripts.telling import confirm, tell
 
+    if (reason is None) is (document is None) or reason == "":
+        raise ConfigurationError("--reason, --file: name one of them, so that others can ask why")
     network = open_access(access)
-    nodes = Desk(network.chain, network.deployment).nodes
-    if not nodes.standing_of(account).attested_until_s:
-        tell(as_json, {"changed": False, "node": account}, [f"{account} has no attestation"])
+    nodes = Nodes(network.chain, network.deployment)
+    if not nodes.standing_of(account).jurisdiction:
+        tell(as_json, {"changed": False, "node": account}, [f"{account} has no attestation (any more)"])
         return
-    digest = file_digest(reason)
     confirm(f"Revoke the attestation of {account}? It is out of every job at once.", yes=yes)
-    network.sender().act(nodes.revoke_attestation(account, digest))
-    tell(as_json, {"changed": True, "node": account, "reason": digest.hex()}, [f"{account} is attested no more"])
+    sender, kept = network.sender(), None
+    if document is not None:
+        why = file_digest(document)
+    else:
+        why, kept = reason_digest(network.folder, account, "revoke", reason or "")
+    sender.act(nodes.revoke_attestation(account, why))
+    lines = [f"{account} is attested no more, digest of the reason {why.hex()}"]
+    if kept is not None:
+        mark_done(kept)
+        lines.append(f"its words and their salt are kept in {kept}")
+    told = {"changed": True, "node": account, "digest": why.hex(), "kept": None if kept is None else str(kept)}
+    tell(as_json, told, lines)
 
 
-def _is_accepted(desk: Desk, asked: AttestationRequest) -> bool:
-    """Whether exactly this attestation is in force."""
-    from domicile.types import Address
+def _party(config: Path) -> PartyAccess:
+    from scripts.doctor.case import load_config
+    from scripts.party_access import PartyAccess
 
-    standing = desk.nodes.standing_of(Address(asked.node))
-    in_force = (standing.nonce, standing.attested_from_s, standing.attested_until_s)
-    place = desk.governance.codes[standing.jurisdiction]
-    wanted = (asked.nonce + 1, asked.valid_from_s, asked.valid_until_s)
-    return in_force == wanted and place == asked.jurisdiction
+    return PartyAccess(config, load_config(config))
+
+
+def _submitter(config: Path | None, access: Path | None) -> PartyAccess | Access:
+    from domicile.errors import ConfigurationError
+    from scripts.access import open_access
+
+    if config is None:
+        return open_access(access)
+    if access is not None:
+        raise ConfigurationError("--config, --access: name only one of them")
+    return _party(config)

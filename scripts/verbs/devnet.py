@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from scripts import arguments
+from scripts.devnet.asked import DEFAULT_PORT
 from scripts.options import NEW_FOLDER, json_option
 
 if TYPE_CHECKING:
     from domicile.types import Address
-    from scripts.devnet.folder import DevnetOptions, Running
 
-DEFAULT_PORT = 8545
 folder_option = click.option(
     "--folder", type=NEW_FOLDER, default=Path("devnet"), show_default=True, help="Where its log and its record lie."
 )
@@ -57,6 +54,7 @@ def up(
     """
     from dataclasses import asdict
 
+    from scripts.devnet.asked import check_same, options_for, others_reach
     from scripts.devnet.background import bring_up
     from scripts.devnet.folder import DevnetFolder
     from scripts.telling import tell
@@ -66,12 +64,12 @@ def up(
     asked["state"] = None if state is None else str(state.absolute())
     running, changed = home.running(), False
     if running is None:
-        running, changed = bring_up(home, _options(asked)), True
+        running, changed = bring_up(home, options_for(asked)), True
     else:
-        _check_same(running, asked, folder)
+        check_same(running, asked, folder)
     told = running.rpc_url if changed else f"{running.rpc_url} (it runs already)"
     tell(as_json, {"changed": changed, **asdict(running.options), "rpc_url": running.rpc_url}, [told])
-    if changed and not ipaddress.IPv4Address(running.options.host).is_loopback:
+    if changed and others_reach(running.options.host):
         click.echo(
             f"whoever reaches port {running.options.port} of {running.options.host} may act for every account of this "
             "chain: its keys are known to everybody. Let nothing of value depend on it",
@@ -164,60 +162,3 @@ def fund(accounts: tuple[Address, ...], ether: float, rpc_url: str | None, folde
         for account in accounts
     ]
     tell(as_json, {"changed": bool(sent), "ether": sent}, lines)
-
-
-def _options(asked: Mapping[str, object]) -> DevnetOptions:
-    """What was asked for, and the defaults for the rest.
-
-    Raises:
-        ConfigurationError: an option makes no sense.
-    """
-    from domicile.chain.devnet import LOOPBACK
-    from domicile.errors import ConfigurationError
-    from scripts.devnet.folder import DevnetOptions
-
-    defaults: dict[str, object] = {"client": "anvil", "port": DEFAULT_PORT, "host": LOOPBACK}
-    values: dict[str, Any] = {**defaults} | {name: value for name, value in asked.items() if value is not None}
-    _check_host(values["host"])
-    state, is_folder = values.get("state"), values["client"] == "ganache"
-    if state is not None and Path(state).exists() and Path(state).is_dir() is not is_folder:
-        raise ConfigurationError(f"--state: {state} was not kept by {values['client']}; name another place")
-    return DevnetOptions(**{"block_time_s": None, "state": None} | values)
-
-
-def _check_host(host: str) -> None:
-    """Whether this machine can listen there.
-
-    Raises:
-        ConfigurationError: it is no IPv4 address of this machine.
-    """
-    import socket
-
-    from domicile.errors import ConfigurationError
-
-    try:
-        with socket.socket() as probe:
-            probe.bind((str(ipaddress.IPv4Address(host)), 0))
-    except (OSError, ValueError):
-        raise ConfigurationError(f"--host: {host!r} is no IPv4 address of this machine; write one that is") from None
-
-
-def _check_same(running: Running, asked: Mapping[str, object], folder: Path) -> None:
-    """Whether the chain that runs is the one that is asked for; what was left out is as it is.
-
-    Raises:
-        ConfigurationError: it has another option.
-    """
-    from dataclasses import asdict
-
-    from domicile.errors import ConfigurationError
-
-    present = asdict(running.options)
-    for name, value in asked.items():
-        if value is not None and value != present[name]:
-            option = name.removesuffix("_s").replace("_", "-")
-            there = "none" if present[name] is None else f"{present[name]}"
-            raise ConfigurationError(
-                f"--{option}: the chain in {folder} runs with {there}, not {value}; end it first with `domicile devnet "
-                f"down --folder {folder}`, or name another --folder"
-            )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from scripts import arguments
 from scripts.options import FILE, NEW_FILE, NEW_FOLDER, json_option, password_file_option, yes_option
 
 
@@ -17,11 +18,13 @@ def group() -> None:
 
 @group.command()
 @click.option("--folder", type=NEW_FOLDER, required=True, help="Folder to make.")
-@click.option("--name", required=True, help="What the node is called in logs and reports.")
-@click.option("--rpc", "rpc_url", help="The chain's JSON-RPC endpoint.")
+@click.option("--name", type=arguments.party_name, required=True, help="What the node is called in logs and reports.")
+@click.option("--rpc", "rpc_url", type=arguments.url, help="The chain's JSON-RPC endpoint.")
 @click.option("--deployment", type=NEW_FILE, help="The network's deployment file (FOLDER/deployment.json).")
-@click.option("--region", help="Store of its jurisdiction: dir:PATH or http://HOST:PORT (the local Kubo's RPC).")
-@click.option("--border", help="Store that all regions read: dir:PATH or http://HOST:PORT.")
+@click.option(
+    "--region", type=arguments.store, help="Store of its jurisdiction: dir:PATH or a Kubo RPC (the local one)."
+)
+@click.option("--border", type=arguments.store, help="Store that all regions read: dir:PATH or http://HOST:PORT.")
 @click.option("--train", type=NEW_FILE, help="The data to train on: CSV, Parquet, or what the task takes.")
 @password_file_option
 @json_option
@@ -38,7 +41,8 @@ def init(
 ) -> None:
     """Make an account, an HPKE key and node.toml, which works when its three empty fields are filled in.
 
-    Nothing is sent. Keys and configuration that are there are never touched.
+    Nothing is sent. Keys and configuration that are there are never touched; an interrupted run is gone on with by
+    the same command.
 
     Example: domicile node init --folder clinic --name clinic --password-file clinic.password
 

@@ -79,6 +79,21 @@ def write_account(path: Path, signer: Signer) -> Path:
     return path
 
 
+def write_access(folder: Path, rpc_url: str, name: str, signer: Signer) -> None:
+    """Somebody's folder, beside the deployment file and the password."""
+    write_account(folder / name / "account.json", signer)
+    HpkeKey.generate().save(folder / name / "hpke.json", PASSWORD, scrypt_n=1024)
+    write_access_file(
+        folder / name / "access.toml",
+        address=signer.address,
+        rpc_url=rpc_url,
+        deployment=folder / "deployment.json",
+        border=None,
+        password_file=folder / "password",
+        name=name,
+    )
+
+
 @dataclass(frozen=True)
 class Network:
     """A deployment without a delay, whose governor holds every role."""
@@ -126,17 +141,7 @@ def settle(folder: Path, devnet: Devnet) -> Network:
     password_file = folder / "password"
     password_file.write_text(PASSWORD + "\n", encoding="utf-8")
     for name, signer in (("governor", GOVERNOR), ("office", OFFICE), ("other", OTHER)):
-        write_account(folder / name / "account.json", signer)
-        HpkeKey.generate().save(folder / name / "hpke.json", PASSWORD, scrypt_n=1024)
-        write_access_file(
-            folder / name / "access.toml",
-            address=signer.address,
-            rpc_url=devnet.rpc_url,
-            deployment=folder / "deployment.json",
-            border=None,
-            password_file=password_file,
-            name=name,
-        )
+        write_access(folder, devnet.rpc_url, name, signer)
     for signer in (OFFICE, NODE, OTHER):
         governor.wait(governor.transfer(signer.address, 10**18))
     network = Network(folder=folder, chain=chain, rpc_url=devnet.rpc_url, deployment=deployment)

@@ -190,6 +190,16 @@ def test_two_at_once_start_one_chain(home: Home) -> None:
     assert home.does("status").code == 0
 
 
+def test_a_chain_that_is_coming_up_is_waited_for_and_not_taken_for_none(home: Home) -> None:
+    command = [sys.executable, "-m", "scripts.main", "devnet", "up", "--folder", str(home.folder)]
+    with subprocess.Popen([*command, "--port", str(home.port)], stdout=subprocess.DEVNULL) as first:
+        assert wait_for((home.folder / "devnet.lock").exists)
+        assert home.does("down").data == {"changed": True, "rpc_url": home.url}
+        assert first.wait(PATIENCE_S) == 0
+    assert not home.listens()
+    assert home.processes() == []
+
+
 @pytest.mark.parametrize("moment_s", [0.5, 1.0, 1.6])
 def test_an_interrupt_leaves_a_chain_that_runs_or_nothing(home: Home, moment_s: float) -> None:
     command = [sys.executable, "-m", "scripts.main", "devnet", "up", "--folder", str(home.folder)]
