@@ -10,11 +10,11 @@ from domicile.errors import Refused
 from domicile.registration import own_card
 from domicile.storage.store import root_of
 from scripts.doctor.finding import Finding, ok, problem, warning
+from scripts.money import WEI, balance_wei
 from scripts.order.draft import Draft
 from scripts.order.span import latest_end_s
 from scripts.wording import counted, moment
 
-WEI = 10**18
 PACE_BLOCKS = 20
 """The newest blocks whose pace is taken for the chain's."""
 
@@ -77,7 +77,7 @@ def balance(draft: Draft) -> Iterator[Finding]:
     base_wei = int(party.chain.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
     # The chain asks that the whole limit at the highest fee be there, although less of it is used.
     needed_wei = (int(gas * GAS_MARGIN) + GAS_EXTRA + LATER_GAS) * (2 * base_wei + PRIORITY_FEE_WEI)
-    held_wei = int(party.chain.request("eth_getBalance", draft.owner, "latest"), 16)
+    held_wei = balance_wei(party.chain, draft.owner)
     told = f"{held_wei / WEI:.6g} ether, {needed_wei / WEI:.3g} are needed at a base fee of {base_wei / GWEI:.3g} gwei"
     if held_wei >= needed_wei:
         yield ok(told)
