@@ -70,7 +70,7 @@ class Place:
     def jobs(self) -> Jobs:
         return Jobs(self.network.chain, self.network.deployment)
 
-    def party(self, role: str, name: str, number: int, *, ether: int = 1) -> Party:
+    def party(self, role: str, name: str, number: int) -> Party:
         """Its keys are weak, for speed; everything else is as a person would have filled it in."""
         folder, signer = self.folder / name, Signer.from_key(bytes([number]) * 32)
         write_account(folder / "account.json", signer)
@@ -85,8 +85,7 @@ class Place:
             password_file=self.network.folder / "password",
         )
         write_party_file(folder / f"{role}.toml", role, answers, {"tabular": "0" * 64})
-        if ether:
-            self.governor.wait(self.governor.transfer(signer.address, ether * 10**18))
+        self.governor.wait(self.governor.transfer(signer.address, 10**18))
         return Party(self.network, role, folder / f"{role}.toml", signer)
 
     def attest(self, party: Party, valid_s: int = VALID_S) -> int:

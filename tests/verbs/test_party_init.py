@@ -152,42 +152,18 @@ def test_an_interrupted_run_is_gone_on_with_under_its_password_alone(tmp_path: P
     assert init("node", folder, "--password-file", password_file).data == first.data
 
 
-REFUSED: dict[str, tuple[str, str]] = {
-    "no folder": ("--name a", "Missing option '--folder'"),
-    "no name": ("--folder new", "Missing option '--name'"),
-    "a name with a space": ("--folder new --name a|b", "--name: 'a b' is no name; take up to 64 letters"),
-    "a name too long": (f"--folder new --name {'a' * 65}", "is no name; take up to 64 letters"),
-    "no URL": ("--folder new --name a --rpc host:8545", "--rpc: no JSON-RPC endpoint; write http://"),
-    "no region": ("--folder new --name a --region kubo", "--region, --border: no store; write dir:PATH"),
-    "no border": ("--folder new --name a --border dir:", "--region, --border: no store; write dir:PATH"),
-    "one store for both": (
-        "--folder new --name a --region dir:x --border dir:./x",
-        "both are the same store, so that everything in the region could be read outside",
-    ),
-    "the local daemon for both": (
-        "--folder new --name a --border http://127.0.0.1:5001",
-        "both are the local Kubo, so that everything in the region could be read outside; name two stores",
-    ),
-    "no password": ("--folder new --name a", "no password; set keys.password_file or the variable DOMICILE_PASSWORD"),
-    "no password file": ("--folder new --name a --password-file none", "File 'none' does not exist"),
-    "empty password": ("--folder new --name a --password-file empty", "the password is empty; give one"),
-    "below a file": ("--folder empty/new --name a --password-file empty", "--folder: empty/new cannot be made"),
-}
-
-
 @BOTH
-@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_wrong_is_one_line_and_nothing_is_made(
-    role: str, options: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("options", "which"),
+    [("--region dir:x --border dir:./x", "the same store"), ("--border http://127.0.0.1:5001", "the local Kubo")],
+)
+def test_one_store_for_region_and_border_is_refused_before_anything_is_made(
+    role: str, options: str, which: str, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DOMICILE_PASSWORD", raising=False)
-    (tmp_path / "empty").touch()
-    told = domicile(role, "init", *(one.replace("|", " ") for one in options.split()))
+    told = init(role, tmp_path / "party", *options.split())
     assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
-    assert told.err.startswith("domicile: ")
-    assert message in told.err
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "empty"]
+    assert f"--region, --border: both are {which}, so that everything in the region could be read outside" in told.err
+    assert not (tmp_path / "party").exists()
 
 
 @pytest.mark.slow
@@ -209,16 +185,3 @@ def test_an_interrupt_at_any_moment_leaves_no_half_of_a_file(tmp_path: Path, pas
             assert "[[tasks]]" in (folder / "node.toml").read_text(encoding="utf-8")
     told = init("node", folder, "--password-file", password_file)
     assert (told.code, told.data["address"]) == (0, address_in(folder / "account.json"))
-
-
-VERBS = ("init", "register", "status", "retire")
-
-
-@BOTH
-@pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_says_how_it_is_used_with_one_example_and_its_exit_codes(role: str, verb: str) -> None:
-    told = domicile(role, verb, "--help")
-    assert told.code == 0
-    assert told.out.count(f"Example: domicile {role} {verb}") == told.out.count("Example: ") == 1
-    assert told.out.count("Exit codes: 0 ") == 1
-    assert "--json" in told.out

@@ -54,12 +54,6 @@ def test_another_hpke_key_becomes_another_key_card_and_that_is_said(place: Place
     assert party.does("register").data["changed"] is False
 
 
-def test_an_account_without_money_is_told_so(place: Place) -> None:
-    told = place.party("node", "poor", 42, ether=0).tells("register")
-    assert (told.code, told.out, told.err.count("\n")) == (5, "", 1)
-    assert "insufficient funds" in told.err.lower()
-
-
 def test_status_tells_what_the_registry_says_and_who_can_mend_what(place: Place) -> None:
     party = place.party("node", "one", 41)
     told = party.tells("status").out
