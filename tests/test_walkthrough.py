@@ -33,8 +33,18 @@ class Line:
         """`...` is anything, of any length. Where the document shows nothing, nothing is compared."""
         if not self.seen:
             return True
-        pattern = ".*".join(map(re.escape, "\n".join(self.seen).split("...")))
-        return re.fullmatch(pattern, printed.strip("\n"), re.DOTALL) is not None
+        parts = "\n".join(self.seen).split("...")
+        rest = printed.strip("\n")
+        if len(parts) == 1:
+            return rest == parts[0]
+        if not rest.startswith(parts[0]):
+            return False
+        for part in parts[:-1]:
+            at = rest.find(part)
+            if at < 0:
+                return False
+            rest = rest[at + len(part) :]
+        return rest.endswith(parts[-1])
 
 
 def lines_of(block: str) -> Iterator[Line]:
