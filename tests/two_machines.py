@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,8 @@ class Machine:
     def __init__(self, namespace: str, folder: Path, environment: Mapping[str, str]) -> None:
         self.namespace = namespace
         self.folder = folder
-        self._shell = subprocess.Popen(  # noqa: S602, S607 - a shell is what is wanted
-            ["ip", "netns", "exec", namespace, "bash", "--noprofile", "--norc"],
+        self._shell = subprocess.Popen(
+            [shutil.which("ip") or "ip", "netns", "exec", namespace, "bash", "--noprofile", "--norc"],
             cwd=folder,
             env=dict(environment),
             stdin=subprocess.PIPE,
@@ -54,16 +54,13 @@ class Machine:
 
     def processes(self) -> list[int]:
         """What runs there, besides the shell."""
-        found = subprocess.run(
-            ["ip", "netns", "pids", self.namespace], check=True, capture_output=True, text=True
-        )  # fmt: skip
-        return [int(pid) for pid in found.stdout.split() if int(pid) != self._shell.pid]
+        return [int(pid) for pid in _ip("netns", "pids", self.namespace).split() if int(pid) != self._shell.pid]
 
     def close(self) -> None:
         """Ends everything that runs there."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in [*self.processes(), self._shell.pid]:
-                with _gone_is_fine():
+                with suppress(ProcessLookupError):
                     os.kill(pid, number)
             deadline = time.monotonic() + LEAVE_S
             while self.processes() and time.monotonic() < deadline:
@@ -124,11 +121,3 @@ def _ip(*arguments: str) -> str:
         pytest.skip(f"no network namespace can be made here: {done.stderr.strip()}")
     assert not done.returncode, f"ip {' '.join(arguments)}: {done.stderr}"
     return done.stdout
-
-
-@contextmanager
-def _gone_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except ProcessLookupError:
-        return

@@ -99,7 +99,7 @@ def status(config: Path, as_json: bool) -> None:
 @group.command()
 @click.argument("config", type=FILE)
 def run(config: Path) -> None:
-    """Run the node by its configuration file. It says what it does as lines of JSON on standard error.
+    """Run the node by its configuration file. It says what it does as lines of JSON on standard output.
 
     SIGTERM finishes the act in progress and leaves.
 
