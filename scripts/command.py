@@ -10,7 +10,7 @@ import click
 from domicile import __version__
 from domicile.daemon import guarded
 from scripts.doctor.command import command as doctor
-from scripts.options import FOLDER, NEW_FILE, NEW_FOLDER
+from scripts.options import FOLDER, NEW_FILE, NEW_FOLDER, json_option
 from scripts.usage import CommandLine
 from scripts.verbs import access, aggregator, attest, attester, clearance, deploy, devnet, job, jurisdiction, node, role
 
@@ -49,14 +49,19 @@ def task() -> None:
 @task.command("digest")
 @click.argument("use")
 @click.option("--folder", type=FOLDER, default=Path(), help="Where the file of FILE.py:Name lies.")
-def show_digest(use: str, folder: Path) -> None:
+@json_option
+def show_digest(use: str, folder: Path, as_json: bool) -> None:
     """Print the digest by which an operator approves a task.
 
     Example: domicile task digest mine.py:Mine
+
+    Exit codes: 0 printed, 2 there is no such task, or its file cannot be read.
     """
     from domicile.learning.task import task_digest
+    from scripts.telling import tell
 
-    click.echo(task_digest(use, folder=folder))
+    digest = task_digest(use, folder=folder)
+    tell(as_json, {"use": use, "digest": digest}, [digest])
 
 
 for module in (devnet, access, role, jurisdiction, attester, attest, node, aggregator, job):

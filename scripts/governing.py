@@ -8,6 +8,7 @@ from enum import Enum
 from domicile.chain.governance import DelayedActs
 from domicile.chain.sender import Call, Sender
 from domicile.errors import ConfigurationError
+from domicile.types import Address
 from scripts.access import Access
 from scripts.telling import tell
 from scripts.wording import moment
@@ -49,15 +50,12 @@ def govern(network: Access, sender: Sender, call: Call) -> Governed:
     Raises:
         ConfigurationError: the account has no role for it; Refused: the contract refuses, by name.
     """
+    require_role(network, sender.address, call)
     acts = DelayedActs(network.chain, network.deployment.access_manager)
-    immediate, delay_s = acts.may_call(sender.address, call)
+    immediate, _ = acts.may_call(sender.address, call)
     if immediate:
         sender.act(call)
         return Governed(progress=Progress.DONE)
-    if not delay_s:
-        raise ConfigurationError(
-            f"{sender.address} has no role for {call.action}; an administrator gives it with `domicile role grant`"
-        )
     ready_at_s = acts.ready_at_s(sender.address, call)
     if ready_at_s is None:
         sender.act(acts.schedule(call))
@@ -66,6 +64,19 @@ def govern(network: Access, sender: Sender, call: Call) -> Governed:
         return Governed(progress=Progress.WAITING, ready_at_s=ready_at_s)
     sender.act(acts.execute(call))
     return Governed(progress=Progress.DONE)
+
+
+def require_role(network: Access, account: Address, call: Call) -> None:
+    """Before anything is written for an act that the account may never carry out.
+
+    Raises:
+        ConfigurationError: the account has no role for it.
+    """
+    immediate, delay_s = DelayedActs(network.chain, network.deployment.access_manager).may_call(account, call)
+    if not immediate and not delay_s:
+        raise ConfigurationError(
+            f"{account} has no role for {call.action}; an administrator gives it with `domicile role grant`"
+        )
 
 
 def carry_out(network: Access, call: Call, done: str, *, as_json: bool) -> Governed:

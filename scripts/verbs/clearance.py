@@ -86,8 +86,8 @@ def suspend(
     from domicile.errors import ConfigurationError
     from domicile.protocol.refusals import UnknownNode
     from scripts.access import open_access
-    from scripts.documents import file_digest, mark_done, reason_digest
-    from scripts.governing import Progress, govern, tell_done_before
+    from scripts.documents import NO_DOCUMENT, file_digest, mark_done, reason_digest
+    from scripts.governing import Progress, govern, require_role, tell_done_before
     from scripts.telling import tell
 
     if (reason is None) is (document is None) or reason == "":
@@ -101,12 +101,14 @@ def suspend(
     if not lift and not any(nodes.key_card_of(account)):
         # As the contract would say, but before a reason is kept.
         raise UnknownNode(node=account)
+    act = nodes.reinstate if lift else nodes.suspend
     sender, kept = network.sender(), None
+    require_role(network, sender.address, act(account, NO_DOCUMENT))
     if document is not None:
         why = file_digest(document)
     else:
         why, kept = reason_digest(network.folder, account, "reinstate" if lift else "suspend", reason or "")
-    governed = govern(network, sender, nodes.reinstate(account, why) if lift else nodes.suspend(account, why))
+    governed = govern(network, sender, act(account, why))
     if kept is not None and governed.progress is Progress.DONE:
         mark_done(kept)
     state = "no longer suspended" if lift else "suspended"

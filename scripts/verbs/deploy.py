@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts import arguments
-from scripts.options import NEW_FILE, json_option, password_file_option
+from scripts.options import NEW_FILE, Above, json_option, password_file_option
 
 if TYPE_CHECKING:
     from domicile.chain.client import Chain
@@ -36,7 +36,7 @@ PROGRESS_SUFFIX = ".progress"
 )
 @click.option(
     "--max-fee-gwei",
-    type=click.FloatRange(0, min_open=True),
+    type=Above(),
     default=100.0,
     show_default=True,
     help="Most that is paid for a unit of gas.",

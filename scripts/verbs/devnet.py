@@ -9,7 +9,7 @@ import click
 
 from scripts import arguments
 from scripts.devnet.asked import DEFAULT_PORT
-from scripts.options import NEW_FOLDER, json_option
+from scripts.options import NEW_FOLDER, Above, json_option
 
 if TYPE_CHECKING:
     from domicile.types import Address
@@ -26,7 +26,9 @@ def group() -> None:
 
 @group.command()
 @click.option("--client", type=click.Choice(["anvil", "ganache"]), help="The program (anvil).")
-@click.option("--block-time", "block_time_s", type=float, help="Seconds between blocks (a block for each transaction).")
+@click.option(
+    "--block-time", "block_time_s", type=Above(), help="Seconds between blocks (a block for each transaction)."
+)
 @click.option("--port", type=click.IntRange(1, 65535), help=f"Port to listen on ({DEFAULT_PORT}).")
 @click.option("--host", help="IPv4 address to listen on (127.0.0.1). Whoever reaches it may act for every account.")
 @click.option(
@@ -132,7 +134,7 @@ def down(folder: Path, as_json: bool) -> None:
 
 @group.command()
 @click.argument("accounts", type=arguments.address, nargs=-1, required=True)
-@click.option("--ether", type=click.FloatRange(0, 1000, min_open=True), default=10.0, show_default=True)
+@click.option("--ether", type=Above(1000), default=10.0, show_default=True)
 @click.option("--rpc", "rpc_url", type=arguments.url, help="The chain, where it runs on another machine.")
 @folder_option
 @json_option

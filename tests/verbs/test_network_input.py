@@ -30,7 +30,7 @@ WITHOUT_A_NETWORK: dict[str, tuple[str, str]] = {
         "devnet up --host 203.0.113.7",
         "is no IPv4 address of this machine; write one that is",
     ),
-    "devnet: block time of 0": ("devnet up --block-time 0", "0.0 is not above 0; leave it out to mine on demand"),
+    "devnet: block time of 0": ("devnet up --block-time 0", "0.0 is not in the range x>0"),
     "devnet: fractions on ganache": (
         "devnet up --client ganache --block-time 0.5",
         "ganache takes whole seconds, not 0.5; use anvil",
