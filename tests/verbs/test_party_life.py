@@ -72,7 +72,7 @@ def test_status_tells_what_the_registry_says_and_who_can_mend_what(place: Place)
     assert data["gate"] == "none"
     told = party.tells("status").out
     assert "the gate: open" in told
-    assert "no job lists this account" in told
+    assert "in no job" in told
 
 
 def test_status_tells_of_attesters_who_went_and_of_what_ended(place: Place) -> None:
@@ -80,11 +80,11 @@ def test_status_tells_of_attesters_who_went_and_of_what_ended(place: Place) -> N
     place.governor.act(place.network.nodes.remove_attester(ATTESTERS[0].address))
     data = party.does("status").data
     assert (data["attesters"], data["gate"]) == ([ATTESTERS[1].address], "attestation_expired")
-    assert "attesters who still count: 1 of 2 that are needed" in party.tells("status").out
+    assert "of the attesters who signed it, 1 still count and 2 must" in party.tells("status").out
     place.network.to(max(data["attested_until_s"], data["cleared_until_s"]))
     told = party.tells("status").out
-    assert "the attestation in DE ended at" in told
-    assert "the clearance for special data ended at" in told
+    assert "attestation in DE ended 20" in told
+    assert "clearance for special data ended 20" in told
 
 
 def test_a_suspension_is_told_even_where_the_gate_names_another_reason_first(place: Place) -> None:
@@ -132,7 +132,9 @@ def test_status_tells_what_a_party_is_to_do_in_its_job_and_what_its_journal_says
     assert told["notes"] == ["last trained: round 1.1"]
     place.commit(node, job)
     lines = node.tells("status").out
-    assert "DE: collecting, regional round 1: committed its update of this round, waits for the others" in lines
+    assert (
+        "DE, a member: collecting, regional round 1: committed its update of this round, waits for the others" in lines
+    )
 
     other = NodeJournal(helpers[0].config.parent / "journal.sqlite")
     other.record_skipped(job, Skipped(act="train", global_round=0, regional_round=0, reason="the loss is not finite"))
@@ -145,7 +147,7 @@ def test_status_tells_what_a_party_is_to_do_in_its_job_and_what_its_journal_says
     assert told["shards"]["DE"]["doing"].startswith("is to merge and vote until ")
     place.governor.act(place.network.nodes.suspend(aggregator.address, DIGEST))
     lines = aggregator.tells("status").out
-    assert "global committee: waits for the shards; refused now: suspended, an auditor has suspended it" in lines
+    assert "on the global committee: waits for the shards; refused now: suspended, an auditor has suspended it" in lines
     journal.close()
     other.close()
 
@@ -156,15 +158,28 @@ def test_a_job_that_was_declined_is_told_with_its_reason(place: Place) -> None:
     outside = place.party("node", "outside", 45)
     job = place.job(member=nodes[0], helpers=nodes[1:], aggregator=aggregator)
     assert outside.does("status").data["jobs"] == []
-    for party, journal in (
-        (outside, NodeJournal(outside.config.parent / "journal.sqlite")),
-        (aggregator, AggregatorJournal(aggregator.config.parent / "journal.sqlite")),
+    for journal in (
+        NodeJournal(outside.config.parent / "journal.sqlite"),
+        AggregatorJournal(aggregator.config.parent / "journal.sqlite"),
     ):
         journal.record_declined(job, "its task is not approved")
         journal.close()
-        (told,) = party.does("status").data["jobs"]
-        assert told["declined"] == "its task is not approved"
-        assert "declined: its task is not approved" in party.tells("status").out
+    assert outside.does("status").data["stays_out"] == {f"{job}": "its task is not approved"}
+    assert f"stays out of job {job}: its task is not approved" in outside.tells("status").out
+    (told,) = aggregator.does("status").data["jobs"]
+    assert (told["stays_out"], told["shards"]["DE"]["doing"]) == ("its task is not approved", "takes no part")
+    assert "  stays out: its task is not approved" in aggregator.tells("status").out
+
+
+def test_a_damaged_journal_keeps_nobody_from_what_the_chain_says(place: Place) -> None:
+    party = place.admit(place.party("node", "one", 41))
+    journal = party.config.parent / "journal.sqlite"
+    journal.write_bytes(b"no journal at all, but as long as the head of one" * 40)
+    told = party.tells("status")
+    assert (told.code, "the gate: open" in told.out) == (0, True)
+    assert "journal: " in told.out
+    assert "move it away" in told.out
+    assert journal.read_bytes().startswith(b"no journal at all")
 
 
 @pytest.mark.parametrize("role", ROLES)
