@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from aggregator.config import AggregatorConfig
-from aggregator.journal import AggregatorJournal
+from domicile.chain.account import address_in
 from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs, Nodes
 from domicile.chain.deployment import Deployment
@@ -15,9 +14,9 @@ from domicile.protocol.eligibility import Refusal
 from domicile.protocol.round import FINAL_PHASES
 from domicile.types import Address, JobId
 from node.config import NodeConfig
-from node.journal import NodeJournal
 from scripts.doctor.standing import ANYWHERE
 from scripts.money import WEI, balance_wei
+from scripts.party_journal import Diary, read_journal
 from scripts.registry import governance_at
 from scripts.wording import moment, spaced
 
@@ -39,68 +38,75 @@ def status_of(config: NodeConfig | AggregatorConfig) -> dict[str, Any]:
     Raises:
         ConfigurationError: the configuration is wrong; ChainFault: the endpoint failed.
     """
-    from domicile.chain.account import address_in
-
     deployment = Deployment.load(config.chain.deployment)
     chain = Chain(config.chain.rpc_url, confirmations=config.chain.confirmations)
     deployment.check(chain)
-    nodes, jobs = Nodes(chain, deployment), Jobs(chain, deployment)
-    address = address_in(config.keys.account)
-    standing = nodes.standing_of(address)
-    governance = governance_at(chain, deployment)
-    present = sum(1 << one.index for one in governance.registry.attesters.values())
-    histories = Histories(chain, deployment)
+    histories, jobs = Histories(chain, deployment), Jobs(chain, deployment)
     histories.update()
-    card = nodes.key_card_of(address)
-    journal = _journal(config)
+    address = address_in(config.keys.account)
+    own = {job: history for job, history in histories.jobs.items() if _has_part(address, history)}
+    diary = read_journal(config, histories.jobs)
+    nodes = Nodes(chain, deployment)
     return {
         "name": config.name,
         "address": address,
         "now_s": histories.now_s,
+        **_standing(chain, deployment, address),
+        "gate": nodes.refusal(address, ANYWHERE).name.lower(),
+        "balance_wei": balance_wei(chain, address),
+        "journal": diary.problem,
+        "jobs": [_job(jobs, nodes, job, history, address, diary) for job, history in own.items()],
+        "stays_out": {job: one.stays_out for job, one in diary.remarks.items() if one.stays_out and job not in own},
+    }
+
+
+def _standing(chain: Chain, deployment: Deployment, address: Address) -> dict[str, object]:
+    nodes, governance = Nodes(chain, deployment), governance_at(chain, deployment)
+    standing, card = nodes.standing_of(address), nodes.key_card_of(address)
+    present = sum(1 << one.index for one in governance.registry.attesters.values())
+    return {
         "key_card": card.hex() if any(card) else None,
         "jurisdiction": governance.codes[standing.jurisdiction] or None,
+        "attested_from_s": standing.attested_from_s or None,
         "attested_until_s": standing.attested_until_s or None,
         "attesters_left": (standing.attesters & present).bit_count(),
         "quorum": standing.quorum,
         "clearance": standing.clearance.name.lower(),
         "cleared_until_s": standing.cleared_until_s or None,
         "suspended": standing.suspended,
-        "gate": nodes.refusal(address, ANYWHERE).name.lower(),
-        "balance_wei": balance_wei(chain, address),
-        "jobs": [
-            _job(journal, jobs, nodes, job, history, address)
-            for job, history in histories.jobs.items()
-            if _has_part(address, history)
-        ],
     }
-
-
-def _journal(config: NodeConfig | AggregatorConfig) -> NodeJournal | AggregatorJournal | None:
-    """Only one that is there: a look makes no journal."""
-    if not config.journal.exists():
-        return None
-    return NodeJournal(config.journal) if isinstance(config, NodeConfig) else AggregatorJournal(config.journal)
 
 
 def status_lines(role: str, told: dict[str, Any]) -> list[str]:
     """The same for people."""
     lines = [f"{told['name']}, account {told['address']}, {told['balance_wei'] / WEI:.6g} ether"]
-    lines.append(f"key card {told['key_card']}" if told["key_card"] else "not registered")
-    if told["attested_until_s"]:
-        lines.append(
-            f"attested in {told['jurisdiction']} until {moment(told['attested_until_s'])}, by {told['attesters_left']} "
-            f"present attesters of {told['quorum']} that are needed"
-        )
-    else:
-        lines.append("not attested anywhere")
+    lines.append(f"registered with key card {told['key_card']}" if told["key_card"] else "not registered")
+    lines.append(_attestation_line(told))
     if told["cleared_until_s"]:
-        lines.append(f"cleared for {told['clearance']} data until {moment(told['cleared_until_s'])}")
+        verb = "ended" if told["cleared_until_s"] <= told["now_s"] else "lasts until"
+        lines.append(f"clearance for {told['clearance']} data {verb} {moment(told['cleared_until_s'])}")
     else:
         lines.append("cleared for public data alone")
-    lines += [f"the gate: {_gate_line(role, Refusal[told['gate'].upper()])}"]
+    if told["suspended"]:
+        lines.append("suspended by an auditor")
+    lines.append(f"the gate: {_gate_line(role, Refusal[told['gate'].upper()])}")
+    if told["journal"] is not None:
+        lines.append(f"journal: {told['journal']}")
     for job in told["jobs"]:
         lines += _job_lines(role, job)
-    return lines
+    lines += [f"stays out of job {job}: {reason}" for job, reason in told["stays_out"].items()]
+    return lines if told["jobs"] else [*lines, "in no job"]
+
+
+def _attestation_line(told: dict[str, Any]) -> str:
+    if not told["jurisdiction"]:
+        return "not attested anywhere"
+    if told["attested_until_s"] <= told["now_s"]:
+        return f"attestation in {told['jurisdiction']} ended {moment(told['attested_until_s'])}"
+    return (
+        f"attested in {told['jurisdiction']} until {moment(told['attested_until_s'])}; of the attesters who signed it, "
+        f"{told['attesters_left']} still count and {told['quorum']} must"
+    )
 
 
 def _gate_line(role: str, answer: Refusal) -> str:
@@ -122,17 +128,11 @@ def _has_part(address: Address, history: JobHistory) -> bool:
     return address in history.members or any(address in one.members for one in committees)
 
 
-def _job(
-    journal: NodeJournal | AggregatorJournal | None,
-    jobs: Jobs,
-    nodes: Nodes,
-    job: JobId,
-    history: JobHistory,
-    address: Address,
-) -> dict[str, Any]:
-    state, shards = jobs.snapshot(job)
+def _job(jobs: Jobs, nodes: Nodes, job: JobId, history: JobHistory, address: Address, diary: Diary) -> dict[str, Any]:
+    (state, shards), remarks = jobs.snapshot(job), diary.remarks.get(job)
     parts = {
         history.shards[index].parameters.jurisdiction: {
+            "part": "member" if history.members.get(address) == index else "committee",
             "phase": shard.phase.name.lower(),
             "regional_round": shard.regional_round + 1,
             "gate": nodes.refusal(address, jobs.requirement_of(job, history.shards[index].shard)).name.lower(),
@@ -145,38 +145,29 @@ def _job(
         "phase": state.phase.name.lower(),
         "global_round": state.global_round + 1,
         "shards": parts,
-        "in_global_committee": address in history.created.global_committee.members,
-        "declined": None if journal is None else journal.declined(job),
-        "notes": [] if journal is None else list(_notes(journal, job)),
+        "global_committee_gate": (
+            nodes.refusal(address, jobs.global_requirement_of(job)).name.lower()
+            if address in history.created.global_committee.members
+            else None
+        ),
+        "stays_out": None if remarks is None else remarks.stays_out,
+        "notes": [] if remarks is None else list(remarks.notes),
     }
-
-
-def _notes(journal: NodeJournal | AggregatorJournal, job: JobId) -> Iterator[str]:
-    """What the journal says of a job, the newest last; people count rounds from 1."""
-    if isinstance(journal, AggregatorJournal):
-        for payload in journal.payloads(job)[-1:]:
-            at = f"{payload.global_round + 1}.{payload.regional_round + 1}"
-            yield f"last sealed: {payload.kind} model of round {at}"
-        for left_out in journal.left_out(job)[-3:]:
-            at = f"{left_out.global_round + 1}.{left_out.regional_round + 1}"
-            yield f"left out in round {at}: {left_out.subject} ({spaced(left_out.reason)})"
-        return
-    for update in journal.updates(job)[-1:]:
-        yield f"last trained: round {update.global_round + 1}.{update.regional_round + 1}"
-    for skipped in journal.skipped(job)[-3:]:
-        yield f"gave up to {skipped.act} in round {skipped.global_round + 1}: {skipped.reason}"
-    for action, reason in journal.refusals(job)[-3:]:
-        yield f"refused by the contract, {action}: {reason}"
 
 
 def _job_lines(role: str, told: dict[str, Any]) -> list[str]:
     lines = [f"job {told['job']}: {told['phase']}, global round {told['global_round']}"]
     for place, part in told["shards"].items():
-        line = f"  {place}: {part['phase']}, regional round {part['regional_round']}"
-        answer = Refusal[part["gate"].upper()]
-        lines.append(line if answer is Refusal.NONE else f"{line}; refused now: {_gate_line(role, answer)}")
-    if told["in_global_committee"]:
-        lines.append("  in the global committee")
-    if told["declined"]:
-        lines.append(f"  declined: {told['declined']}")
+        role_there = "a member" if part["part"] == "member" else "on the committee"
+        line = f"  {place}, {role_there}: {part['phase']}, regional round {part['regional_round']}"
+        lines.append(line + _refused_now(role, part["gate"]))
+    if told["global_committee_gate"]:
+        lines.append("  on the global committee" + _refused_now(role, told["global_committee_gate"]))
+    if told["stays_out"]:
+        lines.append(f"  stays out: {told['stays_out']}")
     return lines + [f"  {note}" for note in told["notes"]]
+
+
+def _refused_now(role: str, gate: str) -> str:
+    answer = Refusal[gate.upper()]
+    return "" if answer is Refusal.NONE else f"; refused now: {_gate_line(role, answer)}"

@@ -74,7 +74,9 @@ def status(role: Role, config: Path, *, as_json: bool) -> None:
     """
     from scripts.party_status import status_lines, status_of
 
-    told = status_of(_load(role, config))
+    settings = _load(role, config)
+    with named(config):
+        told = status_of(settings)
     tell(as_json, told, status_lines(role, told))
 
 
