@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aggregator.journal import GLOBAL, AggregatorJournal, LeftOut, StoredPayload
 from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs, Nodes
 from domicile.chain.deployment import Deployment
@@ -14,87 +13,88 @@ from domicile.history import Histories, JobHistory
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.round import FINAL_PHASES, JobPhase, JobState, ShardPhase, ShardState
 from domicile.types import Address, JobId, ShardIndex
-from node.journal import NodeJournal
+from scripts.party_journal import SILENT, Diary, Remarks
 from scripts.wording import moment, spaced
-
-LAST = 3
-"""How many of the newest entries of a kind are told."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartySight:
-    """One party's jobs at one moment. `journal` is `None` where there is none yet."""
+    """One party's jobs at one moment, with what its journal remarks."""
 
     address: Address
     histories: Histories
     jobs: Jobs
     nodes: Nodes
-    journal: NodeJournal | AggregatorJournal | None
+    diary: Diary
 
     def told(self) -> list[dict[str, Any]]:
-        """Each job that lists the party, or of which its journal has something to say, as plain data."""
-        return [
-            self._job(job, history)
+        """Each job that lists the party, or of which its journal tells an act, as plain data."""
+        return [self._job(job, history) for job, history in self._own.items()]
+
+    def stays_out(self) -> dict[JobId, str]:
+        """Why the party has no part in jobs that it might have joined."""
+        remarks = self.diary.remarks.items()
+        return {job: one.stays_out for job, one in remarks if one.stays_out and job not in self._own}
+
+    @property
+    def _own(self) -> dict[JobId, JobHistory]:
+        return {
+            job: history
             for job, history in self.histories.jobs.items()
-            if has_part(self.address, history) or self._declined(job) or self._notes(job)
-        ]
+            if has_part(self.address, history) or self._remarks(job).notes
+        }
 
-    def _notes(self, job: JobId) -> list[str]:
-        return [] if self.journal is None else list(_notes(self.journal, job))
-
-    def _declined(self, job: JobId) -> str | None:
-        return None if self.journal is None else self.journal.declined(job)
+    def _remarks(self, job: JobId) -> Remarks:
+        return self.diary.remarks.get(job, SILENT)
 
     def _job(self, job: JobId, history: JobHistory) -> dict[str, Any]:
-        state, shards = self.jobs.snapshot(job)
+        (state, shards), remarks = self.jobs.snapshot(job), self._remarks(job)
         in_global = self.address in history.created.global_committee.members
         return {
             "job": job,
             "phase": state.phase.name.lower(),
             "global_round": state.global_round + 1,
             "shards": {
-                one.parameters.jurisdiction: self._shard(job, history, state, one.shard, shards[one.shard])
+                one.parameters.jurisdiction: self._shard(history, state, one.shard, shards[one.shard])
                 for one in history.shards
                 if _has_shard(self.address, history, one.shard)
             },
-            "global_committee": self._global(job, history, state) if in_global else None,
-            "declined": self._declined(job),
-            "notes": self._notes(job),
+            "global_committee": self._global(history, state) if in_global else None,
+            "stays_out": remarks.stays_out,
+            "notes": list(remarks.notes),
         }
 
-    def _shard(
-        self, job: JobId, history: JobHistory, state: JobState, shard: ShardIndex, present: ShardState
-    ) -> dict[str, Any]:
-        answer = self.nodes.refusal(self.address, self.jobs.requirement_of(job, shard))
-        if self._declined(job):
+    def _shard(self, history: JobHistory, state: JobState, shard: ShardIndex, present: ShardState) -> dict[str, Any]:
+        job = history.created.job
+        is_member = history.members.get(self.address) == shard
+        if self._remarks(job).stays_out:
             doing = "takes no part"
         elif state.phase is not JobPhase.TRAINING:
             doing = "nothing to do"
-        elif history.members.get(self.address) == shard:
-            doing = self._training(job, history, state, shard, present)
+        elif is_member:
+            doing = self._training(history, state, shard, present)
         else:
             doing = self._merging(history, state, shard, present)
+        answer = self.nodes.refusal(self.address, self.jobs.requirement_of(job, shard))
         return {
+            "part": "member" if is_member else "committee",
             "phase": present.phase.name.lower(),
             "regional_round": present.regional_round + 1,
             "doing": doing,
             "gate": answer.name.lower(),
         }
 
-    def _training(
-        self, job: JobId, history: JobHistory, state: JobState, shard: ShardIndex, present: ShardState
-    ) -> str:
+    def _training(self, history: JobHistory, state: JobState, shard: ShardIndex, present: ShardState) -> str:
         key = (shard, state.global_round, present.regional_round)
         if any(one.node == self.address for one in history.commits_of(key)):
             return "committed its update of this round, waits for the others"
         if present.phase is not ShardPhase.COLLECTING:
             return "waits for the next round"
-        if isinstance(self.journal, NodeJournal):
-            skipped = {(one.act, one.global_round, one.regional_round) for one in self.journal.skipped(job)}
-            if skipped & {("train", *key[1:]), ("store", *key[1:])}:
-                return "sits this round out"
-            if self.journal.update(job, *key[1:]) is not None:
-                return f"trained and sealed its update, is to commit it until {moment(present.deadline_s)}"
+        remarks = self._remarks(history.created.job)
+        if key[1:] in remarks.given_up:
+            return "sits this round out"
+        if key[1:] in remarks.sealed:
+            return f"trained and sealed its update, is to commit it until {moment(present.deadline_s)}"
         return f"is to train and commit until {moment(present.deadline_s)}"
 
     def _merging(self, history: JobHistory, state: JobState, shard: ShardIndex, present: ShardState) -> str:
@@ -110,10 +110,11 @@ class PartySight:
             return "voted in this round, waits for the others"
         return f"is to merge and vote until {until}"
 
-    def _global(self, job: JobId, history: JobHistory, state: JobState) -> dict[str, Any]:
+    def _global(self, history: JobHistory, state: JobState) -> dict[str, Any]:
+        job = history.created.job
         answer = self.nodes.refusal(self.address, self.jobs.global_requirement_of(job))
         tallies = history.global_tallies.get(state.global_round, {})
-        if self._declined(job):
+        if self._remarks(job).stays_out:
             doing = "takes no part"
         elif state.phase in FINAL_PHASES:
             doing = "nothing to do"
@@ -144,11 +145,12 @@ def job_lines(told: dict[str, Any], mend: dict[Refusal, str]) -> Iterator[str]:
     """The same for people; `mend` says who ends a refusal."""
     yield f"job {told['job']}: {told['phase']}, global round {told['global_round']}"
     for place, part in told["shards"].items():
-        yield _part_line(f"{place}: {part['phase']}, regional round {part['regional_round']}", part, mend)
+        where = f"{place}, {'a member' if part['part'] == 'member' else 'on the committee'}"
+        yield _part_line(f"{where}: {part['phase']}, regional round {part['regional_round']}", part, mend)
     if told["global_committee"]:
-        yield _part_line("global committee", told["global_committee"], mend)
-    if told["declined"]:
-        yield f"  declined: {told['declined']}"
+        yield _part_line("on the global committee", told["global_committee"], mend)
+    if told["stays_out"]:
+        yield f"  stays out: {told['stays_out']}"
     yield from (f"  {note}" for note in told["notes"])
 
 
@@ -160,33 +162,3 @@ def _part_line(where: str, part: dict[str, Any], mend: dict[Refusal, str]) -> st
 
 def _has_shard(address: Address, history: JobHistory, shard: ShardIndex) -> bool:
     return history.members.get(address) == shard or address in history.shards[shard].parameters.committee.members
-
-
-def _notes(journal: NodeJournal | AggregatorJournal, job: JobId) -> Iterator[str]:
-    """What a journal says of a job, the newest last; people count rounds from 1."""
-    if isinstance(journal, AggregatorJournal):
-        for payload in journal.payloads(job)[-1:]:
-            yield f"last sealed: {payload.kind} model of round {_round_of(payload)}"
-        for left_out in journal.left_out(job)[-LAST:]:
-            yield f"left out in round {_round_of(left_out)}: {left_out.subject} ({spaced(left_out.reason)})"
-        return
-    for update in journal.updates(job)[-1:]:
-        yield f"last trained: round {_round(update.global_round, update.regional_round)}"
-    for evaluation in journal.evaluations(job)[-1:]:
-        yield f"last measured: the global model of round {evaluation.global_round + 1}"
-    for skipped in journal.skipped(job)[-LAST:]:
-        at = _round(skipped.global_round, skipped.regional_round)
-        yield f"gave up to {skipped.act} in round {at}: {skipped.reason}"
-    for action, reason in journal.refusals(job)[-LAST:]:
-        yield f"refused by the contract, {action}: {reason}"
-    if journal.has_left(job):
-        yield "left by hand; it does not join again by itself"
-
-
-def _round_of(one: StoredPayload | LeftOut) -> str:
-    return _round(one.global_round, GLOBAL if one.shard == GLOBAL else one.regional_round)
-
-
-def _round(global_round: int, regional_round: int) -> str:
-    """A regional round, or a global one where there is no regional one."""
-    return f"{global_round + 1}" if regional_round < 0 else f"{global_round + 1}.{regional_round + 1}"

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
 from aggregator.config import AggregatorConfig
-from aggregator.journal import AggregatorJournal
 from domicile.chain.contracts import Jobs
 from domicile.history import Histories
 from domicile.protocol.eligibility import Refusal
 from node.config import NodeConfig
-from node.journal import NodeJournal
 from scripts.doctor.standing import ANYWHERE
 from scripts.money import WEI, balance_wei
 from scripts.party_access import PartyAccess
 from scripts.party_jobs import PartySight, job_lines
+from scripts.party_journal import read_journal
 from scripts.registry import governance_of
 from scripts.wording import listed, moment, spaced
 
@@ -36,7 +34,7 @@ def status_of(party: PartyAccess, config: NodeConfig | AggregatorConfig) -> dict
     """Everything that a person asks first, as plain data; needs no password and no lock.
 
     Raises:
-        ConfigurationError: the journal cannot be read; ChainFault: the endpoint failed.
+        ChainFault: the endpoint failed.
     """
     address, nodes = party.address, party.nodes
     histories = Histories(party.chain, party.deployment)
@@ -44,36 +42,32 @@ def status_of(party: PartyAccess, config: NodeConfig | AggregatorConfig) -> dict
     standing, card = nodes.standing_of(address), nodes.key_card_of(address)
     governance = governance_of(histories.registry_events)
     attesters = governance.registry.attesters.items()
-    with _journal(config) as journal:
-        jobs = Jobs(party.chain, party.deployment)
-        sight = PartySight(address=address, histories=histories, jobs=jobs, nodes=nodes, journal=journal)
-        return {
-            "name": config.name,
-            "address": address,
-            "now_s": histories.now_s,
-            "key_card": card.hex() if any(card) else None,
-            "jurisdiction": governance.codes[standing.jurisdiction] or None,
-            "attested_until_s": standing.attested_until_s or None,
-            "attesters": [one for one, held in attesters if standing.attesters >> held.index & 1],
-            "quorum": standing.quorum,
-            "clearance": standing.clearance.name.lower(),
-            "cleared_until_s": standing.cleared_until_s or None,
-            "suspended": standing.suspended,
-            "gate": nodes.refusal(address, ANYWHERE).name.lower(),
-            "balance_wei": balance_wei(party.chain, address),
-            "jobs": sight.told(),
-        }
-
-
-@contextmanager
-def _journal(config: NodeConfig | AggregatorConfig) -> Iterator[NodeJournal | AggregatorJournal | None]:
-    """Only one that is there: a look makes no journal."""
-    if not config.journal.exists():
-        yield None
-        return
-    kind = NodeJournal if isinstance(config, NodeConfig) else AggregatorJournal
-    with closing(kind(config.journal)) as journal:
-        yield journal
+    sight = PartySight(
+        address=address,
+        histories=histories,
+        jobs=Jobs(party.chain, party.deployment),
+        nodes=nodes,
+        diary=read_journal(config, histories.jobs),
+    )
+    return {
+        "name": config.name,
+        "address": address,
+        "now_s": histories.now_s,
+        "key_card": card.hex() if any(card) else None,
+        "jurisdiction": governance.codes[standing.jurisdiction] or None,
+        "attested_from_s": standing.attested_from_s or None,
+        "attested_until_s": standing.attested_until_s or None,
+        "attesters": [one for one, held in attesters if standing.attesters >> held.index & 1],
+        "quorum": standing.quorum,
+        "clearance": standing.clearance.name.lower(),
+        "cleared_until_s": standing.cleared_until_s or None,
+        "suspended": standing.suspended,
+        "gate": nodes.refusal(address, ANYWHERE).name.lower(),
+        "balance_wei": balance_wei(party.chain, address),
+        "journal": sight.diary.problem,
+        "jobs": sight.told(),
+        "stays_out": sight.stays_out(),
+    }
 
 
 def status_lines(role: str, told: dict[str, Any]) -> Iterator[str]:
@@ -87,29 +81,28 @@ def status_lines(role: str, told: dict[str, Any]) -> Iterator[str]:
         yield "suspended by an auditor"
     answer = Refusal[told["gate"].upper()]
     yield "the gate: open" if answer is Refusal.NONE else f"the gate: closed ({spaced(answer.name)}); {mends[answer]}"
-    if not told["jobs"]:
-        yield "no job lists this account"
+    if told["journal"] is not None:
+        yield f"journal: {told['journal']}"
     for job in told["jobs"]:
         yield from job_lines(job, mends)
+    yield from (f"stays out of job {job}: {reason}" for job, reason in told["stays_out"].items())
+    if not told["jobs"]:
+        yield "in no job"
 
 
 def _attested(told: dict[str, Any]) -> str:
-    until_s = told["attested_until_s"]
     if told["jurisdiction"] is None:
         return "not attested anywhere"
-    ended = f"the attestation in {told['jurisdiction']} ended at {moment(until_s)}"
-    if told["now_s"] >= until_s:
-        return ended
+    if told["attested_until_s"] <= told["now_s"]:
+        return f"attestation in {told['jurisdiction']} ended {moment(told['attested_until_s'])}"
     return (
-        f"attested in {told['jurisdiction']} until {moment(until_s)}; attesters who still count: "
-        f"{len(told['attesters'])} of {told['quorum']} that are needed: {listed(told['attesters'])}"
+        f"attested in {told['jurisdiction']} until {moment(told['attested_until_s'])}; of the attesters who signed it, "
+        f"{len(told['attesters'])} still count and {told['quorum']} must: {listed(told['attesters'])}"
     )
 
 
 def _cleared(told: dict[str, Any]) -> str:
-    until_s = told["cleared_until_s"]
-    if until_s is None:
+    if told["cleared_until_s"] is None:
         return "cleared for public data alone"
-    if told["now_s"] >= until_s:
-        return f"the clearance for {told['clearance']} data ended at {moment(until_s)}"
-    return f"cleared for {told['clearance']} data until {moment(until_s)}"
+    verb = "ended" if told["cleared_until_s"] <= told["now_s"] else "lasts until"
+    return f"clearance for {told['clearance']} data {verb} {moment(told['cleared_until_s'])}"
