@@ -12,7 +12,6 @@ from domicile.chain.contracts import Jobs
 from domicile.history import Histories
 from domicile.protocol.eligibility import Refusal
 from node.config import NodeConfig
-from node.journal import NodeJournal
 from scripts.doctor.standing import ANYWHERE
 from scripts.money import WEI, balance_wei
 from scripts.party_access import PartyAccess
