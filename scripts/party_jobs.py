@@ -164,6 +164,8 @@ def _has_shard(address: Address, history: JobHistory, shard: ShardIndex) -> bool
 
 def _notes(journal: NodeJournal | AggregatorJournal, job: JobId) -> Iterator[str]:
     """What a journal says of a job, the newest last; people count rounds from 1."""
+    for one in journal.locked_out(job)[-LAST:]:
+        yield f"{one.recipient} cannot open the {one.payload}: {one.reason}"
     if isinstance(journal, AggregatorJournal):
         for payload in journal.payloads(job)[-1:]:
             yield f"last sealed: {payload.kind} model of round {_round_of(payload)}"

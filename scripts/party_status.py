@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from aggregator.config import AggregatorConfig
 from aggregator.journal import AggregatorJournal
 from domicile.chain.contracts import Jobs
+from domicile.errors import ConfigurationError, DiskFault
 from domicile.history import Histories
 from domicile.protocol.eligibility import Refusal
 from node.config import NodeConfig
+from node.journal import NodeJournal
 from scripts.doctor.standing import ANYWHERE
 from scripts.money import WEI, balance_wei
 from scripts.party_access import PartyAccess
@@ -35,7 +38,7 @@ def status_of(party: PartyAccess, config: NodeConfig | AggregatorConfig) -> dict
     """Everything that a person asks first, as plain data; needs no password and no lock.
 
     Raises:
-        ConfigurationError: the journal cannot be read; ChainFault: the endpoint failed.
+        ChainFault: the endpoint failed.
     """
     address, nodes = party.address, party.nodes
     histories = Histories(party.chain, party.deployment)
@@ -43,25 +46,42 @@ def status_of(party: PartyAccess, config: NodeConfig | AggregatorConfig) -> dict
     standing, card = nodes.standing_of(address), nodes.key_card_of(address)
     governance = governance_of(histories.registry_events)
     attesters = governance.registry.attesters.items()
-    with _journal(config) as journal:
-        jobs = Jobs(party.chain, party.deployment)
-        sight = PartySight(address=address, histories=histories, jobs=jobs, nodes=nodes, journal=journal)
-        return {
-            "name": config.name,
-            "address": address,
-            "now_s": histories.now_s,
-            "key_card": card.hex() if any(card) else None,
-            "jurisdiction": governance.codes[standing.jurisdiction] or None,
-            "attested_until_s": standing.attested_until_s or None,
-            "attesters": [one for one, held in attesters if standing.attesters >> held.index & 1],
-            "quorum": standing.quorum,
-            "clearance": standing.clearance.name.lower(),
-            "cleared_until_s": standing.cleared_until_s or None,
-            "suspended": standing.suspended,
-            "gate": nodes.refusal(address, ANYWHERE).name.lower(),
-            "balance_wei": balance_wei(party.chain, address),
-            "jobs": sight.told(),
-        }
+    jobs, problem = _jobs_told(party, config, histories)
+    return {
+        "name": config.name,
+        "address": address,
+        "now_s": histories.now_s,
+        "key_card": card.hex() if any(card) else None,
+        "jurisdiction": governance.codes[standing.jurisdiction] or None,
+        "attested_until_s": standing.attested_until_s or None,
+        "attesters": [one for one, held in attesters if standing.attesters >> held.index & 1],
+        "quorum": standing.quorum,
+        "clearance": standing.clearance.name.lower(),
+        "cleared_until_s": standing.cleared_until_s or None,
+        "suspended": standing.suspended,
+        "gate": nodes.refusal(address, ANYWHERE).name.lower(),
+        "balance_wei": balance_wei(party.chain, address),
+        "journal_problem": problem,
+        "jobs": jobs,
+    }
+
+
+def _jobs_told(
+    party: PartyAccess, config: NodeConfig | AggregatorConfig, histories: Histories
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The party's jobs, and what is wrong with its journal: then the chain alone tells of them."""
+    sight = PartySight(
+        address=party.address,
+        histories=histories,
+        jobs=Jobs(party.chain, party.deployment),
+        nodes=party.nodes,
+        journal=None,
+    )
+    try:
+        with _journal(config) as journal:
+            return replace(sight, journal=journal).told(), None
+    except (ConfigurationError, DiskFault) as exc:
+        return sight.told(), f"{exc}"
 
 
 @contextmanager
@@ -86,6 +106,8 @@ def status_lines(role: str, told: dict[str, Any]) -> Iterator[str]:
         yield "suspended by an auditor"
     answer = Refusal[told["gate"].upper()]
     yield "the gate: open" if answer is Refusal.NONE else f"the gate: closed ({spaced(answer.name)}); {mends[answer]}"
+    if told["journal_problem"] is not None:
+        yield told["journal_problem"]
     if not told["jobs"]:
         yield "no job lists this account"
     for job in told["jobs"]:
