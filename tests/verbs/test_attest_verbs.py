@@ -6,7 +6,10 @@ import json
 import os
 import pty
 import select
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,3 +193,22 @@ def test_who_attests_elsewhere_or_nowhere_revokes_nothing(network: Network) -> N
         assert (told.code, told.out) == (3, "")
         assert "NotAttesterFor" in told.err
     assert network.nodes.standing_of(CLINIC.address).jurisdiction
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_any_moment_leaves_no_half_of_a_file(network: Network, tmp_path: Path) -> None:
+    asked, signature = tmp_path / "request.json", tmp_path / "berlin.signature.json"
+    requests = ("request", config(network), "--jurisdiction", "DE", "--out", asked)
+    signs = ("sign", asked, "--out", signature, "--yes", "--access", network.access("berlin"))
+    for arguments, file, model in (
+        (requests, asked, AttestationRequest),
+        (signs, signature, AttestationSignature),
+    ):
+        command = [sys.executable, "-m", "scripts.main", "attest", *map(str, arguments)]
+        for tenths in range(5, 45, 8):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(tenths / 10)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) in (0, 130)
+            assert not file.exists() or read_file(file, model)
+        assert domicile("attest", *arguments).code == 0

@@ -116,9 +116,9 @@ def test_a_wrong_password_is_named_with_its_file_and_never_shown(
 
 def test_a_node_s_configuration_is_no_aggregator_s_and_the_other_way_round(network: Network) -> None:
     told = domicile("aggregator", "status", config(network))
-    assert (told.code, "unknown key" in told.err) == (2, True)
+    assert (told.code, "configures a node; use `domicile node`, or name another file" in told.err) == (2, True)
     told = domicile("node", "register", config(network, "member"))
-    assert (told.code, "data: missing" in told.err) == (2, True)
+    assert (told.code, "configures an aggregator; use `domicile aggregator`" in told.err) == (2, True)
 
 
 def test_an_account_without_a_balance_is_told_so(network: Network, tmp_path: Path) -> None:
