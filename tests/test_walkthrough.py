@@ -33,8 +33,9 @@ class Line:
         """`...` is anything, of any length. Where the document shows nothing, nothing is compared."""
         if not self.seen:
             return True
-        parts = "\n".join(self.seen).split("...")
-        rest = printed.strip("\n")
+        # A line of dots may also stand for none.
+        seen = "\n".join(["", *self.seen, ""]).replace("\n...\n", "...\n")
+        parts, rest = seen.split("..."), "\n" + printed.strip("\n") + "\n"
         if len(parts) == 1:
             return rest == parts[0]
         if not rest.startswith(parts[0]):
@@ -142,6 +143,8 @@ def test_a_command_that_fails_within_a_loop_is_noticed(tmp_path: Path) -> None:
         (["job 1 created"], "job 1 created\nand more\n", False),
         (["job ... created", "..."], "job 12 created\nand more\n", True),
         (["job ... created"], "job 12 cancelled\n", False),
+        (["...", "job 1 created"], "job 1 created\n", True),
+        (["job 1 created", "..."], "job 1 created\n", True),
         ([], "whatever\n", True),
     ],
 )
