@@ -52,6 +52,11 @@ class JobClock:
         return min(120.0, max(3.0, self.collect_window_s / 2))
 
     @property
+    def stands_still_s(self) -> float:
+        """How long a chain may show the same block, older than what was read, before it is taken for all there is."""
+        return self.collect_window_s
+
+    @property
     def request_timeout_s(self) -> float:
         """How long one request to the endpoint may take, with all its tries."""
         return min(30.0, max(3.0, self.collect_window_s / 2))

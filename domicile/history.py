@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from domicile.chain import events as ev
 from domicile.chain.client import Chain, Head
 from domicile.chain.deployment import Deployment
-from domicile.clock import JobClock
+from domicile.clock import DEFAULT_CLOCK, JobClock
 from domicile.errors import ChainFault
 from domicile.protocol import commitment
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
@@ -167,6 +168,10 @@ class Histories:
     def __init__(self, chain: Chain, deployment: Deployment) -> None:
         self._chain = chain
         self._deployment = deployment
+        self.patience_s: float = DEFAULT_CLOCK.stands_still_s
+        """How long an older head that stands still is waited for before it is taken for all there is."""
+        # The head that lies behind what was read, and since when.
+        self._behind: tuple[Head, float] | None = None
         self.folds = 0
         """How often the record was folded from its start. Whoever keeps a history MUST drop it when this changes."""
         self._begin()
@@ -192,7 +197,7 @@ class Histories:
             ChainFault: the endpoint failed, or tells of a state older than what was read already.
         """
         head = self._chain.head()
-        anew = not self._continues(head)
+        anew = not self._continues(head) or self._is_all_there_is(head)
         if anew:
             self._begin()
         elif head.number < self.block or head.time_s < self.now_s:
@@ -202,6 +207,20 @@ class Histories:
         num_events = self._read_to(head)
         passed, self.now_s = head.time_s != self.now_s, head.time_s
         return anew or passed or num_events > 0
+
+    def _is_all_there_is(self, head: Head) -> bool:
+        """Whether a head behind what was read has stood still for so long that it is no endpoint that catches up: a
+        chain that makes blocks on demand was brought back from an older state, and nobody acts until it is read.
+        """
+        if head.number >= self.block:
+            self._behind = None
+            return False
+        if self._behind is None or self._behind[0] != head:
+            self._behind = head, time.monotonic()
+        if time.monotonic() - self._behind[1] < self.patience_s:
+            return False
+        self._behind = None
+        return True
 
     def _continues(self, head: Head) -> bool:
         """Whether the newest block that was read, and that this endpoint can know, is still the one that was read."""

@@ -172,7 +172,7 @@ class NodeJob:
             lost=("store", *key[1:]) in given_up,
             given_up=("train", *key[1:]) in given_up,
             newest_global_round=self._history.newest_global_round,
-            measured_global_round=max(measured, default=None),
+            measured_global_rounds=frozenset(measured),
         )
 
     def _compare(self, key: RegionalKey) -> None:
@@ -194,6 +194,8 @@ class NodeJob:
         shard = self._history.members[self._party.sender.address]
         if isinstance(act, step.AdvanceShard):
             self._send(self._party.jobs.advance_shard(self._job, shard))
+        elif isinstance(act, step.Adopt):
+            self._journal.record_membership(self._job)
         elif isinstance(act, step.Recover):
             key = (shard, act.global_round, act.regional_round)
             own = self._party.sender.address

@@ -55,9 +55,9 @@ def compare(
         for event in history.commits_of(key):
             if event.node == node and (ours is None or ours.digest != event.digest):
                 raise ConfigurationError(
-                    f"keys.account: {node} committed an update in job {job}, round {key[1]}.{key[2]}, that this node "
-                    "did not make: somebody else acts with its key; end the other daemon, or retire the account if "
-                    f"there is none, and move {journal.path} away before you start again"
+                    f"keys.account: {node} committed an update in job {job}, round {key[1]}.{key[2]}, that this "
+                    f"node's journal does not know: either the journal is an old copy, then move {journal.path} away "
+                    "and start again; or somebody else acts with its key, then end the other daemon first"
                 )
 
 

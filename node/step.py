@@ -39,7 +39,7 @@ class Observation:
     lost: bool = False
     given_up: bool = False
     newest_global_round: int | None = None
-    measured_global_round: int | None = None
+    measured_global_rounds: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,11 @@ class Evaluate:
     """Measure the global model that this round produced on the node's own held-out part."""
 
     global_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Note a membership that a lost journal knew of: before the first round opens, nothing can have been trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ class Finished:
     reason: str
 
 
-Act = Join | Recover | Evaluate | Train | Store | Commit | AdvanceJob | AdvanceShard | Wait | Finished
+Act = Join | Adopt | Recover | Evaluate | Train | Store | Commit | AdvanceJob | AdvanceShard | Wait | Finished
 
 _FINAL = frozenset({JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED})
 
@@ -121,13 +126,15 @@ def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads
     """The next act in one job."""
     if seen.declined:
         return Finished("declined")
-    if seen.newest_global_round is not None and seen.measured_global_round != seen.newest_global_round:
+    if seen.newest_global_round is not None and seen.newest_global_round not in seen.measured_global_rounds:
         return Evaluate(seen.newest_global_round)
     if seen.job_phase in _FINAL:
         return Finished(seen.job_phase.name.lower())
     if seen.shard_phase is None:
         return _decide_outside(seen)
     if seen.forgotten:
+        if seen.job_phase is JobPhase.JOINING:
+            return Adopt()
         return Recover(seen.global_round, seen.regional_round)
     grace_s = JobClock(seen.collect_window_s).node_patience_s
     if seen.job_phase is not JobPhase.TRAINING:

@@ -203,6 +203,24 @@ def test_a_chain_that_came_back_shorter_is_waited_for_and_known_by_its_first_oth
     assert record.histories.block == int(endpoint.ask("eth_blockNumber"), 16)
 
 
+def test_a_chain_that_came_back_shorter_and_makes_blocks_on_demand_is_read_when_it_stood_still(
+    endpoint: FaultyEndpoint, chain: Chain, sender: Sender
+) -> None:
+    record = Record(chain, sender)
+    kept = endpoint.ask("evm_snapshot")
+    endpoint.ask("evm_mine")
+    record.histories.update()
+    folds = record.histories.folds
+    endpoint.ask("evm_revert", kept)
+    record.histories.patience_s = 0.3
+    with pytest.raises(ChainFault, match="waiting for it to catch up"):
+        record.histories.update()
+    time.sleep(0.4)
+    assert record.histories.update()
+    assert record.histories.folds == folds + 1
+    assert record.histories.block == int(endpoint.ask("eth_blockNumber"), 16)
+
+
 def test_a_stale_endpoint_never_turns_back_time_and_is_caught_up_with_without_reading_anew(
     endpoint: FaultyEndpoint, chain: Chain, sender: Sender
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from domicile.protocol.round import JobPhase, ShardPhase
 from domicile.types import Digest
 from node.step import (
+    Adopt,
     AdvanceJob,
     AdvanceShard,
     Commit,
@@ -90,7 +91,7 @@ def test_trains_nothing_in_place_of_a_sealed_update_that_is_lost() -> None:
     assert isinstance(decide(replace(COLLECTING, sealed=SEALED, lost=True)), Wait)
 
 
-@pytest.mark.parametrize("phase", [JobPhase.JOINING, JobPhase.TRAINING, JobPhase.MERGING])
+@pytest.mark.parametrize("phase", [JobPhase.TRAINING, JobPhase.MERGING])
 def test_builds_a_lost_journal_anew_before_it_acts_as_a_member(phase: JobPhase) -> None:
     assert decide(replace(COLLECTING, job_phase=phase, forgotten=True)) == Recover(2, 1)
 
@@ -102,11 +103,21 @@ def test_never_trains_when_the_contract_would_refuse_the_commit() -> None:
     assert isinstance(decide(replace(COLLECTING, now_s=140)), Wait)
 
 
+def test_a_membership_without_a_journal_is_adopted_where_no_round_has_opened() -> None:
+    assert decide(replace(COLLECTING, job_phase=JobPhase.JOINING, forgotten=True)) == Adopt()
+
+
+def test_a_chain_that_fell_back_behind_a_measured_model_is_gone_on_with() -> None:
+    seen = replace(COLLECTING, newest_global_round=1, measured_global_rounds=frozenset({0, 1, 2}))
+    assert decide(seen) == Train(2, 1)
+    assert decide(replace(seen, newest_global_round=3)) == Evaluate(3)
+
+
 def test_measures_a_new_global_model_before_anything_else_even_when_the_job_is_over() -> None:
-    seen = replace(COLLECTING, newest_global_round=1, measured_global_round=0)
+    seen = replace(COLLECTING, newest_global_round=1, measured_global_rounds=frozenset({0}))
     assert decide(seen) == Evaluate(1)
     assert decide(replace(seen, job_phase=JobPhase.COMPLETE)) == Evaluate(1)
-    assert decide(replace(seen, measured_global_round=1)) == Train(2, 1)
+    assert decide(replace(seen, measured_global_rounds=frozenset({0, 1}))) == Train(2, 1)
 
 
 @pytest.mark.parametrize("phase", [JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED])
