@@ -10,7 +10,7 @@ import pytest
 
 from aggregator.journal import GLOBAL, AggregatorJournal, StoredPayload
 from domicile.chain.devnet import Devnet
-from domicile.protocol.proposal import RegionalProposal
+from domicile.protocol.proposal import GlobalProposal, RegionalProposal
 from domicile.types import JobId, ShardIndex
 from node.journal import NodeJournal, SealedUpdate, Skipped
 from tests.verbs.job_ground import DIGEST, HOSPITALS, PARTIES, REGION, Region, as_new, commit, settle
@@ -76,25 +76,49 @@ def test_a_node_that_gave_up_an_update_sits_the_round_out_and_says_why(region: R
     assert f"  gave up to {act} in round 1.1: the loss is not finite" in status(region, "berlin")
 
 
+def vote(region: Region, member: str, shard: int) -> None:
+    """What a committee member does once it has merged the first round."""
+    proposal = RegionalProposal(
+        global_round=0,
+        regional_round=0,
+        commitments=region.jobs.commitments_of(JOB, ShardIndex(shard)),
+        model=DIGEST,
+        payload=DIGEST,
+        loss_micros=1_000,
+        excluded=(),
+    )
+    region.acts(member, region.jobs.vote_regional(JOB, ShardIndex(shard), proposal))
+
+
 def test_a_committee_member_waits_merges_votes_and_exports(region: Region) -> None:
     region.does("start", JOB)
     assert doing(region, "eu-agg").startswith("waits for updates until 20")
     for name in EUROPEANS:
         commit(region, name, JOB)
     assert doing(region, "eu-agg").startswith("is to merge and vote until 20")
-    assert doing(region, "paris") == "committed its update of this round, waits for the others"
-    proposal = RegionalProposal(
-        global_round=0,
-        regional_round=0,
-        commitments=region.jobs.commitments_of(JOB, ShardIndex(0)),
-        model=DIGEST,
-        payload=DIGEST,
-        loss_micros=1_000,
-        excluded=(),
-    )
-    region.acts("eu-agg", region.jobs.vote_regional(JOB, ShardIndex(0), proposal))
+    vote(region, "eu-agg", 0)
     assert doing(region, "eu-agg").startswith("is to export the model until 20")
     assert doing(region, "paris") == "committed its update of this round, waits for the others"
+
+
+def test_the_global_committee_s_turn_comes_when_the_shards_have_exported(region: Region) -> None:
+    region.does("start", JOB)
+    for name in HOSPITALS:
+        commit(region, name, JOB)
+    for shard, member in enumerate(("eu-agg", "us-agg")):
+        assert "  on the global committee: waits for the shards" in status(region, "world-agg")
+        vote(region, member, shard)
+        region.acts(member, region.jobs.report_export(JOB, ShardIndex(shard), 0, DIGEST))
+    assert "  on the global committee: is to merge and vote until 20" in status(region, "world-agg")[-1]
+    proposal = GlobalProposal(
+        global_round=0, reports=region.jobs.reports_of(JOB), model=DIGEST, payload=DIGEST, excluded=()
+    )
+    region.acts("world-agg", region.jobs.vote_global(JOB, proposal))
+    assert status(region, "world-agg")[-2:] == [
+        "job 1: training, global round 2",
+        "  on the global committee: waits for the shards",
+    ]
+    assert doing(region, "boston").startswith("is to train and commit until 20")
 
 
 def test_a_global_model_is_told_by_its_global_round_alone(region: Region) -> None:
