@@ -155,8 +155,7 @@ class Desk:
 
     def able(self, request: AttestationRequest) -> list[Address]:
         """Who may sign a request."""
-        path = self._path(request)
-        return [one for one, held in self.governance.registry.attesters.items() if held.scope & path]
+        return self.governance.attesters_of(request.attestation.jurisdiction)
 
     def _path(self, request: AttestationRequest) -> int:
         places = self.governance.registry.places

@@ -12,7 +12,7 @@ from domicile.lineage.registry import follow_registry
 from domicile.protocol.complaint import ContractRefusal
 from domicile.protocol.jurisdiction import Jurisdictions, Tier
 from domicile.protocol.registry import Registry
-from domicile.types import Digest, JurisdictionCode
+from domicile.types import Address, Digest, JurisdictionCode
 from scripts.access import Access
 
 GOVERNANCE = (
@@ -68,6 +68,12 @@ class Governance:
             return self.registry.quorum_of(index)
         except ContractRefusal:
             return None
+
+    def attesters_of(self, code: JurisdictionCode) -> list[Address]:
+        """Who may attest in a place."""
+        places = self.registry.places
+        path = places.closures[places.codes.index(code)]
+        return [one for one, held in self.registry.attesters.items() if held.scope & path]
 
     def scope(self, mask: int) -> list[JurisdictionCode]:
         """Places of a mask."""

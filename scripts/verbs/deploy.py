@@ -75,6 +75,7 @@ def command(
     chain = Chain(rpc_url)
     existing = _existing(chain, out)
     if existing is not None:
+        _check_delay(chain, existing, account, delay_s)
         progress_file.unlink(missing_ok=True)
         told = f"deployed already: {out} holds for chain {existing.chain_id}"
         tell(as_json, _data(existing, out, changed=False), [told, *_address_lines(existing)])
@@ -114,6 +115,27 @@ def _existing(chain: Chain, out: Path) -> Deployment | None:
     except ConfigurationError as exc:
         raise ConfigurationError(f"{out} exists already, and {exc}; to deploy anew, name another file") from exc
     return found
+
+
+def _check_delay(chain: Chain, existing: Deployment, account: Path, delay_s: int) -> None:
+    """Whether the deployer waits as long as the command asks for.
+
+    Raises:
+        ConfigurationError: another delay holds.
+    """
+    from domicile.chain.account import address_in
+    from domicile.chain.governance import Role
+    from domicile.chain.role_book import RoleBook
+    from domicile.errors import ConfigurationError
+
+    asked = click.get_current_context().get_parameter_source("delay_s")
+    held = RoleBook(chain, existing.access_manager).holding(Role.LOOSENER, address_in(account))
+    if asked is click.core.ParameterSource.DEFAULT or held is None or held.lasting_delay_s == delay_s:
+        return
+    raise ConfigurationError(
+        f"--loosening-delay: deployed already, and the account waits {held.lasting_delay_s} s, not {delay_s} s; change "
+        "it with `domicile role grant loosener ACCOUNT --delay`"
+    )
 
 
 def _check_balance(chain: Chain, address: Address, max_fee_gwei: float) -> None:

@@ -135,7 +135,10 @@ def quorum(code: JurisdictionCode, number: int, access: Path | None, as_json: bo
         return
     nodes = Nodes(network.chain, network.deployment)
     call = nodes.set_quorum(code, number) if now is None or number < now else nodes.raise_quorum(code, number)
-    carry_out(network, call, f"{code}: {counted(number, 'attester')} together admit a node", as_json=as_json)
+    done, able = f"{code}: {counted(number, 'attester')} together admit a node", len(found.attesters_of(code))
+    if number > able:
+        done += f"; only {able} may attest there, so that it admits nobody until `domicile attester add` adds more"
+    carry_out(network, call, done, as_json=as_json)
 
 
 @group.command()
