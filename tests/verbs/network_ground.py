@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +73,19 @@ def domicile(*arguments: object) -> Told:
         except SystemExit as left:
             code = left.code if isinstance(left.code, int) else int(left.code is not None)
     return Told(code, out.getvalue(), err.getvalue())
+
+
+def interrupt(command: Sequence[object], after_s: float) -> None:
+    """Ctrl-C in the middle of a command in a process of its own, which ends without a fault.
+
+    On a busy machine the interpreter itself may not be up yet: the system ends it then.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scripts.main", *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) in (0, 130, -signal.SIGINT)
 
 
 def write_account(path: Path, signer: Signer) -> Path:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from domicile.chain.devnet import Devnet
 from domicile.crypto.keys import HpkeKey
 from domicile.settings import load_settings
 from scripts.access import AccessSettings
-from tests.verbs.network_ground import PASSWORD, Network, Told, domicile, settle
+from tests.verbs.network_ground import PASSWORD, Network, Told, domicile, interrupt, settle
 
 URL = "http://127.0.0.1:1"
 """Nobody listens there: nothing is asked of a chain."""
@@ -101,14 +98,9 @@ def test_an_interrupted_run_is_gone_on_with_under_its_password_alone(tmp_path: P
 @pytest.mark.slow
 def test_an_interrupt_at_any_moment_leaves_no_half_of_a_key(tmp_path: Path, password_file: Path) -> None:
     folder = tmp_path / "governor"
-    command = [sys.executable, "-m", "scripts.main", "access", "init", "--folder", str(folder), "--rpc", URL]
+    command = ("access", "init", "--folder", folder, "--rpc", URL, "--password-file", password_file)
     for tenths in range(4, 30, 3):
-        process = subprocess.Popen(
-            [*command, "--password-file", str(password_file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(tenths / 10)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) in (0, 130)
+        interrupt(command, tenths / 10)
         if (folder / "account.json").exists():
             Signer.load(folder / "account.json", PASSWORD)
         if (folder / "hpke.json").exists():

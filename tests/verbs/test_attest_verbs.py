@@ -6,10 +6,7 @@ import json
 import os
 import pty
 import select
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from domicile.chain.devnet import Devnet
 from domicile.types import JurisdictionCode
 from scripts.attestation_file import AttestationRequest, AttestationSignature, read_file
 from scripts.documents import salted_digest
-from tests.verbs.network_ground import PASSWORD, Network, Told, as_new, domicile
+from tests.verbs.network_ground import PASSWORD, Network, Told, as_new, domicile, interrupt
 from tests.verbs.party_ground import (
     BERLIN,
     BONN,
@@ -204,11 +201,7 @@ def test_an_interrupt_at_any_moment_leaves_no_half_of_a_file(network: Network, t
         (requests, asked, AttestationRequest),
         (signs, signature, AttestationSignature),
     ):
-        command = [sys.executable, "-m", "scripts.main", "attest", *map(str, arguments)]
         for tenths in range(5, 45, 8):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(tenths / 10)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(60) in (0, 130)
+            interrupt(("attest", *arguments), tenths / 10)
             assert not file.exists() or read_file(file, model)
         assert domicile("attest", *arguments).code == 0

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +21,7 @@ from domicile.types import JobId
 from node.config import NodeConfig
 from node.journal import NodeJournal, SealedUpdate, Skipped
 from tests.verbs.job_ground import ATTESTER, DIGEST, PARTIES, Region, as_new, commit, settle
-from tests.verbs.network_ground import PASSWORD, Told, domicile, write_account
+from tests.verbs.network_ground import PASSWORD, Told, domicile, interrupt, write_account
 
 BLANKS = {"node": ["chain.rpc_url", "stores.border", "data.train"], "aggregator": ["chain.rpc_url", "stores.border"]}
 MODELS = {"node": NodeConfig, "aggregator": AggregatorConfig}
@@ -169,14 +165,9 @@ def test_an_interrupted_run_is_gone_on_with_under_its_password_alone(tmp_path: P
 @BOTH
 def test_an_interrupt_at_any_moment_leaves_nothing_half_written(role: str, tmp_path: Path, password_file: Path) -> None:
     folder = tmp_path / "clinic"
-    command = [sys.executable, "-m", "scripts.main", role, "init", "--folder", str(folder), "--name", "clinic"]
+    command = (role, "init", "--folder", folder, "--name", "clinic", "--password-file", password_file)
     for tenths in range(4, 44, 5):
-        process = subprocess.Popen(
-            [*command, "--password-file", str(password_file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(tenths / 10)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) in (0, 130)
+        interrupt(command, tenths / 10)
         if (folder / "account.json").exists():
             Signer.load(folder / "account.json", PASSWORD)
         if (folder / "hpke.json").exists():
