@@ -74,12 +74,18 @@ def _wait_lines(view: JobView, wait: Wait) -> list[str]:
     lines = [
         f"waits for {where}{wait.told}",
         f"  since {moment(wait.since_s)} ({view.now_s - wait.since_s} s), until {_deadline(view, wait.until_s)}",
-        f"  can end it: {'; '.join(wait.enders)}; anyone from the deadline on, and then {wait.at_deadline}",
+        f"  can end it: {_enders(view, wait)}",
     ]
     lines += [
         f"  {one.name} is refused by the gate: {one.reason.name}; mend: {mend_of(view, one)}" for one in wait.refused
     ]
     return lines
+
+
+def _enders(view: JobView, wait: Wait) -> str:
+    if view.now_s < wait.until_s:
+        return f"{'; '.join(wait.enders)}; anyone from the deadline on, and then {wait.at_deadline}"
+    return f"{', or '.join(wait.enders)}; then {wait.at_deadline}"
 
 
 def _deadline(view: JobView, deadline_s: int) -> str:

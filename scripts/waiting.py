@@ -24,7 +24,8 @@ class Wait:
     """One thing that a job waits for; `place` is the shard's, empty for the job as a whole.
 
     `from_`: whose act ends it, where they are known. `refused`: those of them whom the gate refuses now. `enders`: who
-    can end it and how. `at_deadline`: what happens when anyone advances it from the deadline on.
+    can end it now and how: from the deadline on, the contract refuses what was awaited, and anyone may advance it.
+    `at_deadline`: what happens then.
     """
 
     place: str
@@ -55,6 +56,13 @@ def wait_line(view: JobView, wait: Wait) -> str:
     return f"{where}{wait.told}; for {view.now_s - wait.since_s} s, {remaining(view, wait.until_s)}"
 
 
+def _enders(view: JobView, until_s: int, *before: str) -> tuple[str, ...]:
+    """Who can end a waiting now; `before`: who can until its deadline."""
+    if view.now_s < until_s:
+        return before
+    return ("any node's or committee member's daemon", f"anyone by `domicile job advance {view.job}`")
+
+
 def _owner(view: JobView, also: str = "") -> str:
     return f"the owner ({view.owner}) by {also}`domicile job cancel {view.job}`"
 
@@ -73,7 +81,9 @@ def _members(view: JobView) -> Wait:
         refused=tuple(refused for one in view.shards for refused in one.refused),
         since_s=view.since_s,
         until_s=view.deadline_s,
-        enders=("data holders by joining", _owner(view, "starting it or by " if startable else "")),
+        enders=_enders(
+            view, view.deadline_s, "data holders by joining", _owner(view, "starting it or by " if startable else "")
+        ),
         at_deadline=after_joining(view),
     )
 
@@ -88,7 +98,7 @@ def _global_votes(view: JobView) -> Wait:
         refused=_refused_of(committee.refused, _not_voted(committee)),
         since_s=view.since_s,
         until_s=view.deadline_s,
-        enders=(f"{listed(_not_voted(committee))} by voting", _owner(view)),
+        enders=_enders(view, view.deadline_s, f"{listed(_not_voted(committee))} by voting", _owner(view)),
         at_deadline=after_merging(view),
     )
 
@@ -116,7 +126,7 @@ def _of_shard(view: JobView, shard: ShardView) -> Wait:
         refused=_refused_of(refused, from_),
         since_s=shard.since_s,
         until_s=shard.deadline_s,
-        enders=(f"{listed(from_)} by {act}", _owner(view)),
+        enders=_enders(view, shard.deadline_s, f"{listed(from_)} by {act}", _owner(view)),
         at_deadline=after_shard(view, shard),
     )
 

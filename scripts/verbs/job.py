@@ -33,6 +33,7 @@ for verb in (
     job_acts.create,
     job_acts.start,
     job_acts.cancel,
+    job_acts.advance,
     job_membership.join,
     job_membership.leave,
     job_results.export,

@@ -1,4 +1,4 @@
-"""``domicile job create|start|cancel``: what a job's owner does."""
+"""``domicile job create|start|cancel``: what a job's owner does; and ``advance``, which is anyone's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from scripts.telling import confirm, progress, tell
 if TYPE_CHECKING:
     from domicile.chain.sender import Sender
     from domicile.types import JobId
+    from scripts.advancing import Advanced, Phase
     from scripts.order.placing import Placed
 
 
@@ -118,6 +119,56 @@ def cancel(number: int, yes: bool, access: Path | None, as_json: bool) -> None:
     confirm(f"Cancel job {number}, which is {state.phase.name.lower()}? Nobody can take that back.", yes=yes)
     sender.act(network.jobs.cancel(job), JobClock(state.collect_window_s))
     tell(as_json, {"changed": True, "job": number, "phase": "cancelled"}, [f"job {number} cancelled"])
+
+
+@click.command()
+@click.argument("number", type=int)
+@access_option
+@json_option
+def advance(number: int, access: Path | None, as_json: bool) -> None:
+    """End every phase of a job whose deadline has passed: its own, and its shards'. Any account may.
+
+    The daemons do it by themselves; this is for when none of them runs.
+
+    Example: domicile job advance 1
+
+    Exit codes: 0 ended, or nothing to end yet, 2 there is no such job or the access file is wrong, 3 the contract
+    refused, 5 the endpoint cannot be reached.
+    """
+    from scripts import advancing
+
+    network = open_access(access)
+    result = advancing.advance(network, network.known_job(number))
+    data = {
+        "changed": bool(result.ended),
+        "job": number,
+        "phase": result.now.name.lower(),
+        "ended": [{"place": one.place, "phase": one.name, "until_s": one.until_s} for one in result.ended],
+        "until_s": result.until_s,
+    }
+    tell(as_json, data, _advance_lines(number, result))
+
+
+def _advance_lines(number: int, result: Advanced) -> list[str]:
+    from scripts.wording import moment
+
+    phase = result.now.name.lower()
+    lines = [f"job {number}: {_phase_name(one)} ended, which was over at {moment(one.until_s)}" for one in result.ended]
+    if result.until_s is None:
+        lines.append(f"job {number} is over: {phase}")
+        return lines
+    if not lines:
+        lines.append(f"job {number}: nothing to end yet")
+    soonest = min(result.open, key=lambda one: one.until_s)
+    left_s = soonest.until_s - result.now_s
+    lines.append(
+        f"job {number} is {phase}; {_phase_name(soonest)} lasts until {moment(soonest.until_s)}, {left_s} s more"
+    )
+    return lines
+
+
+def _phase_name(phase: Phase) -> str:
+    return f"{phase.name} in {phase.place}" if phase.place else f"{phase.name} as a whole"
 
 
 def _owner(network: Access, job: JobId) -> Sender:

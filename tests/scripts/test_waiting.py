@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from domicile.protocol.eligibility import Refusal
 from scripts.fate import why_over
 from scripts.hindrance import hindrances_of, mend_of
+from scripts.status import as_json, snapshot_lines
 from scripts.waiting import Awaited, Wait, wait_line, waits_of
 from tests.scripts.written_view import view_of
 from tests.written_job import BLOCK_S, WINDOW_S, WrittenJob
@@ -188,6 +192,35 @@ class TestMatureAndMerging:
         assert only(waits_of(view_of(job))).at_deadline == "the job fails: no retry is left"
         refused = {"global_1": Refusal.SUSPENDED, "global_2": Refusal.ATTESTATION_EXPIRED}
         assert len(hindrances_of(view_of(job, **refused))) == 1
+
+
+class TestFromTheDeadlineOn:
+    ANYONE = ("any node's or committee member's daemon", "anyone by `domicile job advance 1`")
+
+    @pytest.fixture(params=["joining", "collecting", "aggregating", "mature", "merging"])
+    def job(self, request: pytest.FixtureRequest) -> WrittenJob:
+        if request.param == "joining":
+            job = WrittenJob()
+            job.join("a", "b")
+            return job
+        job = started(global_rounds=2)
+        if request.param == "merging":
+            job.full_round("a", "b", "c", "d")
+        elif request.param != "collecting":
+            job.commit("a", "b", "c", "d")
+            job.vote(*(("agg-1", "agg-2") if request.param == "mature" else ()))
+        return job
+
+    def test_what_was_awaited_ends_nothing_any_more_and_anyone_may_advance(self, job: WrittenJob) -> None:
+        view = view_of(job)
+        before = only(waits_of(view))
+        assert only(waits_of(replace(view, now_s=before.until_s - 1))).enders == before.enders
+        for late_s in (0, 3600):
+            late = replace(view, now_s=before.until_s + late_s)
+            assert only(waits_of(late)) == replace(before, enders=self.ANYONE)
+            told = f"  can end it: {', or '.join(self.ANYONE)}; then {before.at_deadline}"
+            assert told in snapshot_lines(late)
+            assert json.loads(as_json(late))["waits_for"][0]["enders"] == list(self.ANYONE)
 
 
 class TestOver:

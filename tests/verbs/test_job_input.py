@@ -246,6 +246,9 @@ ARGUMENTS: dict[str, tuple[str, int, str]] = {
     "start: nobody to wait for": ("start 1 --wait-members 0", 2, "0 is not in the range x>=1"),
     "cancel: no such job": ("cancel 0", 2, "job 0: no such job"),
     "cancel: below 0": ("cancel -1", 2, "No such option"),
+    "advance: no such job": ("advance 9", 2, "job 9: no such job, there are jobs 1 to 1"),
+    "advance: no number": ("advance one", 2, "'one' is not a valid integer"),
+    "advance: nothing": ("advance", 2, "Missing argument 'NUMBER'"),
     "watch: no such job": ("watch 9", 2, "job 9: no such job"),
     "watch: no number": ("watch", 2, "Missing argument 'NUMBER'"),
     "status: no such job": ("status 9", 2, "job 9: no such job"),
@@ -351,3 +354,7 @@ def test_a_network_without_keys_can_be_looked_at_and_not_acted_on(ordered: Regio
         assert (told.code, told.err.count("\n")) == (2, 1)
         assert "keys: missing; name the account that is to act" in told.err
     assert ordered.does("create", ordered.spec, who="guest").code == 2
+    assert ordered.does("advance", 1, who="guest").data["changed"] is False
+    ordered.pass_time(3600)
+    told = ordered.does("advance", 1, who="guest")
+    assert (told.code, "keys: missing; name the account that is to act" in told.err) == (2, True)

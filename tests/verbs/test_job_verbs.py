@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from domicile.chain.devnet import Devnet
+from domicile.chain.sender import Sender
 from domicile.exchange import fetch_spec
 from domicile.protocol.round import JobPhase
 from domicile.storage.store import open_store
@@ -155,6 +156,72 @@ def test_a_join_window_that_is_over_is_ended_by_whoever_starts(region: Region) -
     assert (late.code, late.data["changed"]) == (0, False)
     assert region.does("start", 1, "--wait-members", 200).data["changed"] is True
     assert phase_of(region, 1) is JobPhase.TRAINING
+
+
+def test_anyone_ends_the_phases_whose_deadline_has_passed(region: Region) -> None:
+    region.orders()
+    region.gather(1)
+    until_s = region.jobs.snapshot(JobId(1))[0].deadline_s
+    early = region.does("advance", 1, who="stranger")
+    assert (early.code, early.err) == (0, "")
+    assert early.data == {"changed": False, "job": 1, "phase": "joining", "ended": [], "until_s": until_s}
+    told = region.tells("advance", 1, who="stranger").out
+    assert told.startswith("job 1: nothing to end yet\njob 1 is joining; joining as a whole lasts until ")
+
+    region.pass_time(3600)
+    status = region.does("status", 1).data["waits_for"][0]["enders"]
+    assert status == ["any node's or committee member's daemon", "anyone by `domicile job advance 1`"]
+    opened = region.does("advance", 1, who="stranger").data
+    assert (opened["changed"], opened["phase"]) == (True, "training")
+    assert opened["ended"] == [{"place": "", "phase": "joining", "until_s": until_s}]
+    assert opened["until_s"] == region.jobs.snapshot(JobId(1))[1][0].deadline_s
+    assert region.does("advance", 1, who="stranger").data["changed"] is False
+
+    for name in ("berlin", "munich", "paris"):
+        commit(region, name, 1)
+    until_s = region.jobs.snapshot(JobId(1))[1][1].deadline_s
+    region.pass_time(until_s - region.chain.timestamp())
+    retried = region.does("advance", 1, who="stranger").data
+    assert retried["ended"] == [{"place": "US", "phase": "collecting", "until_s": until_s}]
+    eu, us = region.jobs.snapshot(JobId(1))[1]
+    assert (us.retries, retried["until_s"]) == (1, eu.deadline_s)
+
+
+def test_a_round_that_is_over_is_ended_with_all_its_shards_and_a_job_that_is_over_has_nothing_to_end(
+    region: Region,
+) -> None:
+    region.orders()
+    region.gather(1)
+    region.does("start", 1)
+    region.pass_time(region.jobs.snapshot(JobId(1))[0].deadline_s - region.chain.timestamp())
+    ended = region.does("advance", 1, who="stranger").data
+    assert [(one["place"], one["phase"]) for one in ended["ended"]] == [("", "training")]
+    while ended["phase"] == "training":  # The round is tried again until no retry is left.
+        region.pass_time(region.jobs.snapshot(JobId(1))[0].deadline_s - region.chain.timestamp())
+        ended = region.does("advance", 1, who="stranger").data
+    assert (ended["phase"], ended["until_s"]) == ("failed", None)
+    assert phase_of(region, 1) is JobPhase.FAILED
+    again = region.does("advance", 1, who="stranger")
+    assert (again.code, again.data["changed"], again.data["phase"]) == (0, False, "failed")
+    assert region.tells("advance", 1).out == "job 1 is over: failed\n"
+
+
+def test_a_phase_that_another_account_ended_meanwhile_is_left_alone(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region.orders()
+    region.gather(1)
+    region.pass_time(3600)
+    act = Sender.act
+
+    def late(sender: Sender, *call: object) -> object:
+        monkeypatch.undo()
+        region.acts("berlin", region.jobs.advance(JobId(1)))
+        return act(sender, *call)
+
+    monkeypatch.setattr(Sender, "act", late)
+    told = region.does("advance", 1, who="stranger")
+    assert (told.code, told.data["changed"], told.data["phase"]) == (0, False, "training")
 
 
 def test_only_the_owner_starts_and_cancels(region: Region) -> None:
