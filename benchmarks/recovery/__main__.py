@@ -10,12 +10,16 @@ from benchmarks.recovery.measure import WINDOW_S, measure
 def main() -> int:
     figures = measure()
     sys.stdout.write(f"14 daemons on one machine, a collect window of {WINDOW_S} s\n\n")
-    sys.stdout.write("| restart | ending | imports | opening | catching up | first act | in all, s | of the window |\n")
+    sys.stdout.write(
+        "| restart | ending | imports | opening | first act | in all, s | of the window | catching up alone |\n"
+    )
     sys.stdout.write("|---|---|---|---|---|---|---|---|\n")
     for one in figures.restarts:
-        parts = (one.ending_s, one.imports_s, one.opening_s, one.catching_up_s, one.first_act_s, one.seconds)
+        parts = (one.ending_s, one.imports_s, one.opening_s, one.first_act_s, one.seconds)
         told = " | ".join(f"{seconds:.2f}" for seconds in parts)
-        sys.stdout.write(f"| {one.role}, {one.how} | {told} | {one.seconds / WINDOW_S:.3f} |\n")
+        sys.stdout.write(
+            f"| {one.role}, {one.how} | {told} | {one.seconds / WINDOW_S:.3f} | {one.catching_up_s:.2f} |\n"
+        )
     share = figures.failover_s / WINDOW_S
     sys.stdout.write(
         f"\nto the accepted model: {figures.agreed_s:.2f} s from the last update with every member up, "

@@ -60,7 +60,8 @@ NUM_ROUNDS = 6
 class Restart:
     """Seconds from the SIGKILL to the first act of the process that follows.
 
-    `ending_s`: until the killed one was gone. A forked process has imported everything before.
+    `ending_s`: until the killed one was gone. A forked process has imported everything before. `first_act_s` is with
+    the catching up, for which another process took `catching_up_s` just after.
     """
 
     role: str
@@ -68,12 +69,12 @@ class Restart:
     ending_s: float
     imports_s: float
     opening_s: float
-    catching_up_s: float
     first_act_s: float
+    catching_up_s: float
 
     @property
     def seconds(self) -> float:
-        return self.ending_s + self.imports_s + self.opening_s + self.catching_up_s + self.first_act_s
+        return self.ending_s + self.imports_s + self.opening_s + self.first_act_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,8 +251,8 @@ def _time_restart(scene: Scene, name: str, role: str, start: Start) -> Restart:
         ending_s=began_s - killed_s,
         imports_s=imported_s - began_s,
         opening_s=started_s - imported_s,
+        first_act_s=acted_s - started_s,
         catching_up_s=catching_up_s,
-        first_act_s=acted_s - started_s - catching_up_s,
     )
 
 
