@@ -84,6 +84,16 @@ def same_store(clinic: Clinic) -> None:
     (clinic.folder / "region").symlink_to(clinic.folder / "border")
 
 
+def away(clinic: Clinic) -> None:
+    shutil.rmtree(clinic.folder / "region")
+
+
+def other_folder(clinic: Clinic) -> None:
+    away(clinic)
+    (clinic.folder / "region").mkdir()
+    (clinic.folder / "region" / "letter").touch()
+
+
 def file_as_store(clinic: Clinic) -> None:
     shutil.rmtree(clinic.folder / "region")
     (clinic.folder / "region").touch()
@@ -167,6 +177,8 @@ PROBLEMS: list[tuple[str, str, Callable[[Clinic], object]]] = [
     ("clock", "s behind the chain's, 120 s are tolerated", lambda c: c.pass_time(3600)),
     ("stores", "region and border are the same store", same_store),
     ("stores", "region is a file", file_as_store),
+    ("stores", "region is not there; bring it back", away),
+    ("stores", "region is no store, and not empty", other_folder),
     ("stores", "cannot be reached", in_config("border", "http://127.0.0.1:1")),
     ("stores", "is no store; write dir:PATH", in_config("border", "nowhere")),
     ("balance", "is enough for 0 rounds", empty_account),
@@ -306,6 +318,7 @@ def test_nothing_is_changed_by_looking(clinic: Clinic) -> None:
         return {str(one): (one.stat().st_mtime_ns, one.read_bytes() if one.is_file() else b"") for one in files}
 
     shutil.rmtree(clinic.folder / "region")
+    (clinic.folder / "region").mkdir()
     before, block = state(), clinic.chain.block_number()
     assert not [one for one in clinic.findings() if one.state is State.PROBLEM]
     assert state() == before
