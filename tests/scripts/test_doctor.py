@@ -22,6 +22,7 @@ from domicile.errors import ConfigurationError
 from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.types import Digest
+from node.journal import NodeJournal
 from scripts.command import cli
 from scripts.doctor.finding import State
 from scripts.doctor.network import GAS
@@ -143,6 +144,11 @@ def clear_until(days: int) -> Callable[[Clinic], None]:
     return act
 
 
+def bind_journal(clinic: Clinic) -> None:
+    with closing(NodeJournal(clinic.folder / "journal.sqlite")) as journal:
+        journal.bind("the first")
+
+
 def write_journal(version: int) -> Callable[[Clinic], None]:
     def act(clinic: Clinic) -> None:
         with closing(sqlite3.connect(clinic.folder / "journal.sqlite")) as connection:
@@ -199,6 +205,7 @@ PROBLEMS: list[tuple[str, str, Callable[[Clinic], object]]] = [
     ("data", "no such file", lambda c: (c.folder / "rows.csv").unlink()),
     ("data", "column 'x1' holds text", append("rows.csv", "a word,1.0,1\n")),
     ("journal", "has version 99", write_journal(99)),
+    ("journal", "belongs to another deployment, the first, and not to TrainingJobs 0x", bind_journal),
     ("journal", "cannot be read", damage("journal.sqlite")),
     ("journal", "does not exist; create it", in_config("journal", "FOLDER/nowhere/journal.sqlite")),
 ]
