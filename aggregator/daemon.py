@@ -40,6 +40,7 @@ class AggregatorDaemon:
     """One step looks at every job and does at most one act in each of its committees."""
 
     def __init__(self, config: AggregatorConfig, party: Party, journal: AggregatorJournal) -> None:
+        journal.bind(party.deployment.identity(party.chain))
         self._config = config
         self._party = party
         self._journal = journal

@@ -11,7 +11,7 @@ from domicile.types import Digest, JobId
 GLOBAL = -1
 """Stands for *the global committee* where a shard's index is stored."""
 
-VERSION = 2
+VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payloads (
     job INTEGER, shard INTEGER, global_round INTEGER, regional_round INTEGER, kind TEXT,

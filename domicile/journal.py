@@ -13,6 +13,7 @@ from domicile.errors import ConfigurationError, DiskFault
 from domicile.types import Address, JobId
 
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS deployment (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), identity TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS declined (job INTEGER PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS locked_out (
     job INTEGER, payload TEXT, recipient TEXT, reason TEXT NOT NULL, PRIMARY KEY (job, payload, recipient));
@@ -57,6 +58,22 @@ class Journal:
     def close(self) -> None:
         self._db.close()
 
+    def bind(self, deployment: str) -> None:
+        """Keeps which deployment the jobs are of, whose numbers every deployment counts from 1. Before anything is done
+        by what the journal holds.
+
+        Raises:
+            ConfigurationError: it belongs to another one.
+        """
+        self._write("INSERT OR IGNORE INTO deployment VALUES (1, ?)", (deployment,))
+        self.check_deployment(deployment)
+
+    def check_deployment(self, deployment: str) -> None:
+        """The same, writing nothing: a journal that is new belongs to none yet."""
+        rows = self._read("SELECT identity FROM deployment")
+        if rows and rows[0][0] != deployment:
+            raise ConfigurationError(f"journal: {self.path} {other_deployment(str(rows[0][0]), deployment)}")
+
     def record_declined(self, job: JobId, reason: str) -> None:
         self._write("INSERT OR REPLACE INTO declined VALUES (?, ?)", (job, reason))
 
@@ -87,6 +104,14 @@ class Journal:
     def _read(self, query: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with _translated(self.path):
             return self._db.execute(query, arguments).fetchall()
+
+
+def other_deployment(found: str, wanted: str) -> str:
+    """What is wrong with a journal of another deployment, and the mend."""
+    return (
+        f"belongs to another deployment, {found}, and not to {wanted}; move it away (a new one is made), or name its "
+        "deployment in chain.deployment"
+    )
 
 
 @contextmanager

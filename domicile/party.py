@@ -18,11 +18,11 @@ from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.chain.sender import Sender
 from domicile.crypto.keys import HpkeKey
-from domicile.errors import ConfigurationError
+from domicile.errors import ConfigurationError, StoreFault
 from domicile.key_lock import KeyLock
 from domicile.settings import PathHere, Settings, StoreHere, named
 from domicile.storage.measured import MeasuredBlocks
-from domicile.storage.store import BlockStore, Store, open_blocks
+from domicile.storage.store import BlockStore, Opening, Store, open_blocks
 
 PASSWORD_VARIABLE = "DOMICILE_PASSWORD"  # noqa: S105 - the name of the variable, not a password
 
@@ -125,7 +125,8 @@ def open_party(settings: PartySettings) -> Party:
     Raises:
         ConfigurationError: a file, password or location is wrong, or region and border store are the same.
         ChainFault: the endpoint cannot be reached or is not the chain of the deployment file.
-        StoreFault: a Kubo daemon cannot be reached, so that nobody can tell whether it is the other store too.
+        StoreFault: the folder of a store is not there; or a Kubo daemon cannot be reached, so that nobody can tell
+            whether it is the other store too.
     """
     border, region = _open_stores(settings.stores)
     password = read_password(settings.keys)
@@ -166,9 +167,9 @@ def open_daemon(path: Path, settings: PartySettings) -> Iterator[Party]:
 
 def _open_store(key: str, location: str) -> Store:
     try:
-        return BlockStore(MeasuredBlocks(open_blocks(location), key))
-    except ConfigurationError as exc:
-        raise ConfigurationError(f"stores.{key}: {exc}") from exc
+        return BlockStore(MeasuredBlocks(open_blocks(location, Opening.IN_PLACE), key))
+    except (ConfigurationError, StoreFault) as exc:
+        raise type(exc)(f"stores.{key}: {exc}") from exc
 
 
 def _open_stores(settings: StoreSettings) -> tuple[Store, Store | None]:

@@ -41,6 +41,7 @@ class NodeDaemon:
     """One step looks at every job and does at most one act in each."""
 
     def __init__(self, config: NodeConfig, party: Party, journal: NodeJournal, trainer: Trainer) -> None:
+        journal.bind(party.deployment.identity(party.chain))
         self._config = config
         self._party = party
         self._journal = journal

@@ -10,7 +10,7 @@ from pathlib import Path
 from domicile.journal import Journal
 from domicile.types import Digest, JobId
 
-VERSION = 3
+VERSION = 4
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS memberships (job INTEGER PRIMARY KEY, global_round INTEGER, regional_round INTEGER);
 CREATE TABLE IF NOT EXISTS left_by_hand (job INTEGER PRIMARY KEY);

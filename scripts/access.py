@@ -22,7 +22,7 @@ from domicile.party import (
     read_password,
 )
 from domicile.settings import PathHere, Settings, StoreHere, load_settings, named
-from domicile.storage.store import Store, open_store
+from domicile.storage.store import Opening, Store, open_store
 from domicile.types import Address, JobId
 
 ACCESS_VARIABLE = "DOMICILE_ACCESS"
@@ -63,7 +63,7 @@ class Access:
         self.jobs = Jobs(self.chain, self.deployment)
 
     def stores(self) -> dict[str, Store]:
-        return {place: open_store(location) for place, location in self.settings.stores.items()}
+        return {place: open_store(location, Opening.IN_PLACE) for place, location in self.settings.stores.items()}
 
     @property
     def border(self) -> str:

@@ -6,7 +6,7 @@ from domicile.errors import PeerError, StoreFault
 from domicile.exchange import fetch_spec
 from domicile.history import JobHistory
 from domicile.models import JobModels, open_job_models
-from domicile.storage.store import open_store
+from domicile.storage.store import Opening, open_store
 from domicile.types import Address, JobId
 from scripts.access import Access
 from scripts.observing import Observer
@@ -16,8 +16,8 @@ def name_of(network: Access, job: JobId) -> tuple[str, str | None]:
     """A job's name, or an empty one and why its specification does not tell."""
     if "border" not in network.settings.stores:
         return "", "no border store named, so no name"
-    border = open_store(network.border)
     try:
+        border = open_store(network.border, Opening.IN_PLACE)
         return fetch_spec(border, network.jobs.parameters_of(job).spec).name, None
     except (PeerError, StoreFault) as exc:
         return "", str(exc)

@@ -74,6 +74,7 @@ class Membership:
             party = open_party(config)
         job = known_job(party.jobs, number)
         with named(path), closing(NodeJournal(config.journal)) as journal:
+            journal.bind(party.deployment.identity(party.chain))
             yield cls(config, party, journal, job)
 
     def join(self, code: str | None, say: Callable[[str], None]) -> Joined:

@@ -41,16 +41,20 @@ class Diary:
     problem: str | None
 
 
-def read_journal(config: NodeConfig | AggregatorConfig, jobs: Iterable[JobId]) -> Diary:
-    """Makes no journal where there is none. One that is damaged keeps nobody from hearing what the chain says."""
+def read_journal(config: NodeConfig | AggregatorConfig, deployment: str, jobs: Iterable[JobId]) -> Diary:
+    """Makes no journal where there is none. One that is damaged, or of another deployment, keeps nobody from hearing
+    what the chain says.
+    """
     if not config.journal.exists():
         return Diary(remarks={}, problem="there is none yet, its daemon makes it")
     try:
         if isinstance(config, NodeConfig):
             with closing(NodeJournal(config.journal)) as of_node:
+                of_node.check_deployment(deployment)
                 remarks = {job: _of_node(of_node, job) for job in jobs}
         else:
             with closing(AggregatorJournal(config.journal)) as of_member:
+                of_member.check_deployment(deployment)
                 remarks = {job: _of_member(of_member, job) for job in jobs}
     except (ConfigurationError, DiskFault) as exc:
         return Diary(remarks={}, problem=f"{exc}")

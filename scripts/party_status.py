@@ -47,7 +47,7 @@ def status_of(party: PartyAccess, config: NodeConfig | AggregatorConfig) -> dict
         histories=histories,
         jobs=Jobs(party.chain, party.deployment),
         nodes=nodes,
-        diary=read_journal(config, histories.jobs),
+        diary=read_journal(config, party.deployment.identity(party.chain), histories.jobs),
     )
     return {
         "name": config.name,

@@ -56,7 +56,7 @@ def test_garbage_and_other_versions_are_refused_with_the_mend(kind: type[Journal
     with sqlite3.connect(path) as older:
         older.execute("PRAGMA user_version = 1")
     older.close()
-    with pytest.raises(ConfigurationError, match=r"has version 1, this software writes [23]; .* move it away"):
+    with pytest.raises(ConfigurationError, match=r"has version 1, this software writes [34]; .* move it away"):
         kind(path)
 
 
@@ -136,4 +136,19 @@ def test_a_sealed_model_is_found_again_by_what_it_holds_until_it_is_let_go(tmp_p
     assert journal.payload(JOB, 0, 1, 2, "regional", first.model) is None
     assert journal.unsettled_payloads(JOB) == [second]
     assert journal.unsettled_digests() == {second.digest}
+    journal.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_journal_belongs_to_one_deployment(kind: type[Journal], tmp_path: Path) -> None:
+    journal = kind(tmp_path / "journal.sqlite")
+    journal.check_deployment("the second")
+    journal.bind("the first")
+    journal.close()
+    journal = kind(tmp_path / "journal.sqlite")
+    journal.bind("the first")
+    for refuses in (journal.bind, journal.check_deployment):
+        with pytest.raises(ConfigurationError, match=r"belongs to another deployment, the first, .*; move it away"):
+            refuses("the second")
+    journal.bind("the first")
     journal.close()

@@ -43,7 +43,8 @@ border = "{border}"
 
 def test_one_store_under_two_names_is_refused(tmp_path: Path, daemons: tuple[KuboFake, KuboFake]) -> None:
     kubo = daemons[0]
-    (tmp_path / "folder").mkdir()
+    for name in ("folder", "x"):
+        (tmp_path / name).mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     for region, border in (
         (f"dir:{tmp_path}/folder", f"dir:{tmp_path}/folder"),
@@ -61,6 +62,7 @@ def test_two_daemons_and_a_daemon_beside_a_folder_are_two_stores(
     tmp_path: Path, daemons: tuple[KuboFake, KuboFake]
 ) -> None:
     region, border = daemons
+    (tmp_path / "folder").mkdir()
     for second in (border.url, f"dir:{tmp_path}/folder"):
         with pytest.raises(ConfigurationError, match="password_file"):
             open_with(tmp_path, region=region.url, border=second)
@@ -71,3 +73,26 @@ def test_a_daemon_that_cannot_be_asked_is_a_fault(tmp_path: Path, daemons: tuple
     border.stop()
     with pytest.raises(StoreFault, match="start the daemon"):
         open_with(tmp_path, region=region.url, border=border.url)
+
+
+def test_a_folder_that_is_away_is_no_new_store(tmp_path: Path, daemons: tuple[KuboFake, KuboFake]) -> None:
+    kubo, folder = daemons[0].url, tmp_path / "disk" / "border"
+    with pytest.raises(StoreFault, match=r"stores\.border: store .*/border: is not there; bring it back"):
+        open_with(tmp_path, region=kubo, border=f"dir:{folder}")
+    assert not folder.parent.exists()
+    folder.mkdir(parents=True)
+    (folder / "letter").touch()
+    with pytest.raises(ConfigurationError, match=r"stores\.border: .* is no store, and not empty"):
+        open_with(tmp_path, region=kubo, border=f"dir:{folder}")
+    assert [one.name for one in folder.iterdir()] == ["letter"]
+
+
+def test_an_empty_folder_and_one_that_is_being_made_become_stores(
+    tmp_path: Path, daemons: tuple[KuboFake, KuboFake]
+) -> None:
+    (tmp_path / "begun" / "blocks" / "00").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for name in ("begun", "empty", "empty"):
+        with pytest.raises(ConfigurationError, match="password_file"):
+            open_with(tmp_path, region=daemons[0].url, border=f"dir:{tmp_path}/{name}")
+        assert (tmp_path / name / "lock").exists()

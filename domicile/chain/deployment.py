@@ -48,6 +48,18 @@ class Deployment:
         """Contracts whose events tell the record."""
         return {name: getattr(self, field) for name, field in _FIELDS.items() if name != "AccessManager"}
 
+    def identity(self, chain: Chain) -> str:
+        """In words, and another one for each deployment ever made: a chain that is started anew may have the same id
+        and give the same addresses, but not the same blocks.
+
+        Raises:
+            ChainFault: the endpoint cannot be reached, or does not know the first block.
+        """
+        return (
+            f"TrainingJobs {self.training_jobs} on chain {self.chain_id} since block {self.first_block} "
+            f"({chain.hash_of(self.first_block)})"
+        )
+
     def save(self, path: Path) -> None:
         """Writes the file, whole or not at all."""
         text = json.dumps({"version": FORMAT_VERSION, **asdict(self)}, indent=2, sort_keys=True) + "\n"

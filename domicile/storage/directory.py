@@ -16,13 +16,17 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from domicile.errors import BlockMissing, ConfigurationError, StoreFault
 from domicile.storage.blocks import Piece
 from domicile.storage.cid import cid_of
 from domicile.storage.unixfs import BLOCK_BYTES_MAX, CHUNK_BYTES, block_digest, parse
 from domicile.types import Digest
+
+NOT_THERE = "is not there; bring it back, or make the folder: an empty one becomes a new store"
+NO_STORE = "is no store, and not empty; bring the store back, or name an empty folder"
+_PARTS = frozenset({"blocks", "incoming", "pins", "lock"})
 
 
 class DirectoryBlocks:
@@ -47,6 +51,23 @@ class DirectoryBlocks:
             self._lock.touch()
         except OSError as exc:
             raise ConfigurationError(f"store {path}: cannot be made ({exc.strerror}); name a folder of yours") from exc
+
+    @classmethod
+    def in_place(cls, path: Path) -> Self:
+        """A store whose folder is there. An empty one is made a store; one that is missing was moved or unmounted, and
+        a new store in its place would be one that lost everything.
+
+        Raises:
+            StoreFault: the folder is not there, or cannot be looked at.
+            ConfigurationError: it is no store and holds something else, or cannot be made one.
+        """
+        if not path.exists():
+            raise StoreFault(f"store {path}: {NOT_THERE}")
+        with cls(path, create=False)._translated("cannot be looked at"):
+            is_other = path.is_dir() and not looks_like_store(path)
+        if is_other:
+            raise ConfigurationError(f"store {path}: {NO_STORE}")
+        return cls(path)
 
     def identity(self) -> str:
         with self._translated("cannot be looked at"):
@@ -157,6 +178,11 @@ class DirectoryBlocks:
     def _block(self, digest: Digest) -> Path:
         name = digest.hex()
         return self._path / "blocks" / name[:2] / name
+
+
+def looks_like_store(path: Path) -> bool:
+    """Whether a folder is a store, or is becoming one, or is free to."""
+    return (path / "lock").exists() or set(os.listdir(path)) <= _PARTS
 
 
 def _holds(file: Path, digest: Digest) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from contextlib import ExitStack
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -304,21 +305,35 @@ def root_of(source: io.BufferedIOBase) -> Digest:
     return writer.commit()
 
 
-def open_store(location: str) -> BlockStore:
+class Opening(Enum):
+    """What is done of a store that is a folder: `MAKE` makes all that is missing, `IN_PLACE` makes an empty folder a
+    store and no folder, `LOOK` changes nothing.
+    """
+
+    MAKE = "make"
+    IN_PLACE = "in place"
+    LOOK = "look"
+
+
+def open_store(location: str, opening: Opening = Opening.MAKE) -> BlockStore:
     """A store by its location; see `open_blocks`."""
-    return BlockStore(open_blocks(location))
+    return BlockStore(open_blocks(location, opening))
 
 
-def open_blocks(location: str, *, create: bool = True) -> Blocks:
+def open_blocks(location: str, opening: Opening = Opening.MAKE) -> Blocks:
     """A store's blocks by its location: ``dir:PATH`` for the embedded one, or the URL of a Kubo RPC endpoint.
 
     Raises:
-        ConfigurationError: the location is neither.
+        ConfigurationError: the location is neither, or the folder is no place for a store.
+        StoreFault: `IN_PLACE`, and there is no such folder.
     """
     if location.startswith("dir:") and location != "dir:":
         from domicile.storage.directory import DirectoryBlocks
 
-        return DirectoryBlocks(Path(location.removeprefix("dir:")), create=create)
+        path = Path(location.removeprefix("dir:"))
+        if opening is Opening.IN_PLACE:
+            return DirectoryBlocks.in_place(path)
+        return DirectoryBlocks(path, create=opening is Opening.MAKE)
     if urlsplit(location).scheme in {"http", "https"}:
         from domicile.storage.kubo import KuboBlocks
 

@@ -28,7 +28,7 @@ from domicile.protocol.round import FINAL_PHASES, JobState
 from domicile.registration import own_card
 from domicile.settings import load_settings
 from domicile.spec import JobSpec
-from domicile.storage.store import BlockStore, open_blocks, root_of
+from domicile.storage.store import BlockStore, Opening, open_blocks, root_of
 from domicile.types import Address, Digest, JobId, ShardIndex
 from node.config import NodeConfig
 from scripts.order.span import longest_s
@@ -126,7 +126,7 @@ class Case:
 
     @cached_property
     def border(self) -> BlockStore:
-        return BlockStore(open_blocks(self.config.stores.border, create=False))
+        return BlockStore(open_blocks(self.config.stores.border, Opening.LOOK))
 
     @cached_property
     def own_jobs(self) -> list[OwnJob]:

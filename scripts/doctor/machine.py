@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aggregator.journal import VERSION as AGGREGATOR_VERSION
-from domicile.errors import PeerError, StoreFault
+from domicile.errors import ChainFault, ConfigurationError, PeerError, StoreFault
+from domicile.journal import other_deployment
 from node.journal import VERSION as NODE_VERSION
 from scripts.doctor.case import Case, OwnJob
 from scripts.doctor.finding import Finding, ok, problem, warning
@@ -65,7 +66,7 @@ def _mib(num_bytes: int) -> str:
 
 
 def journal(case: Case) -> Iterator[Finding]:
-    """Whether the journal can be opened, and is of this version."""
+    """Whether the journal can be opened, and is of this version and this deployment."""
     path = case.config.journal
     version = NODE_VERSION if case.role == "node" else AGGREGATOR_VERSION
     if not path.parent.is_dir():
@@ -79,15 +80,34 @@ def journal(case: Case) -> Iterator[Finding]:
             try:
                 found = int(connection.execute("PRAGMA user_version").fetchone()[0])
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                owner = _deployment_in(connection) if found == version else None
             except sqlite3.DatabaseError as exc:
                 yield problem(f"{path} cannot be read ({exc}); restore it from a copy, or move it away")
                 return
-        if found in (0, version):
+        wanted = None if owner is None else _deployment_of(case)
+        if owner is not None and wanted is not None and owner != wanted:
+            yield problem(f"{path} {other_deployment(owner, wanted)}")
+        elif found in (0, version):
             yield ok(f"{path}, of version {version}")
         else:
             yield problem(
                 f"{path} has version {found}, this software writes {version}; run the version of Domicile that wrote it"
             )
+
+
+def _deployment_in(connection: sqlite3.Connection) -> str | None:
+    """Which deployment a journal belongs to; `None` before its daemon's first start."""
+    row = connection.execute("SELECT identity FROM deployment").fetchone()
+    return None if row is None else str(row[0])
+
+
+def _deployment_of(case: Case) -> str | None:
+    """This party's deployment; `None` where another check tells why it cannot be known."""
+    try:
+        case.deployment.check(case.chain)
+        return case.deployment.identity(case.chain)
+    except (ConfigurationError, ChainFault):
+        return None
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:

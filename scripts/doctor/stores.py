@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from domicile.storage.store import open_blocks
+from domicile.storage.directory import NO_STORE, NOT_THERE, looks_like_store
+from domicile.storage.store import Opening, open_blocks
 from scripts.doctor.case import Case
 from scripts.doctor.finding import Finding, ok, problem
 
@@ -25,11 +26,8 @@ def stores(case: Case) -> Iterator[Finding]:
         folder = folder_of(location)
         if folder is not None and (wrong := _complaint(folder)) is not None:
             yield problem(f"stores.{key}: {folder} {wrong}")
-        elif folder is not None and not folder.exists():
-            identities[key] = str(folder.resolve())
-            yield ok(f"stores.{key}: {folder} will be made at the first start")
         else:
-            identities[key] = open_blocks(location, create=False).identity()
+            identities[key] = open_blocks(location, Opening.LOOK).identity()
             yield ok(f"stores.{key}: reachable")
     if len(set(identities.values())) < len(identities):
         yield problem(
@@ -44,9 +42,10 @@ def folder_of(location: str) -> Path | None:
 
 
 def _complaint(folder: Path) -> str | None:
-    existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not existing.is_dir():
-        return f"cannot be a folder, since {existing} is a file; name a folder of yours"
-    if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
-        return f"cannot be written by this user; give it the right to {existing}, or name a folder of yours"
-    return None
+    if not folder.exists():
+        return NOT_THERE
+    if not folder.is_dir():
+        return "is a file; name a folder of yours"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return "cannot be written by this user; give it the right to, or name a folder of yours"
+    return None if looks_like_store(folder) else NO_STORE

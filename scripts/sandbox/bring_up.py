@@ -21,6 +21,7 @@ from domicile.errors import Fault
 from domicile.protocol.attestation import Attestation
 from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
+from domicile.storage.store import open_store
 from domicile.types import Address, Digest, JurisdictionCode
 from scripts.network_file import AggregatorEntry, NetworkFile, NodeEntry
 from scripts.sandbox.keys import sandbox_secret
@@ -94,6 +95,8 @@ def bring_up(plan: Plan, rpc_url: str, processes: Processes, folder: Path, say: 
     _fund(governor, addresses.values())
     for name in addresses:
         _write_keys(plan, ground, name)
+    for place in store_places(plan):
+        open_store(ground.store(place))
     for node in plan.network.nodes:
         processes.start(
             node.name, "node", _write_node(plan, ground, node), ground.party_folder(node.name) / "log.jsonl"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -253,3 +254,17 @@ def test_a_range_that_an_endpoint_refuses_is_halved_until_it_answers() -> None:
 def test_an_endpoint_that_is_not_there_is_a_fault_to_wait_out() -> None:
     with pytest.raises(ChainFault, match="cannot be reached"):
         Chain("http://127.0.0.1:9").chain_id()
+
+
+def test_a_chain_that_is_started_anew_gives_another_deployment(chain: Chain, deployment: Deployment) -> None:
+    first = deployment.identity(chain)
+    assert first.startswith(f"TrainingJobs {deployment.training_jobs} on chain 31337 since block ")
+    while time.time() < chain.timestamp_of(deployment.first_block) + 1:
+        time.sleep(0.05)
+    with Devnet() as anew:
+        again = Chain(anew.rpc_url)
+        for _ in range(deployment.first_block):
+            again.request("evm_mine")
+        second = deployment.identity(again)
+    assert second != first
+    assert second.partition("(")[0] == first.partition("(")[0]

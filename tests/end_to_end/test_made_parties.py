@@ -60,7 +60,8 @@ class Town:
         self._network = network
         self._folder = folder
         self._daemons: list[subprocess.Popen[bytes]] = []
-        folder.mkdir()
+        for place in ("region", "border"):
+            (folder / place).mkdir(parents=True)
         (folder / "secret").write_text(PASSWORD, encoding="utf-8")
 
     def make(self, role: str, name: str) -> Path:

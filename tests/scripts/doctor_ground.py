@@ -168,6 +168,8 @@ def settle(folder: Path, devnet: Devnet) -> None:
     signer.save(folder / "account.json", PASSWORD, iterations=1024)
     HpkeKey.from_seed(HPKE_SEED).save(folder / "hpke.json", PASSWORD, scrypt_n=1024)
     write_config(folder, devnet.rpc_url)
+    for place in ("region", "border"):
+        (folder / place).mkdir()
     NodeJournal(folder / "journal.sqlite").close()
 
     nodes, places = Nodes(chain, deployment), Jurisdictions(chain, deployment)

@@ -22,6 +22,7 @@ from domicile.errors import ConfigurationError
 from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.types import Digest
+from node.journal import NodeJournal
 from scripts.command import cli
 from scripts.doctor.finding import State
 from scripts.doctor.network import GAS
@@ -84,6 +85,16 @@ def same_store(clinic: Clinic) -> None:
     (clinic.folder / "region").symlink_to(clinic.folder / "border")
 
 
+def away(clinic: Clinic) -> None:
+    shutil.rmtree(clinic.folder / "region")
+
+
+def other_folder(clinic: Clinic) -> None:
+    away(clinic)
+    (clinic.folder / "region").mkdir()
+    (clinic.folder / "region" / "letter").touch()
+
+
 def file_as_store(clinic: Clinic) -> None:
     shutil.rmtree(clinic.folder / "region")
     (clinic.folder / "region").touch()
@@ -133,6 +144,11 @@ def clear_until(days: int) -> Callable[[Clinic], None]:
     return act
 
 
+def bind_journal(clinic: Clinic) -> None:
+    with closing(NodeJournal(clinic.folder / "journal.sqlite")) as journal:
+        journal.bind("the first")
+
+
 def write_journal(version: int) -> Callable[[Clinic], None]:
     def act(clinic: Clinic) -> None:
         with closing(sqlite3.connect(clinic.folder / "journal.sqlite")) as connection:
@@ -167,6 +183,8 @@ PROBLEMS: list[tuple[str, str, Callable[[Clinic], object]]] = [
     ("clock", "s behind the chain's, 120 s are tolerated", lambda c: c.pass_time(3600)),
     ("stores", "region and border are the same store", same_store),
     ("stores", "region is a file", file_as_store),
+    ("stores", "region is not there; bring it back", away),
+    ("stores", "region is no store, and not empty", other_folder),
     ("stores", "cannot be reached", in_config("border", "http://127.0.0.1:1")),
     ("stores", "is no store; write dir:PATH", in_config("border", "nowhere")),
     ("balance", "is enough for 0 rounds", empty_account),
@@ -187,6 +205,7 @@ PROBLEMS: list[tuple[str, str, Callable[[Clinic], object]]] = [
     ("data", "no such file", lambda c: (c.folder / "rows.csv").unlink()),
     ("data", "column 'x1' holds text", append("rows.csv", "a word,1.0,1\n")),
     ("journal", "has version 99", write_journal(99)),
+    ("journal", "belongs to another deployment, the first, and not to TrainingJobs 0x", bind_journal),
     ("journal", "cannot be read", damage("journal.sqlite")),
     ("journal", "does not exist; create it", in_config("journal", "FOLDER/nowhere/journal.sqlite")),
 ]
@@ -306,6 +325,7 @@ def test_nothing_is_changed_by_looking(clinic: Clinic) -> None:
         return {str(one): (one.stat().st_mtime_ns, one.read_bytes() if one.is_file() else b"") for one in files}
 
     shutil.rmtree(clinic.folder / "region")
+    (clinic.folder / "region").mkdir()
     before, block = state(), clinic.chain.block_number()
     assert not [one for one in clinic.findings() if one.state is State.PROBLEM]
     assert state() == before

@@ -148,6 +148,8 @@ def settle(folder: Path, devnet: Devnet) -> Region:
     region = Region(folder=folder, chain=chain, rpc_url=devnet.rpc_url, deployment=deployment)
     (folder / "password").touch(mode=0o600)
     (folder / "password").write_text(PASSWORD + "\n", encoding="utf-8")
+    for place in ("border", *REGION.values()):
+        (folder / place).mkdir(exist_ok=True)
     _write_rows(folder / "rows.csv")
     region.spec.write_text(SPEC, encoding="utf-8")
     _settle_places(region)

@@ -30,6 +30,8 @@ PLACES = (
 def settle_with_attesters(folder: Path, devnet: Devnet) -> Network:
     """A network with places, its attesters' folders, and one ``clinic``, which is not registered yet."""
     network = settle(folder, devnet)
+    for place in ("region", "border"):
+        (folder / place).mkdir()
     for act in PLACES:
         told = network.does(*act)
         assert told.code == 0, told.err

@@ -165,3 +165,15 @@ def test_retiring_needs_no_store(region: Region) -> None:
     region.does("cancel", JOB, "--yes")
     region.rewrite(region.config("berlin"), '"dir:../EU"', '"http://127.0.0.1:1"')
     assert domicile("node", "retire", region.config("berlin"), "--yes").code == 0
+
+
+def test_a_journal_of_another_deployment_tells_nothing_and_is_not_written(region: Region) -> None:
+    journal_of(region, "berlin").unlink()
+    with closing(NodeJournal(journal_of(region, "berlin"))) as journal:
+        journal.bind("the first")
+    told = domicile("node", "status", region.config("berlin"), "--json")
+    assert (told.code, "belongs to another deployment, the first" in told.data["journal"]) == (0, True)
+    left = region.node("leave", JOB, "berlin", "--yes")
+    assert (left.code, "belongs to another deployment, the first" in left.err) == (2, True)
+    with closing(NodeJournal(journal_of(region, "berlin"))) as journal:
+        assert not journal.has_left(JOB)

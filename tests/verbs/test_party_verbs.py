@@ -235,6 +235,8 @@ def test_a_new_party_is_told_what_is_missing_and_who_can_mend_it(region: Region)
         *("--deployment", region.folder / "deployment.json", "--region", "dir:de", "--train", "rows.csv"),
     )
     assert (made.code, made.err) == (0, "")
+    for place in ("de", "border"):
+        (folder / place).mkdir()
     told = domicile("node", "status", folder / "node.toml")
     assert (told.code, told.err) == (0, "")
     assert told.out.splitlines() == [
