@@ -71,10 +71,10 @@ class AggregatorDaemon:
         return acted
 
     def _advance(self, job: JobId, work: CommitteeWork) -> bool:
-        if not work.step(*self._watch.snapshot(job), self._watch.now_s):
-            return False
-        drop_finished_rounds(self._party, self._journal, job, self._config.jobs.kept_rounds)
-        return True
+        acted = work.step(*self._watch.snapshot(job), self._watch.now_s)
+        if acted or work.finished:
+            drop_finished_rounds(self._party, self._journal, job, self._config.jobs.kept_rounds)
+        return acted
 
     def _forget(self) -> None:
         """Drops what was built on a record that is another one now; the journal keeps what was done."""
@@ -119,6 +119,7 @@ class CommitteeWork:
             log_event(log, "job_ended", job=self._job, phase=state.phase.name)
             self._leave()
             return False
+        self.confined("stores").run(partial(self._dispatch.look_after, now_s))
         if not self._opened:
             self.confined("documents").run(self._open_committees)
             if self.finished:

@@ -6,7 +6,6 @@ Shapes: P flat parameters.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +73,7 @@ class Derivation:
     buffer_P: torch.Tensor
     mean: Accumulator
 
-    def run(self, note_left_out: Callable[[LeftOut], None]) -> RegionalMerge:
+    def run(self) -> RegionalMerge:
         """Opens every update in ascending order of address and merges the usable ones.
 
         Raises:
@@ -89,7 +88,6 @@ class Derivation:
             found = self._open(event.node, event.digest)
             if isinstance(found, LeftOut):
                 excluded.append(found)
-                note_left_out(found)
                 continue
             self.mean.add(self.buffer_P, weight_of(spec.regional_merging, found.num_examples))
             usable.append(found)

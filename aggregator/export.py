@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from domicile.chain.contracts import Jobs
+from domicile.chain.events import ModelExported
 from domicile.crypto.context import PayloadContext, PayloadKind
 from domicile.crypto.keys import KeyCard
 from domicile.errors import PeerError
@@ -60,9 +61,22 @@ class ExportDoor:
         self._require_accepted(job, shard, model)
         return self.outbox.deliver(payload, self.border)
 
-    def _require_accepted(self, job: JobId, shard: ShardIndex, model: Digest) -> None:
+    def restore(self, line: ModelExported) -> Delivered:
+        """Puts what the ledger says has crossed into the border store again, unless it lies there still.
+
+        Raises:
+            PeerError: the chain does not hold the line's model as reported any more.
+        """
+        self._require_accepted(line.job, line.shard, line.model, phase=ShardPhase.REPORTED)
+        return self.outbox.deliver(line.payload, self.border)
+
+    def _require_accepted(
+        self, job: JobId, shard: ShardIndex, model: Digest, phase: ShardPhase = ShardPhase.MATURE
+    ) -> None:
         state = self.jobs.shard_state(job, shard)
-        if state.phase is not ShardPhase.MATURE:
-            raise PeerError(f"shard {shard} of job {job} is {state.phase.name.lower()}, not mature: nothing may leave")
+        if state.phase is not phase:
+            raise PeerError(
+                f"shard {shard} of job {job} is {state.phase.name.lower()}, not {phase.name.lower()}: nothing may leave"
+            )
         if model != self.jobs.regional_model_of(job, shard):
             raise PeerError(f"shard {shard} of job {job}: these are not the bytes that its committee accepted")

@@ -25,8 +25,8 @@ CREATE TABLE IF NOT EXISTS exclusions (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredPayload:
-    """A sealed model that this member puts into a store. It is journaled before, and `settled` when its round is over:
-    until then, the outbox holds it too.
+    """A sealed model that this member puts into a store. It is journaled before, and `settled` when nobody is
+    to read it any more: until then, the outbox holds it too.
     """
 
     shard: int
@@ -92,7 +92,7 @@ class AggregatorJournal(Journal):
         return self._payloads("job = ? AND pinned", (job,))
 
     def unsettled_payloads(self, job: JobId) -> list[StoredPayload]:
-        """What the outbox holds for rounds that may go on."""
+        """What the outbox holds."""
         return self._payloads("job = ? AND NOT settled", (job,))
 
     def unsettled_digests(self) -> set[Digest]:

@@ -6,11 +6,12 @@ server optimiser keeps. Shapes: P flat parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from domicile.clock import JobClock
 from domicile.learning.merging import Accumulator, apply_delta, new_state
 from domicile.learning.model import ModelFile, ModelMetadata
 from domicile.learning.settings import MergingSettings
@@ -25,6 +26,28 @@ class LeftOut:
     subject: str
     reason: ExclusionReason
     detail: str
+
+
+class Looks:
+    """This member's looks at the store for what its merges of one round at a time miss."""
+
+    def __init__(self) -> None:
+        self._round: object = None
+        self._excluded: frozenset[tuple[str, ExclusionReason]] = frozenset()
+        self.again_s: float | None = None
+        """When to look again, on the chain's clock; `None` where the last merge missed nothing."""
+        self.looked_again = False
+        """Whether what the last merge misses was missing at the look before it too."""
+
+    def note(self, of: object, excluded: Sequence[LeftOut], now_s: int, clock: JobClock) -> list[LeftOut]:
+        """Notes a merge that is done; returns what the look before it did not leave out for the same reason."""
+        before = self._excluded if self._round == of else frozenset()
+        self._round = of
+        self._excluded = frozenset((one.subject, one.reason) for one in excluded)
+        missing = {one for one in self._excluded if one[1] is ExclusionReason.UNAVAILABLE}
+        self.again_s = now_s + clock.look_again_s if missing else None
+        self.looked_again = missing <= before
+        return [one for one in excluded if (one.subject, one.reason) not in before]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

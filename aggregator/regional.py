@@ -17,7 +17,7 @@ from aggregator.dispatch import Dispatch
 from aggregator.export import ExportDoor
 from aggregator.journal import AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
-from aggregator.merging import LeftOut
+from aggregator.merging import LeftOut, Looks
 from domicile import metrics
 from domicile.chain.sender import Call
 from domicile.crypto.context import PayloadKind
@@ -61,6 +61,7 @@ class RegionalWork:
         self._door = ExportDoor(jobs=party.jobs, border=party.border, outbox=dispatch.outbox)
         self._committee = models.history.shards[shard].parameters.committee
         self._merged: RegionalMerge | None = None
+        self._looks = Looks()
         self._gate = metrics.Gate()
 
     @cached_property
@@ -82,16 +83,16 @@ class RegionalWork:
         if isinstance(act, step.Wait):
             return False
         with metrics.acting(act):
-            self._perform(act, key, state, shard, requirement)
+            self._perform(act, key, state, shard, now_s, requirement)
         return True
 
     def _perform(
-        self, act: step.Act, key: RegionalKey, state: JobState, shard: ShardState, requirement: Requirement
+        self, act: step.Act, key: RegionalKey, state: JobState, shard: ShardState, now_s: int, requirement: Requirement
     ) -> None:
         if isinstance(act, step.Advance):
             self._send(self._party.jobs.advance_shard(self._models.job, self._shard))
         elif isinstance(act, step.Merge):
-            self._derive(key, state, shard, requirement)
+            self._derive(key, state, shard, now_s, requirement)
         elif isinstance(act, step.Propose):
             self._propose(key)
         elif isinstance(act, step.Confirm):
@@ -123,6 +124,8 @@ class RegionalWork:
             voted=voted,
             acceptable=agreed[0] if agreed is not None and not voted else None,
             impossible=None if merged.model else f"{merged.contributors} usable updates, {state.min_nodes} are needed",
+            look_again_s=self._looks.again_s,
+            looked_again=self._looks.looked_again,
         )
 
     def _is_stale(self, key: RegionalKey, merged: RegionalMerge, requirement: Requirement) -> bool:
@@ -135,7 +138,9 @@ class RegionalWork:
         nodes = (event.node for event in self._models.history.commits_of(key))
         return frozenset(node for node in nodes if self._party.nodes.refusal(node, requirement) is not Refusal.NONE)
 
-    def _derive(self, key: RegionalKey, state: JobState, shard: ShardState, requirement: Requirement) -> None:
+    def _derive(
+        self, key: RegionalKey, state: JobState, shard: ShardState, now_s: int, requirement: Requirement
+    ) -> None:
         self._merged = None  # Its memory is written over.
         derivation = Derivation(
             models=self._models,
@@ -148,7 +153,9 @@ class RegionalWork:
             buffer_P=self._buffer_P,
             mean=self._mean,
         )
-        self._merged = derivation.run(lambda one: self._note_left_out(key, one))
+        self._merged = derivation.run()
+        for one in self._looks.note(key, self._merged.excluded, now_s, self._models.history.clock):
+            self._note_left_out(key, one)
         log_event(log, "merged", **self._where(key), contributors=self._merged.contributors)
 
     def _agreed(self, key: RegionalKey) -> tuple[bytes, RegionalTally] | None:

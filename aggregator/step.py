@@ -18,8 +18,10 @@ class Duty:
     """One member's view of one committee's work at one moment of the chain's clock.
 
     `rank` is the member's place in the turn (0 goes first), rotated by round. `merged` says whether this member's own
-    merge of the round is at hand, `stale` whether the contract's gate has since turned against a contributor of it.
-    `acceptable` is the id of a proposal that equals the own merge and has no vote of this member's yet.
+    merge of the round is at hand, `stale` whether something has since turned up that it does not take into account.
+    `acceptable` is the id of a proposal that equals the own merge and has no vote of this member's yet. `look_again_s`
+    is when to look again for what the merge did not find in the store (`None`: nothing was missing), `looked_again`
+    whether that was done once at least.
     """
 
     now_s: int
@@ -33,6 +35,8 @@ class Duty:
     voted: bool = False
     acceptable: bytes | None = None
     impossible: str | None = None
+    look_again_s: float | None = None
+    looked_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +105,35 @@ def decide_job(phase: JobPhase, duty: Duty) -> Act:
 def _decide_merge(duty: Duty) -> Act:
     if duty.refused:
         return Wait("the contract refuses this member now")
-    if duty.impossible is not None and not duty.stale:
-        return Wait(duty.impossible)
     if not duty.merged or duty.stale:
         return Merge()
     if duty.acceptable is not None:
         return Confirm(duty.acceptable)
     if duty.voted:
         return Wait("other members are still to vote")
-    return (
-        Propose() if _in_turn(duty, JobClock(duty.window_s).proposers_s) else Wait("another member is to propose first")
-    )
+    waiting = _not_to_propose(duty)
+    if waiting is None:
+        return Propose()
+    overdue = duty.look_again_s is not None and duty.now_s >= duty.look_again_s
+    return Merge() if overdue else Wait(waiting)
+
+
+def _not_to_propose(duty: Duty) -> str | None:
+    """Why a member that has merged does not propose now.
+
+    A store may hold in a moment what it does not hold now. An exclusion that rests on one look is not proposed, and the
+    turns for it begin when all members can have looked twice.
+    """
+    if duty.impossible is not None:
+        return duty.impossible
+    clock = JobClock(duty.window_s)
+    if duty.look_again_s is None:
+        in_turn = _in_turn(duty, clock.proposers_s)
+    elif not duty.looked_again:
+        return "what is missing is to be looked for once more"
+    else:
+        in_turn = _in_turn(duty, clock.proposers_s, after_s=clock.look_again_s)
+    return None if in_turn else "another member is to propose first"
 
 
 def outsider(now_s: int, deadline_s: int) -> Duty:
@@ -124,7 +146,7 @@ def rank(position: int, size: int, turn: int) -> int:
     return (position - turn) % size
 
 
-def _in_turn(duty: Duty, turns_s: float) -> bool:
+def _in_turn(duty: Duty, turns_s: float, *, after_s: float = 0) -> bool:
     """Rank r of n may act once r/n of the time for turns has passed, so that every member has the rest left."""
-    opened_s = duty.deadline_s - duty.window_s
+    opened_s = duty.deadline_s - duty.window_s + after_s
     return duty.rank == 0 or duty.now_s >= opened_s + duty.rank * turns_s / duty.size

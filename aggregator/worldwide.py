@@ -15,7 +15,7 @@ from aggregator.derivation import sum_figures
 from aggregator.dispatch import Dispatch
 from aggregator.journal import GLOBAL, AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
-from aggregator.merging import LeftOut, MergedModel, merge_into
+from aggregator.merging import LeftOut, Looks, MergedModel, merge_into
 from domicile import metrics
 from domicile.crypto.context import PayloadKind
 from domicile.errors import BlockCorrupt, BlockMissing, PeerError, SealError
@@ -37,11 +37,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalMerge:
-    """This member's own derivation of one global round. `model` is `None` where too few exports are usable."""
+    """This member's own derivation of one global round. `model` is `None` where too few exports are usable.
+
+    `num_rivals` counts the proposals that were known when it was derived.
+    """
 
     global_round: int
     reports: Digest
     excluded: tuple[LeftOut, ...]
+    num_rivals: int
     model: MergedModel | None
 
     @property
@@ -60,6 +64,7 @@ class GlobalWork:
         self._history = models.history
         self._committee = models.history.created.global_committee
         self._merged: GlobalMerge | None = None
+        self._looks = Looks()
         self._gate = metrics.Gate()
 
     def advance(self, state: JobState, now_s: int) -> bool:
@@ -68,12 +73,12 @@ class GlobalWork:
         if isinstance(act, step.Wait):
             return False
         with metrics.acting(act):
-            self._perform(act, state)
+            self._perform(act, state, now_s)
         return True
 
-    def _perform(self, act: step.Act, state: JobState) -> None:
+    def _perform(self, act: step.Act, state: JobState, now_s: int) -> None:
         if isinstance(act, step.Merge):
-            self._derive(state.global_round)
+            self._derive(state.global_round, now_s)
         elif isinstance(act, step.Propose):
             self._propose(state.global_round)
         elif isinstance(act, step.Confirm):
@@ -100,19 +105,31 @@ class GlobalWork:
         return replace(
             duty,
             merged=True,
-            stale=merged.reports != self._history.reports_hash(state.global_round, self._party.deployment),
+            stale=self._is_stale(merged),
             voted=voted,
             acceptable=agreed[0] if agreed is not None and not voted else None,
             impossible=None if merged.model else "too few usable exports",
+            look_again_s=self._looks.again_s,
+            looked_again=self._looks.looked_again,
         )
 
-    def _derive(self, global_round: int) -> None:
+    def _is_stale(self, merged: GlobalMerge) -> bool:
+        if merged.reports != self._history.reports_hash(merged.global_round, self._party.deployment):
+            return True
+        return self._looks.again_s is not None and self._num_rivals(merged.global_round) > merged.num_rivals
+
+    def _num_rivals(self, global_round: int) -> int:
+        return len(self._history.global_tallies.get(global_round, {}))
+
+    def _derive(self, global_round: int, now_s: int) -> None:
         """Derives the global model from every usable export."""
         self._merged = None  # The old derivation's memory is needed.
         with within_memory():
-            self._merge(global_round)
+            self._merged = self._merge(global_round)
+        for one in self._looks.note(global_round, self._merged.excluded, now_s, self._history.clock):
+            self._note_left_out(global_round, one)
 
-    def _merge(self, global_round: int) -> None:
+    def _merge(self, global_round: int) -> GlobalMerge:
         layout = self._models.layout
         base_P, export_P = torch.empty(layout.num_parameters), torch.empty(layout.num_parameters)
         base = self._models.global_model(global_round - 1, base_P)
@@ -123,7 +140,6 @@ class GlobalWork:
             found = self._open_export(shard, global_round, export_P)
             if isinstance(found, LeftOut):
                 excluded.append(found)
-                self._note_left_out(global_round, found)
                 continue
             mean.add(export_P.sub_(base_P), weight_of(self._models.spec.global_merging, found.num_examples))
             usable.append(found)
@@ -134,8 +150,14 @@ class GlobalWork:
             metadata = ModelMetadata(num_examples=sum(one.num_examples for one in usable), test=test)
             model = merge_into(self._models.spec.global_merging, base, base_P, mean, metadata, keep_state=True)
         reports = self._history.reports_hash(global_round, self._party.deployment)
-        self._merged = GlobalMerge(global_round=global_round, reports=reports, excluded=tuple(excluded), model=model)
         log_event(log, "merged", job=self._models.job, global_round=global_round, shards=len(usable))
+        return GlobalMerge(
+            global_round=global_round,
+            reports=reports,
+            excluded=tuple(excluded),
+            num_rivals=self._num_rivals(global_round),
+            model=model,
+        )
 
     def _agreed(self, global_round: int) -> tuple[bytes, GlobalTally] | None:
         """A proposal that says exactly what this member derived, with its id."""

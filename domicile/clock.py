@@ -28,6 +28,11 @@ class JobClock:
         return self.collect_window_s // 4 + 1
 
     @property
+    def look_again_s(self) -> float:
+        """By the chain's clock: whoever needs something from a store looks again after this long."""
+        return self.collect_window_s / 4
+
+    @property
     def proposers_s(self) -> float:
         """By the chain's clock: in this part of the window all members of a committee have had their turn to propose.
         Of two proposals one is wasted, and that is all.

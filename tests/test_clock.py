@@ -26,6 +26,7 @@ def test_a_window_of_a_second_makes_no_wait_vanish() -> None:
     clock = JobClock(1)
     assert (clock.replace_after_s, clock.receipt_timeout_s, clock.request_timeout_s) == (1.0, 3.0, 3.0)
     assert clock.node_patience_s == 1
+    assert clock.look_again_s < 1
 
 
 def test_whoever_serves_several_jobs_follows_the_shortest_and_nobody_waits_longer_than_without_one() -> None:

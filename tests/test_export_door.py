@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from aggregator.export import ExportDoor
+from domicile.chain.events import ModelExported
 from domicile.crypto.context import PayloadContext, PayloadKind
 from domicile.crypto.keys import HpkeKey, KeyCard
 from domicile.errors import PeerError
@@ -16,12 +17,13 @@ from domicile.learning.model import ModelFile, ModelLayout
 from domicile.outbox import Delivered, Outbox
 from domicile.protocol.round import ShardPhase
 from domicile.storage.store import open_store
-from domicile.types import Address, Digest, JobId, ShardIndex
+from domicile.types import Address, Digest, JobId, JurisdictionCode, ShardIndex
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITERS = {
     "domicile/registration.py": "public key cards",
     "scripts/ordering.py": "public specification and initial model",
+    "aggregator/dispatch.py": "global models that were lost, again",
     "aggregator/export.py": "the door",
     "aggregator/worldwide.py": "global models, by the global committee",
 }
@@ -124,3 +126,34 @@ def test_the_door_opens_only_for_the_accepted_bytes_of_a_mature_model(tmp_path: 
     assert carry(open_door, payload) is Delivered.PUT
     assert carry(open_door, payload) is Delivered.FOUND
     assert border.keep(payload)
+
+
+def test_the_door_lets_through_again_only_what_the_chain_holds_as_reported(tmp_path: Path) -> None:
+    border, outbox = open_store(f"dir:{tmp_path / 'border'}"), Outbox(tmp_path / "journal.sqlite")
+    right = FILE.digest(VALUES_P)
+
+    def door(phase: ShardPhase, model: Digest = right) -> ExportDoor:
+        return ExportDoor(jobs=Ledger(phase, model), border=border, outbox=outbox)  # type: ignore[arg-type]
+
+    payload = sealed(door(ShardPhase.MATURE))
+    line = ModelExported(
+        block=1,
+        log_index=0,
+        transaction="0x" + "0" * 64,
+        job=JobId(1),
+        shard=ShardIndex(0),
+        global_round=0,
+        jurisdiction=JurisdictionCode("EU"),
+        contributors=3,
+        exporter=ADDRESS,
+        model=right,
+        payload=payload,
+    )
+    for phase in set(ShardPhase) - {ShardPhase.REPORTED}:
+        with pytest.raises(PeerError, match="nothing may leave"):
+            door(phase).restore(line)
+    with pytest.raises(PeerError, match="not the bytes"):
+        door(ShardPhase.REPORTED, Digest(bytes(32))).restore(line)
+    assert not border.has(payload)
+    assert door(ShardPhase.REPORTED).restore(line) is Delivered.PUT
+    assert door(ShardPhase.REPORTED).restore(line) is Delivered.FOUND

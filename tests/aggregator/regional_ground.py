@@ -46,6 +46,7 @@ class RegionalGround:
     """A committee member and what the nodes of its shard committed."""
 
     def __init__(self, folder: Path, num_parameters: int, merging: MergingSettings | None = None) -> None:
+        self._folder = folder
         self.layout = ModelLayout(entries=(("w", (num_parameters,)),))
         self.party = _party(folder)
         initial_P = torch.zeros(num_parameters)
@@ -92,6 +93,11 @@ class RegionalGround:
         )
         return node
 
+    def block_of(self, position: int) -> Path:
+        """The file of the root block of one committed update."""
+        digest = self.models.history.commits_of(KEY)[position].digest.hex()
+        return self._folder / "region" / "blocks" / digest[:2] / digest
+
     def derive(self) -> RegionalMerge:
         """What the committee member makes of the round."""
         assert self.party.region is not None
@@ -106,7 +112,7 @@ class RegionalGround:
             buffer_P=torch.empty(self.layout.num_parameters),
             mean=Accumulator(self.layout.num_parameters),
         )
-        return derivation.run(lambda one: None)
+        return derivation.run()
 
 
 def _party(folder: Path) -> Party:

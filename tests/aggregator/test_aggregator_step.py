@@ -60,7 +60,7 @@ def test_exports_in_turn() -> None:
 
 
 def test_says_why_a_merge_is_impossible_instead_of_trying_for_ever() -> None:
-    seen = replace(FIRST, impossible="2 usable updates, 3 are needed")
+    seen = replace(FIRST, merged=True, impossible="2 usable updates, 3 are needed")
     assert decide_shard(ShardPhase.AGGREGATING, seen) == Wait("2 usable updates, 3 are needed")
 
 
@@ -69,3 +69,34 @@ def test_any_member_ends_a_job_phase_but_only_the_global_committee_merges() -> N
     assert isinstance(decide_job(JobPhase.MERGING, replace(FIRST, size=0)), Wait)
     assert decide_job(JobPhase.MERGING, FIRST) == Merge()
     assert isinstance(decide_job(JobPhase.COMPLETE, replace(FIRST, now_s=500)), Wait)
+
+
+def test_proposes_an_exclusion_for_what_is_missing_only_after_a_second_look() -> None:
+    missing = replace(FIRST, merged=True, look_again_s=110.0)
+    assert isinstance(decide_shard(ShardPhase.AGGREGATING, replace(missing, now_s=109)), Wait)
+    assert decide_shard(ShardPhase.AGGREGATING, replace(missing, now_s=110)) == Merge()
+    looked = replace(missing, now_s=110, look_again_s=120.0, looked_again=True)
+    assert decide_shard(ShardPhase.AGGREGATING, looked) == Propose()
+    assert decide_shard(ShardPhase.AGGREGATING, replace(looked, now_s=121)) == Propose()
+    assert decide_job(JobPhase.MERGING, replace(missing, now_s=110)) == Merge()
+
+
+def test_turns_to_propose_an_exclusion_begin_when_all_can_have_looked_twice() -> None:
+    looked = replace(SECOND, merged=True, look_again_s=120.0, looked_again=True)
+    assert isinstance(decide_shard(ShardPhase.AGGREGATING, replace(looked, now_s=114)), Wait)
+    assert decide_shard(ShardPhase.AGGREGATING, replace(looked, now_s=115)) == Propose()
+
+
+def test_looks_again_where_too_much_is_missing_to_merge_through_every_retry_window() -> None:
+    missing = replace(FIRST, merged=True, look_again_s=110.0, impossible="1 usable updates, 2 are needed")
+    assert isinstance(decide_shard(ShardPhase.AGGREGATING, replace(missing, now_s=109)), Wait)
+    for now_s, looked_again in ((110, False), (139, True), (170, True)):
+        seen = replace(missing, now_s=now_s, deadline_s=180, looked_again=looked_again)
+        assert decide_shard(ShardPhase.AGGREGATING, seen) == Merge()
+        assert decide_job(JobPhase.MERGING, seen) == Merge()
+
+
+def test_confirms_and_waits_for_votes_without_another_look() -> None:
+    overdue = replace(FIRST, merged=True, now_s=130, look_again_s=110.0)
+    assert decide_shard(ShardPhase.AGGREGATING, replace(overdue, acceptable=b"id")) == Confirm(b"id")
+    assert isinstance(decide_shard(ShardPhase.AGGREGATING, replace(overdue, voted=True)), Wait)

@@ -26,7 +26,9 @@ class Stores:
     border: BlockStore
 
 
-def put_rounds(store: BlockStore, journal: AggregatorJournal, kind: str, *, shard: int, rounds: int) -> list[Digest]:
+def put_rounds(
+    store: BlockStore, journal: AggregatorJournal, kind: str, *, shard: int, rounds: int, settled: bool = True
+) -> list[Digest]:
     """One payload of two chunks a global round, put and noted."""
     digests = []
     for number in range(rounds):
@@ -40,6 +42,7 @@ def put_rounds(store: BlockStore, journal: AggregatorJournal, kind: str, *, shar
             model=digest,
             digest=digest,
             sealed_bytes=CHUNK_BYTES + 1,
+            settled=settled,
         )
         journal.record_payload(JOB, payload)
         digests.append(digest)
@@ -70,6 +73,19 @@ def test_the_last_rounds_of_each_shard_and_kind_stay_and_the_others_go(
         for store, digests in kinds:
             kept = [is_whole(store, digest) for digest in digests]
             assert kept == [number >= len(digests) - kept_rounds for number in range(len(digests))]
+    journal.close()
+
+
+def test_what_somebody_is_still_to_read_stays_however_few_rounds_are_kept(place: Place, tmp_path: Path) -> None:
+    journal = AggregatorJournal(tmp_path / "journal.sqlite")
+    digests = put_rounds(place.store, journal, "global", shard=GLOBAL, rounds=3, settled=False)
+    stores = Stores(region=None, border=place.store)
+    drop_finished_rounds(stores, journal, JOB, 1)  # type: ignore[arg-type]
+    assert all(is_whole(place.store, digest) for digest in digests)
+    for payload in journal.unsettled_payloads(JOB):
+        journal.record_settled(JOB, payload)
+    drop_finished_rounds(stores, journal, JOB, 1)  # type: ignore[arg-type]
+    assert [is_whole(place.store, digest) for digest in digests] == [False, False, True]
     journal.close()
 
 
