@@ -29,7 +29,7 @@ from domicile.models import open_job_models
 from domicile.outbox import Outbox
 from domicile.party import Party, open_daemon
 from domicile.protocol.round import FINAL_PHASES, JobPhase, JobState, ShardState
-from domicile.settings import load_settings, named
+from domicile.settings import load_settings
 from domicile.types import Address, JobId, ShardIndex
 from domicile.watch import Watch
 
@@ -184,9 +184,10 @@ def main(path: Path) -> int:
         configure_logging(config.name)
         # One thread: merging waits for memory, and threads that wait for one another would burn the other cores.
         torch.set_num_threads(1)
-        with named(path):
-            metrics.serve(config.metrics.port, config.metrics.host, role="aggregator", party=config.name)
-        with open_daemon(path, config) as party, closing(AggregatorJournal(config.journal)) as journal:
+        with (
+            open_daemon(path, config, role="aggregator") as party,
+            closing(AggregatorJournal(config.journal)) as journal,
+        ):
             daemon = AggregatorDaemon(config, party, journal)
             log_event(log, "started", address=party.sender.address)
             return run(daemon.step, poll_s=party.poll_s, clock=lambda: daemon.clock)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from domicile import metrics
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
@@ -152,15 +153,19 @@ def open_party(settings: PartySettings) -> Party:
 
 
 @contextmanager
-def open_daemon(path: Path, settings: PartySettings) -> Iterator[Party]:
-    """Opens a party for the daemon that alone acts with its key; `path` names its configuration in errors.
+def open_daemon(path: Path, settings: PartySettings, *, role: str) -> Iterator[Party]:
+    """Opens a party for the daemon that alone acts with its key, and serves its metrics; `path` names its configuration
+    in errors.
 
     Raises:
-        ConfigurationError: another daemon holds the key, besides all that `open_party` raises.
+        ConfigurationError: another daemon holds the key, or the port of metrics is taken, besides all that
+            `open_party` raises.
     """
     with ExitStack() as held:
         with named(path):
+            # First: a second daemon of one key would find the port taken, and be told to choose another.
             held.enter_context(KeyLock(settings.keys.account))
+            metrics.serve(settings.metrics.port, settings.metrics.host, role=role, party=settings.name)
             party = open_party(settings)
         yield party
 

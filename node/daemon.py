@@ -23,7 +23,7 @@ from domicile.party import Party, open_daemon
 from domicile.protocol.eligibility import Requirement
 from domicile.protocol.refusals import NotEligible, WindowClosed, WrongJobPhase
 from domicile.protocol.round import JobState, ShardState
-from domicile.settings import load_settings, named
+from domicile.settings import load_settings
 from domicile.types import JobId, ShardIndex
 from domicile.watch import Watch
 from node import step
@@ -301,9 +301,7 @@ def main(path: Path, trainer: Trainer | None = None) -> int:
         configure_logging(config.name)
         # One thread a node: sums then come out the same in every run, and neighbours on one machine do not starve.
         torch.set_num_threads(1)
-        with named(path):
-            metrics.serve(config.metrics.port, config.metrics.host, role="node", party=config.name)
-        with open_daemon(path, config) as party, closing(NodeJournal(config.journal)) as journal:
+        with open_daemon(path, config, role="node") as party, closing(NodeJournal(config.journal)) as journal:
             daemon = NodeDaemon(config, party, journal, trainer or LocalTrainer())
             log_event(log, "started", address=party.sender.address)
             return run(daemon.step, poll_s=party.poll_s, clock=lambda: daemon.clock)

@@ -49,6 +49,8 @@ def start(role: str, folder: Path, extra: str) -> subprocess.CompletedProcess[st
     text = PROPER
     if role == "node":
         text += '[data]\ntrain = "rows.csv"\n[[tasks]]\nuse = "tabular"\ndigest = "' + "0" * 64 + '"\n'
+    # Never read: only the lock on it is taken before.
+    (folder / "account.json").touch()
     config = folder / f"{role}.toml"
     config.write_text(text + extra, encoding="utf-8")
     command = [sys.executable, "-m", "scripts.main", role, "run", str(config)]
