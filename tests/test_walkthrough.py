@@ -97,7 +97,7 @@ def walk(machines: TwoMachines, folder: Path) -> dict[str, str]:
     return said
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.timeout(1800)
 def test_the_walk_through_ends_with_a_job_whose_record_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     home = tmp_path / "home"
