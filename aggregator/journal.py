@@ -119,6 +119,13 @@ class AggregatorJournal(Journal):
             ),
         )
 
+    def forget_left_out(self, job: JobId, shard: int, global_round: int, regional_round: int) -> None:
+        """Makes room for what a newer merge of the same round leaves out."""
+        self._write(
+            "DELETE FROM exclusions WHERE job = ? AND shard = ? AND global_round = ? AND regional_round = ?",
+            (job, shard, global_round, regional_round),
+        )
+
     def left_out(self, job: JobId) -> list[LeftOut]:
         """All that this member left out in a job, oldest first."""
         rows = self._read(

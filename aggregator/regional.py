@@ -154,8 +154,10 @@ class RegionalWork:
             mean=self._mean,
         )
         self._merged = derivation.run()
-        for one in self._looks.note(key, self._merged.excluded, now_s, self._models.history.clock):
-            self._note_left_out(key, one)
+        new = self._looks.note(key, self._merged.excluded, now_s, self._models.history.clock)
+        self._journal.forget_left_out(self._models.job, *key)
+        for one in self._merged.excluded:
+            self._note_left_out(key, one, is_new=one in new)
         log_event(log, "merged", **self._where(key), contributors=self._merged.contributors)
 
     def _agreed(self, key: RegionalKey) -> tuple[bytes, RegionalTally] | None:
@@ -244,7 +246,7 @@ class RegionalWork:
         payload = f"{kind} of shard {shard}, round {global_round}.{regional_round}"
         note_locked_out(self._journal, self._models.job, payload, recipients)
 
-    def _note_left_out(self, key: RegionalKey, one: LeftOut) -> None:
+    def _note_left_out(self, key: RegionalKey, one: LeftOut, *, is_new: bool) -> None:
         left_out = JournaledExclusion(
             shard=self._shard,
             global_round=key[1],
@@ -254,7 +256,8 @@ class RegionalWork:
             detail=one.detail,
         )
         self._journal.record_left_out(self._models.job, left_out)
-        log_event(log, "left_out", **self._where(key), node=one.subject, reason=one.reason.name, detail=one.detail)
+        if is_new:
+            log_event(log, "left_out", **self._where(key), node=one.subject, reason=one.reason.name, detail=one.detail)
 
     def _where(self, key: RegionalKey) -> dict[str, int]:
         return {"job": self._models.job, "shard": key[0], "global_round": key[1], "regional_round": key[2]}

@@ -126,8 +126,10 @@ class GlobalWork:
         self._merged = None  # The old derivation's memory is needed.
         with within_memory():
             self._merged = self._merge(global_round)
-        for one in self._looks.note(global_round, self._merged.excluded, now_s, self._history.clock):
-            self._note_left_out(global_round, one)
+        new = self._looks.note(global_round, self._merged.excluded, now_s, self._history.clock)
+        self._journal.forget_left_out(self._models.job, GLOBAL, global_round, 0)
+        for one in self._merged.excluded:
+            self._note_left_out(global_round, one, is_new=one in new)
 
     def _merge(self, global_round: int) -> GlobalMerge:
         layout = self._models.layout
@@ -246,7 +248,7 @@ class GlobalWork:
         self._party.sender.act(self._party.jobs.vote_global(self._models.job, proposal), self._history.clock)
         log_event(log, "voted", job=self._models.job, global_round=proposal.global_round, model=proposal.model)
 
-    def _note_left_out(self, global_round: int, one: LeftOut) -> None:
+    def _note_left_out(self, global_round: int, one: LeftOut, *, is_new: bool) -> None:
         left_out = JournaledExclusion(
             shard=GLOBAL,
             global_round=global_round,
@@ -256,6 +258,6 @@ class GlobalWork:
             detail=one.detail,
         )
         self._journal.record_left_out(self._models.job, left_out)
-        log_event(
-            log, "left_out", job=self._models.job, global_round=global_round, shard=one.subject, reason=one.reason.name
-        )
+        if is_new:
+            where = {"job": self._models.job, "global_round": global_round}
+            log_event(log, "left_out", **where, shard=one.subject, reason=one.reason.name)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import torch
 
+from aggregator.journal import AggregatorJournal
+from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut, Looks
 from domicile.clock import JobClock
 from domicile.protocol.round import ExclusionReason
-from tests.aggregator.regional_ground import KEY, RegionalGround
+from tests.aggregator.regional_ground import JOB, KEY, RegionalGround
 
 CLOCK = JobClock(40)
 
@@ -49,3 +51,17 @@ def test_what_no_look_would_mend_is_not_looked_for() -> None:
     looks = Looks()
     looks.note(1, [left_out("a", ExclusionReason.MALFORMED)], 100, CLOCK)
     assert looks.again_s is None
+
+
+def test_the_journal_tells_only_what_the_newest_merge_of_a_round_leaves_out(tmp_path: Path) -> None:
+    journal = AggregatorJournal(tmp_path / "journal.sqlite")
+    for regional_round in (1, 2):
+        journal.record_left_out(
+            JOB,
+            JournaledExclusion(
+                shard=0, global_round=0, regional_round=regional_round, subject="a", reason="UNAVAILABLE", detail=""
+            ),
+        )
+    journal.forget_left_out(JOB, *KEY)
+    assert [one.regional_round for one in journal.left_out(JOB)] == [2]
+    journal.close()
