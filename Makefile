@@ -1,5 +1,5 @@
-# The whole of it: `make demo` runs the main job, `make test` checks everything but the long run under kills, which is
-# `make chaos`. All of them set up what they need.
+# The whole of it: `make demo` runs the main job, `make test` checks everything but what takes minutes of kills, faults and
+# losses, which is `make chaos`. All of them set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -24,7 +24,7 @@ from node.training import LocalTrainer
 from scripts.sandbox.run import Outcome
 from tests.faults.endpoint import FaultyEndpoint
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).resolve().parents[2]
 WINDOW_S = 40
@@ -95,7 +95,6 @@ class Outage:
             self._stack.close()
 
 
-@pytest.mark.chaos
 @pytest.mark.parametrize("kind", ["gone", "stale"])
 def test_an_endpoint_that_is_gone_or_stale_for_a_while_costs_nobody_its_round(arena, small_network, behind, kind):
     field = arena(small_network(global_rounds=3, window_s=WINDOW_S))
@@ -107,7 +106,6 @@ def test_an_endpoint_that_is_gone_or_stale_for_a_while_costs_nobody_its_round(ar
     assert any(("cannot be reached" if kind == "gone" else "was read already") in cause for cause in causes)
 
 
-@pytest.mark.chaos
 @pytest.mark.timeout(600)
 def test_an_endpoint_that_is_gone_for_a_minute_costs_nobody_its_round(arena, small_network, behind):
     field = arena(small_network(global_rounds=3, window_s=160))
@@ -117,9 +115,7 @@ def test_an_endpoint_that_is_gone_for_a_minute_costs_nobody_its_round(arena, sma
     assert_whole(outcome)
 
 
-@pytest.mark.parametrize(
-    ("fault", "value"), [pytest.param("delay_s", 0.2, marks=pytest.mark.chaos), ("failing_share", 0.2)]
-)
+@pytest.mark.parametrize(("fault", "value"), [("delay_s", 0.2), ("failing_share", 0.2)])
 def test_an_endpoint_that_is_slow_or_fails_one_call_in_five_costs_nobody_its_round(
     arena, small_network, behind, fault, value
 ):
@@ -215,7 +211,6 @@ time.time_ns = lambda: real_ns() - 300 * 10**9
 """
 
 
-@pytest.mark.chaos
 def test_a_node_whose_clock_is_five_minutes_late_takes_part_in_every_round(arena, small_network, tmp_path):
     field = arena(small_network(global_rounds=2, window_s=12))
     field.processes.kill("a")

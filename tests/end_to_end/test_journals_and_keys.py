@@ -15,7 +15,7 @@ from node.recovery import COMMITTED, REASON
 from tests.end_to_end.conftest import SmallNetwork
 from tests.end_to_end.story import Keeper, Story, Teller, collecting, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 WINDOW_S = 60
 JOB = JobId(1)

@@ -8,7 +8,7 @@ import pytest
 
 from domicile.protocol.round import JobPhase, ShardPhase
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
 LOST_IN = 1
 BACK_IN = 4

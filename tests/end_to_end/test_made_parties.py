@@ -23,7 +23,7 @@ from tests.end_to_end.conftest import write_table
 from tests.verbs.network_ground import GOVERNOR, PASSWORD, Network, Told, domicile
 from tests.verbs.party_ground import settle_with_attesters
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 180

@@ -15,7 +15,7 @@ from node.delivery import LOOKS_A_WINDOW
 from tests.end_to_end.story import Keeper, Story, Teller, collecting, until
 from tests.small_disk import filled, small_disk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(170)]
 
 NODES = ("a", "b", "c", "d")
 

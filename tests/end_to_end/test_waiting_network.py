@@ -18,7 +18,7 @@ from scripts.sandbox.bring_up import OWNER, write_access
 from scripts.sandbox.finish import build_report
 from scripts.view import JobView
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 WINDOW_S = 600
 """Seconds of the chain's clock, which the test moves on."""

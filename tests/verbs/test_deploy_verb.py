@@ -186,7 +186,7 @@ def instants(site: Site) -> list[Callable[[], bool]]:
     return [noted[0], sent[0], mined[0], noted[1], sent[1], mined[1], noted[2], *sent[2:]]
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_deployment_that_is_killed_again_and_again_is_one_deployment_in_the_end(tmp_path: Path) -> None:
     with Devnet(block_time_s=1) as devnet:
         site = Site(tmp_path, devnet.rpc_url, funded(devnet, 77))

@@ -18,7 +18,7 @@ from domicile.types import JobId, digest
 from tests.faults.endpoint import FaultyEndpoint
 from tests.verbs.job_ground import OWNER, Region, as_new, settle, write_access
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 90.0
