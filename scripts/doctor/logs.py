@@ -18,7 +18,17 @@ TAIL_BYTES = 2 << 20
 EVENTS = frozenset(
     (
         *("committed", "declined", "evaluated", "exported", "fault", "given_up", "job_ended", "joined", "left_out"),
-        *("locked_out", "lost", "merged", "peer_error", "recovered", "refused", "registered", "reorganised"),
+        *(
+            "locked_out",
+            "lost",
+            "merged",
+            "peer_error",
+            "recovered",
+            "refused",
+            "registered",
+            "reorganised",
+            "restored",
+        ),
         *("sealed", "sealed_model", "started", "stopping", "stored", "taken_back", "voted"),
     )
 )
