@@ -29,7 +29,7 @@ EVENTS = frozenset(
             "reorganised",
             "restored",
         ),
-        *("sealed", "sealed_model", "started", "stopping", "stored", "taken_back", "voted"),
+        *("restored", "sealed", "sealed_model", "started", "stopping", "stored", "taken_back", "voted"),
     )
 )
 """All events of the daemons; a test compares."""
