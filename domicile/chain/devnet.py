@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from domicile.chain.artifacts import REPOSITORY
-from domicile.chain.kept_state import StateKeeper, ask
+from domicile.chain.kept_state import StateKeeper, ask, keep_one_genesis
 from domicile.errors import ChainFault, ConfigurationError
 
 DEVNET = REPOSITORY / "hardhat-free-devnet"
@@ -128,6 +128,8 @@ class Devnet:
         """
         if self._process is not None:
             return
+        if self._state is not None and self.client == "anvil" and self._state.is_file():
+            keep_one_genesis(self._state)
         for attempt in range(1, _ATTEMPTS + 1):
             self._port = self._wanted_port or _free_port()
             if self._wanted_port and is_listening(self._own_host, self._wanted_port):

@@ -38,6 +38,23 @@ def ask(where: tuple[str, int], method: str, *parameters: object, timeout_s: flo
         connection.close()
 
 
+def keep_one_genesis(path: Path) -> None:
+    """Leaves a kept state with the chain's own block 0.
+
+    Each anvil that loads a state adds the genesis block that it made for itself, and of several blocks of one number it
+    shows any. The first of them is the chain's. What is no such state is left to anvil, which says so.
+    """
+    try:
+        state = json.loads(path.read_bytes())
+        geneses = [block for block in state["blocks"] if int(block["header"]["number"], 16) == 0]
+        first = min(geneses, key=lambda block: int(block["header"]["timestamp"], 16), default=None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if len(geneses) > 1:
+        state["blocks"] = [block for block in state["blocks"] if block is first or block not in geneses]
+        _replace(path, json.dumps(state).encode())
+
+
 class StateKeeper:
     """Writes the state of the anvil at `where` to `path` again and again, from `start` to `stop`."""
 
@@ -75,9 +92,15 @@ class StateKeeper:
         told = ask(self._where, "anvil_dumpState")
         if not isinstance(told, str):
             return
-        beside = self._path.with_name(f"{self._path.name}.new")
-        with contextlib.suppress(OSError), beside.open("wb") as file:
-            file.write(gzip.decompress(bytes.fromhex(told.removeprefix("0x"))))
-            file.flush()
-            os.fsync(file.fileno())
-            beside.replace(self._path)
+        with contextlib.suppress(OSError):
+            _replace(self._path, gzip.decompress(bytes.fromhex(told.removeprefix("0x"))))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    beside = path.with_name(f"{path.name}.new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        beside.replace(path)
