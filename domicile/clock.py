@@ -66,6 +66,18 @@ class JobClock:
         """How long one request to the endpoint may take, with all its tries."""
         return min(30.0, max(3.0, self.collect_window_s / 2))
 
+    @property
+    def store_timeout_s(self) -> float:
+        """How long a store may give no sign of life, pinning a payload of many blocks included."""
+        return min(60.0, max(3.0, self.collect_window_s / 2))
+
+    @property
+    def peer_search_s(self) -> float:
+        """How long a store may look for a block among its peers: so much less than it is waited for that it can still
+        say what it did not find.
+        """
+        return self.store_timeout_s / 2
+
 
 DEFAULT_CLOCK = JobClock(240)
 """Where there is no job: every wait at its cap."""

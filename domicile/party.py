@@ -18,6 +18,7 @@ from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.chain.sender import Sender
+from domicile.clock import JobClock
 from domicile.crypto.keys import HpkeKey
 from domicile.errors import ConfigurationError, StoreFault
 from domicile.key_lock import KeyLock
@@ -118,6 +119,13 @@ class Party:
     region: Store | None
     poll_s: float
     max_parameters: int
+
+    def follow(self, clock: JobClock) -> None:
+        """Waits for the answers of chain and stores by this clock from now on."""
+        self.chain.follow(clock)
+        self.border.follow(clock)
+        if self.region is not None:
+            self.region.follow(clock)
 
 
 def open_party(settings: PartySettings) -> Party:

@@ -98,5 +98,5 @@ class Watch:
         """
         self._again = again or self._newer
         self._clock = shortest_clock(self.jobs[job].clock for job in jobs if job in self.jobs)
-        self._party.chain.follow(self._clock)
+        self._party.follow(self._clock)
         self._histories.patience_s = self._clock.stands_still_s

@@ -13,18 +13,27 @@ def test_whatever_is_tried_again_is_tried_again_within_one_window(window_s: int)
     assert clock.longest_pause_s < window_s / 2
     assert clock.replace_after_s < clock.receipt_timeout_s <= window_s / 2
     assert clock.request_timeout_s <= window_s / 2
+    assert clock.peer_search_s < clock.store_timeout_s <= window_s / 2
     assert clock.replace_after_s + clock.longest_pause_s < window_s / 2
 
 
 def test_hours_of_window_make_no_wait_longer_than_its_cap() -> None:
-    waits = ("longest_pause_s", "replace_after_s", "receipt_timeout_s", "request_timeout_s")
-    assert [getattr(JobClock(86_400), name) for name in waits] == [30.0, 10.0, 120.0, 30.0]
-    assert [getattr(DEFAULT_CLOCK, name) for name in waits] == [30.0, 10.0, 120.0, 30.0]
+    waits = {
+        "longest_pause_s": 30.0,
+        "replace_after_s": 10.0,
+        "receipt_timeout_s": 120.0,
+        "request_timeout_s": 30.0,
+        "store_timeout_s": 60.0,
+        "peer_search_s": 30.0,
+    }
+    assert {name: getattr(JobClock(86_400), name) for name in waits} == waits
+    assert {name: getattr(DEFAULT_CLOCK, name) for name in waits} == waits
 
 
 def test_a_window_of_a_second_makes_no_wait_vanish() -> None:
     clock = JobClock(1)
     assert (clock.replace_after_s, clock.receipt_timeout_s, clock.request_timeout_s) == (1.0, 3.0, 3.0)
+    assert (clock.store_timeout_s, clock.peer_search_s) == (3.0, 1.5)
     assert clock.node_patience_s == 1
     assert clock.look_again_s < 1
 

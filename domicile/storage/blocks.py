@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from domicile.clock import JobClock
 from domicile.types import Digest
 
 Piece = bytes | memoryview
@@ -13,6 +14,10 @@ Piece = bytes | memoryview
 
 class Blocks(Protocol):
     """Content-addressed blocks. Implementations check nothing: whoever reads compares digests."""
+
+    def follow(self, clock: JobClock) -> None:
+        """Waits for answers by this clock from now on; before, by the longest one."""
+        ...
 
     def identity(self) -> str:
         """Equal for two adapters exactly if they reach the same store, whatever way it was named.

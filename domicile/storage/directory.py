@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from domicile.clock import JobClock
 from domicile.errors import BlockMissing, ConfigurationError, StoreFault
 from domicile.storage.blocks import Piece
 from domicile.storage.cid import cid_of
@@ -68,6 +69,9 @@ class DirectoryBlocks:
         if is_other:
             raise ConfigurationError(f"store {path}: {NO_STORE}")
         return cls(path)
+
+    def follow(self, clock: JobClock) -> None:
+        """A folder answers at once or never; the system's own calls cannot be told how long to wait."""
 
     def identity(self) -> str:
         with self._translated("cannot be looked at"):

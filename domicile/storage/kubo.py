@@ -8,7 +8,7 @@ and not whatever the daemon's version would chunk.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,17 +16,12 @@ from urllib.parse import urlsplit
 import ipfshttpclient
 from ipfshttpclient import exceptions as ipfs_errors
 
+from domicile.clock import DEFAULT_CLOCK, JobClock
 from domicile.errors import BlockCorrupt, BlockMissing, ConfigurationError, StoreFault
 from domicile.storage.blocks import Piece
 from domicile.storage.cid import cid_of, cid_v1_of
 from domicile.storage.unixfs import BLOCK_BYTES_MAX
 from domicile.types import Digest
-
-RPC_TIMEOUT_S = 60.0
-"""Longest wait for a sign of life of the daemon."""
-
-FETCH_TIMEOUT_S = 30
-"""Longest search of the daemon among its peers; shorter, so that it can still say what it did not find."""
 
 ANSWER_BYTES_MAX = 2 << 20
 """More than a block, and small: the client's JSON reader takes time with the square of what makes no sense to it."""
@@ -53,11 +48,10 @@ class KuboBlocks:
         """
         host, port, scheme = _parse(url)
         self._where = f"{host}:{port}"
+        self._clock = DEFAULT_CLOCK
         kind = "ip6" if ":" in host else "dns"
         try:
-            self._client = ipfshttpclient.Client(
-                f"/{kind}/{host}/tcp/{port}/{scheme}", session=True, timeout=RPC_TIMEOUT_S
-            )
+            self._client = ipfshttpclient.Client(f"/{kind}/{host}/tcp/{port}/{scheme}", session=True)
         except ipfs_errors.AddressError as exc:
             raise ConfigurationError(f"store {host}: no name or address of a host; {_MEND}") from exc
         session = self._client._client._session
@@ -67,9 +61,12 @@ class KuboBlocks:
             # An option of Python 2 over which urllib3 warns at every call.
             adapter.poolmanager.connection_pool_kw.pop("strict", None)
 
+    def follow(self, clock: JobClock) -> None:
+        self._clock = clock
+
     def identity(self) -> str:
         with self._translated():
-            return f"kubo:{self._client.id()['ID']}"
+            return f"kubo:{self._client.id(**self._waiting())['ID']}"
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -79,14 +76,15 @@ class KuboBlocks:
     def put(self, digest: Digest, parts: Sequence[Piece]) -> None:
         options = {"cid-codec": "dag-pb", "mhtype": "sha2-256", "mhlen": 32, "pin": "false"}
         with self._translated():
-            taken_for = self._client.block.put(io.BytesIO(b"".join(parts)), opts=options)["Key"]
+            taken_for = self._client.block.put(io.BytesIO(b"".join(parts)), **self._waiting(options))["Key"]
         if taken_for != cid_v1_of(digest):
             raise BlockCorrupt(f"store {self._where} took {cid_of(digest)} for another block; do not use this store")
 
     def get(self, digest: Digest, *, local: bool = False) -> bytes:
         block = bytearray()
-        options = {"offline": "true"} if local else {"timeout": f"{FETCH_TIMEOUT_S}s"}
-        with self._translated(), self._client.block.get(cid_of(digest), opts=options, stream=True) as pieces:
+        where = {"offline": "true"} if local else {"timeout": f"{self._clock.peer_search_s:g}s"}
+        waiting = self._waiting(where)
+        with self._translated(), self._client.block.get(cid_of(digest), stream=True, **waiting) as pieces:
             for piece in pieces:
                 block += piece
                 if len(block) > BLOCK_BYTES_MAX:
@@ -97,7 +95,7 @@ class KuboBlocks:
     def has(self, digest: Digest) -> bool:
         try:
             with self._translated():
-                self._client.block.stat(cid_of(digest), opts={"offline": "true"})
+                self._client.block.stat(cid_of(digest), **self._waiting({"offline": "true"}))
         except BlockMissing:
             return False
         return True
@@ -108,7 +106,7 @@ class KuboBlocks:
         """
         try:
             with self._translated():
-                pinned = self._client.pin.add(cid_of(root), opts={"offline": "true"})["Pins"]
+                pinned = self._client.pin.add(cid_of(root), **self._waiting({"offline": "true"}))["Pins"]
                 if cid_of(root) not in pinned:
                     raise ValueError("something else was pinned")
         except BlockMissing as exc:
@@ -119,14 +117,18 @@ class KuboBlocks:
     def unpin(self, root: Digest) -> None:
         try:
             with self._translated():
-                self._client.pin.rm(cid_of(root))
+                self._client.pin.rm(cid_of(root), **self._waiting())
         except BlockMissing:
             return
 
     def collect(self) -> int:
         """The daemon's own garbage collection, which also takes what others left unpinned in it."""
-        with self._translated(), self._client.repo.gc(stream=True) as removed:
+        with self._translated(), self._client.repo.gc(stream=True, **self._waiting()) as removed:
             return sum(1 for _ in removed)
+
+    def _waiting(self, options: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """A call's options, and how long the daemon may take for a sign of life."""
+        return {"opts": dict(options or {}), "timeout": self._clock.store_timeout_s}
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from domicile import metrics
+from domicile.clock import JobClock
 from domicile.storage.blocks import Blocks, Piece
 from domicile.types import Digest
 
@@ -17,6 +18,9 @@ class MeasuredBlocks:
         self._blocks = blocks
         self._stored = metrics.STORED_BYTES.labels(place)
         self._read = metrics.READ_BYTES.labels(place)
+
+    def follow(self, clock: JobClock) -> None:
+        self._blocks.follow(clock)
 
     def identity(self) -> str:
         return self._blocks.identity()

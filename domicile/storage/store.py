@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from typing_extensions import Buffer
 
+from domicile.clock import JobClock
 from domicile.errors import BlockCorrupt, BlockMissing, ConfigurationError, StoreFault
 from domicile.storage.blocks import Blocks
 from domicile.storage.cid import cid_of
@@ -41,6 +42,10 @@ PAYLOAD_BYTES_MAX = 1 << 40
 
 class Store(Protocol):
     """Where payloads lie."""
+
+    def follow(self, clock: JobClock) -> None:
+        """Waits for answers by this clock from now on."""
+        ...
 
     def identity(self) -> str:
         """Equal for two stores exactly if they are the same one."""
@@ -83,6 +88,9 @@ class BlockStore:
 
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
+
+    def follow(self, clock: JobClock) -> None:
+        self._blocks.follow(clock)
 
     def identity(self) -> str:
         return self._blocks.identity()

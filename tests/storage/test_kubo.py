@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import threading
+import time
 import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
+from domicile.clock import JobClock
 from domicile.errors import BlockCorrupt, BlockMissing, StoreFault
 from domicile.storage.kubo import ANSWER_BYTES_MAX
-from domicile.storage.store import open_store
-from domicile.storage.unixfs import BLOCK_BYTES_MAX, CHUNK_BYTES
+from domicile.storage.store import open_blocks, open_store
+from domicile.storage.unixfs import BLOCK_BYTES_MAX, CHUNK_BYTES, block_digest
 from domicile.types import Digest
+from tests.storage.conftest import void
 from tests.storage.kubo_fake import Answer, KuboFake, KuboHandler, failing, flooding, giving, hanging_up
 
 FEW = bytes(range(256)) * 16
@@ -95,6 +101,46 @@ def test_blocks_are_put_unpinned_and_the_root_is_pinned_without_asking_peers(fak
     assert asked["pin/add"]["offline"] == asked["block/stat"]["offline"] == "true"
     assert asked["block/get"]["timeout"] == "30s"
     assert fake.pins == {digest}
+
+
+def test_a_daemon_looks_among_its_peers_for_as_long_as_the_job_clock_says(fake: KuboFake) -> None:
+    store = open_store(fake.url)
+    digest = store.put_bytes(FEW)
+    store.follow(JobClock(12))
+    store.get_bytes(digest, max_bytes=len(FEW))
+    store.follow(JobClock(7))
+    store.get_bytes(digest, max_bytes=len(FEW))
+    searches = [options["timeout"] for command, options in fake.requests if command == "block/get"]
+    assert searches == ["3s", "1.75s"]
+
+
+def test_a_daemon_that_never_answers_is_waited_for_no_longer_than_the_job_clock_says(fake: KuboFake) -> None:
+    blocks, clock, digest = open_blocks(fake.url), JobClock(1), block_digest(FEW)
+    blocks.follow(clock)
+    acts: dict[str, Callable[[], object]] = {
+        "id": blocks.identity,
+        "block/put": lambda: blocks.put(digest, [FEW]),
+        "block/get": lambda: blocks.get(digest),
+        "block/stat": lambda: blocks.has(digest),
+        "pin/add": lambda: blocks.pin(digest),
+        "pin/rm": lambda: blocks.unpin(digest),
+        "repo/gc": blocks.collect,
+    }
+    over = threading.Event()
+    for command in acts:
+        fake.instead(command, lambda _: void(over.wait(60)))
+
+    def seconds_until_fault(act: Callable[[], object]) -> float:
+        before = time.monotonic()
+        with pytest.raises(StoreFault, match="cannot be reached"):
+            act()
+        return time.monotonic() - before
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        waits = dict(zip(acts, pool.map(seconds_until_fault, acts.values()), strict=True))
+    over.set()
+    assert min(waits.values()) >= clock.store_timeout_s
+    assert max(waits.values()) < 4 * clock.store_timeout_s, waits
 
 
 def test_one_connection_serves_all_blocks(fake: KuboFake) -> None:

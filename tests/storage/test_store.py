@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from domicile.clock import JobClock
 from domicile.errors import BlockCorrupt, BlockMissing, ConfigurationError, StoreFault
 from domicile.storage.cid import cid_of, digest_of
 from domicile.storage.directory import DirectoryBlocks
@@ -199,6 +200,8 @@ class LyingBlocks:
         digest = block_digest(block)
         self.blocks[digest] = block
         return digest
+
+    def follow(self, clock: JobClock) -> None: ...
 
     def identity(self) -> str:
         return "lying"
