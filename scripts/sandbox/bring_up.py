@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,8 @@ class Ground:
     deployment_file: Path
     addresses: dict[str, Address]
     folder: Path
+    stores: Mapping[str, str]
+    """Locations of those stores that are no folders of the sandbox."""
 
     @property
     def names(self) -> dict[Address, str]:
@@ -63,15 +65,25 @@ class Ground:
 
     def store(self, place: str) -> str:
         """Location of a region's store, or of the border store."""
-        return f"dir:{self.folder / 'stores' / place}"
+        return self.stores.get(place, f"dir:{self.folder / 'stores' / place}")
 
     @property
     def access_file(self) -> Path:
         return self.folder / ACCESS_FILE
 
 
-def bring_up(plan: Plan, rpc_url: str, processes: Processes, folder: Path, say: Callable[[str], None]) -> Ground:
+def bring_up(
+    plan: Plan,
+    rpc_url: str,
+    processes: Processes,
+    folder: Path,
+    say: Callable[[str], None],
+    *,
+    stores: Mapping[str, str] | None = None,
+) -> Ground:
     """Deploys, lists, funds, starts every daemon, attests and clears.
+
+    `stores` names places whose store is there already, and where; all others get a folder of the sandbox.
 
     Raises:
         DomicileError: a step failed; what was started is ended by the context managers around it.
@@ -91,6 +103,7 @@ def bring_up(plan: Plan, rpc_url: str, processes: Processes, folder: Path, say: 
         deployment_file=deployment_file,
         addresses=addresses,
         folder=folder,
+        stores=stores or {},
     )
     _fund(governor, addresses.values())
     for name in addresses:

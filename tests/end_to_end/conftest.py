@@ -6,7 +6,7 @@ import csv
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,9 @@ class SmallNetwork:
     min_nodes: int = 3
     max_retries: int = 1
     extra_job: str = ""
+    extra_options: str = ""
+    """Lines of the task's options."""
+
     rows: int = 40
 
     def write(self, folder: Path) -> Path:
@@ -80,6 +83,7 @@ shards = {json.dumps(list(committees))}
 use = "tabular"
 [task.options]
 target = "y"
+{self.extra_options}
 [training]
 steps = 3
 learning_rate = 0.5
@@ -170,7 +174,9 @@ def arena(tmp_path: Path):
     """Brings a network up; everything ends with the test."""
     opened: list[object] = []
 
-    def start(network: SmallNetwork, processes: Processes | None = None) -> Arena:
+    def start(
+        network: SmallNetwork, processes: Processes | None = None, stores: Mapping[str, str] | None = None
+    ) -> Arena:
         plan = load_plan(network.write(tmp_path / "network"))
         out = tmp_path / "out"
         out.mkdir()
@@ -179,7 +185,7 @@ def arena(tmp_path: Path):
         opened.append(devnet)
         processes = processes or Processes()
         opened.append(processes)
-        ground = bring_up(plan, devnet.rpc_url, processes, out, lambda _: None)
+        ground = bring_up(plan, devnet.rpc_url, processes, out, lambda _: None, stores=stores)
 
         def run(act: Callable[[JobView], None]) -> Outcome:
             return run_job(plan, ground, processes, Meddler(act=act), time.monotonic())

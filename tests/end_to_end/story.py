@@ -38,6 +38,12 @@ def until(condition: Callable[[JobView], bool]) -> Generator[None, JobView, JobV
             return view
 
 
+def lasting(duration_s: float) -> Story:
+    """Lets the job run on for a while, by the test's own clock."""
+    end_s = time.monotonic() + duration_s
+    yield from until(lambda view: time.monotonic() >= end_s)
+
+
 def collecting(number: int) -> Callable[[JobView], bool]:
     """Whether the first shard collects updates in a global round."""
     return lambda view: (
@@ -93,6 +99,10 @@ class Keeper:
                 return code
             time.sleep(0.1)
         raise AssertionError(f"{process} did not end")
+
+    def causes(self, *names: str) -> list[str]:
+        """What daemons gave as causes of faults."""
+        return [str(line["cause"]) for name in names for line in self.logged(name, "fault")]
 
     def logged(self, name: str, event: str) -> list[dict[str, object]]:
         lines = (self.folder(name) / "log.jsonl").read_text().splitlines()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -31,6 +32,7 @@ TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 """What Go's `strconv.ParseBool` takes for true."""
 
 OFFLINE = "block was not found locally (offline): ipld: could not find "
+NO_SPACE = "write /data/ipfs/blocks/XY/put-1: no space left on device"
 TOO_BIG = (
     "produced block is over 1MiB: big blocks can't be exchanged with other peers. consider using UnixFS for automatic "
     "chunking of bigger files, or pass --allow-big-block to override"
@@ -57,34 +59,45 @@ class KuboFake:
     requests: list[tuple[str, Options]] = field(default_factory=list)
     connections: int = 0
     bytes_flooded: int = 0
+    full: bool = False
+    """Whether the daemon's disk is."""
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._server = _Server(("127.0.0.1", 0), KuboHandler)
-        self._server.fake = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
+        self._server: _Server | None = None
+        # Bound, and never listening: whoever calls while the server is down is refused, and nobody else gets the port.
+        self._claim = socket.socket()
+        self._claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._claim.bind(("127.0.0.1", 0))
+        self.port: int = self._claim.getsockname()[1]
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._claim.close()
+
+    def start(self) -> None:
+        """Serves what was put before, under the same address as before."""
+        self._server = _Server(("127.0.0.1", self.port), KuboHandler)
+        self._server.fake = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Ends the server, its thread and its connections; once more is no error."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._server.close_connections()
-        self._thread.join()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server.close_connections()
+            self._thread.join()
+            self._server = None
 
     def instead(self, command: str, answer: Answer) -> None:
         """Orders another answer to the next call of a command."""
@@ -109,6 +122,8 @@ class KuboFake:
     def _put(self, options: Options, body: bytes) -> dict[str, object]:
         if options.get("mhtype", "sha2-256") != "sha2-256":
             raise CommandFailed(f"unrecognized multihash function: {options['mhtype']}")
+        if self.full:
+            raise CommandFailed(NO_SPACE)
         digest = Digest(hashlib.sha256(body).digest())
         self.blocks[digest] = body
         if options.get("pin") in TRUE:

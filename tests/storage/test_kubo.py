@@ -184,9 +184,23 @@ def test_one_failed_call_is_a_fault_and_the_next_try_succeeds(fake: KuboFake, co
 
 
 def test_a_full_disk_is_told_in_the_daemons_words(fake: KuboFake) -> None:
-    fake.instead("block/put", failing("write blocks/XY/put-1: no space left on device"))
+    fake.full = True
+    store = open_store(fake.url)
     with pytest.raises(StoreFault, match=r"no space left on device; look at the daemon's log"):
-        open_store(fake.url).put_bytes(FEW)
+        store.put_bytes(FEW)
+    fake.full = False
+    assert store.get_bytes(store.put_bytes(FEW), max_bytes=len(FEW)) == FEW
+
+
+def test_a_daemon_that_was_down_is_reached_again_by_the_same_store(fake: KuboFake) -> None:
+    store = open_store(fake.url)
+    digest = store.put_bytes(FEW)
+    fake.stop()
+    for _ in range(2):
+        with pytest.raises(StoreFault, match=r"cannot be reached .*; start the daemon"):
+            store.get_bytes(digest, max_bytes=len(FEW))
+    fake.start()
+    assert store.get_bytes(digest, max_bytes=len(FEW)) == FEW
 
 
 def test_an_answer_that_breaks_off_is_a_fault(fake: KuboFake) -> None:
