@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,11 @@ from scripts.sandbox.plan import Plan, load_plan
 from scripts.sandbox.processes import Processes
 from scripts.sandbox.run import Outcome, run_job
 from scripts.view import JobView
+from tests.end_to_end.frail_stores import FakeKuboStore, FolderStore, FrailStore
+from tests.storage.kubo_fake import KuboFake
+
+PLACES = ("EU", "border")
+"""Where a network of one shard has its stores."""
 
 
 @dataclass(kw_only=True)
@@ -195,3 +201,19 @@ def arena(tmp_path: Path):
     yield start
     for thing in reversed(opened):
         thing.stop()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(params=["folders", "fakes of Kubo"])
+def frail_network(request: pytest.FixtureRequest, arena):
+    """Brings a network of shard ``EU`` up, with stores of each kind in turn; gives the stores by place, too."""
+    with ExitStack() as held:
+
+        def start(network: SmallNetwork) -> tuple[Arena, dict[str, FrailStore]]:
+            if request.param == "folders":
+                field = arena(network)
+                return field, {place: FolderStore(field.ground.folder / "stores" / place) for place in PLACES}
+            fakes = {place: held.enter_context(KuboFake(peer_id=f"12D3KooWFake{place}")) for place in PLACES}
+            field = arena(network, stores={place: fake.url for place, fake in fakes.items()})
+            return field, {place: FakeKuboStore(fake) for place, fake in fakes.items()}
+
+        yield start

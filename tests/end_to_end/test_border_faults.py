@@ -6,7 +6,7 @@ The test mines the chain's blocks itself, so that each fault falls between two a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
 import pytest
@@ -15,9 +15,8 @@ from domicile.protocol.round import JobPhase
 from domicile.types import Digest
 from scripts.view import JobView
 from tests.end_to_end.conftest import Arena
-from tests.end_to_end.frail_stores import FakeKuboStore, FolderStore, FrailStore, blocks_of
+from tests.end_to_end.frail_stores import FrailStore, blocks_of
 from tests.end_to_end.story import Keeper, Story, Teller, collecting, lasting, until
-from tests.storage.kubo_fake import KuboFake
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
@@ -82,20 +81,15 @@ class Border(Keeper):
         assert over()
 
 
-@pytest.fixture(params=["folders", "fakes of Kubo"])
-def border(request, arena, small_network) -> Iterator[Callable[..., Border]]:
-    """Brings a small network up with stores of each kind in turn."""
-    with ExitStack() as held:
+@pytest.fixture
+def border(frail_network, small_network) -> Callable[..., Border]:
+    """Brings a small network up, its border store in the test's hands."""
 
-        def start(**options: object) -> Border:
-            network = small_network(nodes=NODES, window_s=WINDOW_S, **options)
-            if request.param == "folders":
-                field = arena(network)
-                return Border(field, FolderStore(field.ground.folder / "stores" / "border"))
-            region, border = (held.enter_context(KuboFake(peer_id=f"12D3KooWFake{name}")) for name in ("EU", "Border"))
-            return Border(arena(network, stores={"EU": region.url, "border": border.url}), FakeKuboStore(border))
+    def start(**options: object) -> Border:
+        field, stores = frail_network(small_network(nodes=NODES, window_s=WINDOW_S, **options))
+        return Border(field, stores["border"])
 
-        yield start
+    return start
 
 
 def failing(border: Border, fault: AbstractContextManager[None], name: str) -> Story:

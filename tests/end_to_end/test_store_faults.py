@@ -1,19 +1,21 @@
-"""The region's store fails a running job in each way that stores do: it goes on, and says who was left out and why."""
+"""The region's store fails a running job in each way that stores do: it goes on, and says who was left out and why.
+
+In each kind of store: a folder, and a fake of Kubo's protocol (no Kubo).
+"""
 
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 
 from domicile.protocol.round import ExclusionReason, JobPhase
-from domicile.storage.store import open_store
 from domicile.types import Digest
 from node.delivery import LOOKS_A_WINDOW
-from tests.end_to_end.story import Keeper, Story, Teller, collecting, until
-from tests.small_disk import filled, small_disk
+from tests.end_to_end.conftest import Arena
+from tests.end_to_end.frail_stores import FolderStore, FrailStore
+from tests.end_to_end.story import Keeper, Story, Teller, collecting, lasting, until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(170)]
 
@@ -23,25 +25,14 @@ NODES = ("a", "b", "c", "d")
 class Region(Keeper):
     """Also reaches into the store of region ``EU``."""
 
-    @property
-    def store(self) -> Path:
-        return self.field.ground.folder / "stores" / "EU"
+    def __init__(self, field: Arena, place: FrailStore) -> None:
+        super().__init__(field)
+        self.place = place
 
     def stored(self, name: str, number: int) -> list[Digest]:
         """Digests that a node put into the store in a global round, in this order."""
         found = [line for line in self.logged(name, "stored") if line["global_round"] == number]
         return [Digest(bytes.fromhex(str(line["digest"]).removeprefix("0x"))) for line in found]
-
-    def block(self, digest: Digest) -> Path:
-        return self.store / "blocks" / digest.hex()[:2] / digest.hex()
-
-    def causes(self, *names: str) -> list[str]:
-        """What nodes gave as causes of faults."""
-        return [str(line["cause"]) for name in names for line in self.logged(name, "fault")]
-
-    def move_store(self, disk: Path) -> None:
-        shutil.move(self.store, disk / "EU")
-        self.store.symlink_to(disk / "EU")
 
     def move_journal(self, name: str, disk: Path) -> None:
         self.kill(name)
@@ -52,23 +43,17 @@ class Region(Keeper):
         self.start(name)
 
 
-def lasting(outage_s: float) -> Story:
-    end_s = time.monotonic() + outage_s
-    yield from until(lambda view: time.monotonic() >= end_s)
-
-
 def harmed(region: Region, outage_s: float, window_s: int) -> Story:
     """Round 0: the store is gone for a while. Round 1: a block is lost. Round 2: a block has other bytes, and its owner
     is dead. Without one of its members the shard goes on collecting, so that the committee has yet to read.
     """
     yield from until(collecting(0))
-    away = region.store.rename(region.store.with_name("away"))
-    yield from lasting(outage_s)
-    away.rename(region.store)
+    with region.place.gone():
+        yield from lasting(outage_s)
     yield from region.between(0, lambda: region.kill("c"))
 
     view = yield from until(lambda view: collecting(1)(view) and "d" in view.shards[0].committed)
-    region.block(region.stored("d", 1)[0]).unlink()
+    region.place.lose(region.stored("d", 1)[0])
     region.pass_time(view.now_s + window_s // LOOKS_A_WINDOW + 2)
     yield from until(lambda view: len(region.stored("d", 1)) > 1)
     region.start("c")
@@ -76,14 +61,13 @@ def harmed(region: Region, outage_s: float, window_s: int) -> Story:
 
     yield from until(lambda view: collecting(2)(view) and "d" in view.shards[0].committed)
     region.kill("d")
-    block = region.block(region.stored("d", 2)[0])
-    block.write_bytes(block.read_bytes()[:-1] + b"\xff")
+    region.place.spoil(region.stored("d", 2)[0])
     region.start("c")
 
 
-def without_room(disk: Path, outage_s: float) -> Story:
+def without_room(region: Region, outage_s: float) -> Story:
     yield from until(collecting(0))
-    with filled(disk):
+    with region.place.full():
         yield from lasting(outage_s)
 
 
@@ -118,9 +102,10 @@ OUTAGES = [
 
 @pytest.mark.parametrize(("outage_s", "window_s"), OUTAGES)
 def test_a_store_that_is_gone_loses_a_block_or_spoils_one_costs_at_most_the_update_that_is_left_out(
-    arena, small_network, outage_s, window_s
+    frail_network, small_network, outage_s, window_s
 ):
-    region = Region(arena(small_network(global_rounds=3, window_s=window_s)))
+    field, stores = frail_network(small_network(global_rounds=3, window_s=window_s))
+    region = Region(field, stores["EU"])
     teller = Teller(harmed(region, outage_s, window_s))
     outcome = region.field.run(teller)
     assert teller.over
@@ -130,10 +115,10 @@ def test_a_store_that_is_gone_loses_a_block_or_spoils_one_costs_at_most_the_upda
         assert committed(outcome, number) == list(NODES)
     for name in NODES:
         assert [line["global_round"] for line in region.logged(name, "sealed")] == [0, 1, 2]
-    assert any("stores/EU" in cause and "bring it back" in cause for cause in region.causes(*NODES))
+    assert any(region.place.gone_cause in cause for cause in region.causes(*NODES))
     first, *others = region.stored("d", 1)
     assert others == [first]
-    assert open_store(f"dir:{region.store}").get_bytes(first, max_bytes=1 << 20)
+    assert region.place.store.get_bytes(first, max_bytes=1 << 20)
     (reason,) = region.logged("agg-1", "left_out")
     assert "other bytes" in str(reason["detail"])
 
@@ -142,11 +127,11 @@ def test_a_store_that_is_gone_loses_a_block_or_spoils_one_costs_at_most_the_upda
 def test_a_store_and_a_journal_without_room_are_waited_for_and_nothing_is_sealed_twice(
     arena, small_network, tmp_path, outage_s, window_s
 ):
-    region = Region(arena(small_network(global_rounds=1, window_s=window_s)))
-    with small_disk(tmp_path / "disk", size_kib=2048) as disk:
-        region.move_store(disk)
+    field, disk = arena(small_network(global_rounds=1, window_s=window_s)), tmp_path / "disk"
+    region = Region(field, FolderStore(field.ground.folder / "stores" / "EU"))
+    with region.place.on_small_disk(disk):
         region.move_journal("d", disk)
-        teller = Teller(without_room(disk, outage_s))
+        teller = Teller(without_room(region, outage_s))
         outcome = region.field.run(teller)
         region.field.processes.stop()
     assert teller.over
