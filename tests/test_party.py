@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
 
+from domicile.clock import DEFAULT_CLOCK, JobClock
 from domicile.errors import ConfigurationError, StoreFault
-from domicile.party import PartySettings, open_party
+from domicile.party import Party, PartySettings, open_party
 from domicile.settings import load_settings
 from tests.storage.kubo_fake import KuboFake
 
@@ -17,6 +19,24 @@ from tests.storage.kubo_fake import KuboFake
 def daemons() -> Iterator[tuple[KuboFake, KuboFake]]:
     with KuboFake(peer_id="12D3KooWRegion") as region, KuboFake(peer_id="12D3KooWBorder") as border:
         yield region, border
+
+
+@dataclass
+class Door:
+    """A chain or a store that keeps the clock it was told."""
+
+    clock: JobClock = DEFAULT_CLOCK
+
+    def follow(self, clock: JobClock) -> None:
+        self.clock = clock
+
+
+@pytest.mark.parametrize("places", [("chain", "border", "region"), ("chain", "border")])
+def test_chain_and_stores_are_waited_for_by_one_clock(places: tuple[str, ...]) -> None:
+    doors = {place: Door() for place in places}
+    party = Party(**{field.name: doors.get(field.name) for field in fields(Party)})  # type: ignore[arg-type]
+    party.follow(JobClock(7))
+    assert {door.clock for door in doors.values()} == {JobClock(7)}
 
 
 def open_with(tmp_path: Path, *, region: str, border: str) -> None:

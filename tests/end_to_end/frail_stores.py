@@ -30,6 +30,11 @@ class FrailStore(Protocol):
     @property
     def store(self) -> BlockStore: ...
 
+    @property
+    def peer_searches(self) -> set[str]:
+        """How long the daemons let it look among its peers."""
+        ...
+
     def gone(self) -> AbstractContextManager[None]: ...
 
     def on_small_disk(self, folder: Path) -> AbstractContextManager[None]:
@@ -58,6 +63,10 @@ class FolderStore:
     @property
     def store(self) -> BlockStore:
         return open_store(f"dir:{self.folder}")
+
+    @property
+    def peer_searches(self) -> set[str]:
+        return set()
 
     @contextmanager
     def gone(self) -> Iterator[None]:
@@ -101,6 +110,11 @@ class FakeKuboStore:
     @property
     def store(self) -> BlockStore:
         return open_store(self.fake.url)
+
+    @property
+    def peer_searches(self) -> set[str]:
+        gets = [options for command, options in self.fake.requests if command == "block/get"]
+        return {options["timeout"] for options in gets if "timeout" in options}
 
     @contextmanager
     def gone(self) -> Iterator[None]:

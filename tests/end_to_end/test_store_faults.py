@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from domicile.clock import JobClock
 from domicile.protocol.round import ExclusionReason, JobPhase
 from domicile.types import Digest
 from node.delivery import LOOKS_A_WINDOW
@@ -121,6 +122,8 @@ def test_a_store_that_is_gone_loses_a_block_or_spoils_one_costs_at_most_the_upda
     assert region.place.store.get_bytes(first, max_bytes=1 << 20)
     (reason,) = region.logged("agg-1", "left_out")
     assert "other bytes" in str(reason["detail"])
+    searches = region.place.peer_searches
+    assert not searches or f"{JobClock(window_s).peer_search_s:g}s" in searches
 
 
 @pytest.mark.parametrize(("outage_s", "window_s"), OUTAGES)

@@ -4,7 +4,7 @@ The shapes of answers and errors, their status codes and their messages are thos
 give (`core/commands/block.go`, `pin/pin.go`, `repo.go`, `coreapi/`, and the HTTP layer of go-ipfs-cmds); they were read
 there, not recorded from a daemon. From 0.12 on, blocks are kept by multihash, so that ``Qm...`` and ``bafybei...``
 of one digest name one block. Only what needs a peer is missing: a block that does not lie here is given up at once, as
-Kubo does when the request's ``timeout`` is over.
+Kubo does when the request's ``timeout`` is over. As Kubo does from 0.33 on, a block is written over what lies there.
 """
 
 from __future__ import annotations
