@@ -6,19 +6,22 @@ The test mines the chain's blocks itself, so that each fault falls between two a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
+from domicile.clock import DEFAULT_CLOCK, JobClock
 from domicile.protocol.round import JobPhase
 from domicile.types import Digest
 from scripts.view import JobView
 from tests.end_to_end.conftest import Arena
-from tests.end_to_end.frail_stores import FrailStore, blocks_of
+from tests.end_to_end.frail_stores import FakeKuboStore, FrailStore, blocks_of
 from tests.end_to_end.story import Keeper, Story, Teller, collecting, lasting, until
+from tests.storage.kubo_fake import KuboFake
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 NODES = ("a", "b", "c", "d")
 WINDOW_S = 240
@@ -41,7 +44,8 @@ class Border(Keeper):
         self.field.ground.chain.request("evm_setIntervalMining", 1)
 
     def mine(self) -> None:
-        self.field.ground.chain.request("evm_mine")
+        """The chain's clock moves a second, however long the daemons took."""
+        self.pass_time(self.field.ground.chain.timestamp() + 1)
 
     def is_sending(self, name: str) -> bool:
         """Whether a transaction of this party waits for a block."""
@@ -86,7 +90,7 @@ def border(frail_network, small_network) -> Callable[..., Border]:
     """Brings a small network up, its border store in the test's hands."""
 
     def start(**options: object) -> Border:
-        field, stores = frail_network(small_network(nodes=NODES, window_s=WINDOW_S, **options))
+        field, stores = frail_network(small_network(nodes=NODES, **{"window_s": WINDOW_S} | options))
         return Border(field, stores["border"])
 
     return start
@@ -108,6 +112,20 @@ def outages(border: Border, fault: Callable[[], AbstractContextManager[None]]) -
     yield from failing(border, fault(), "agg-1")
     yield from border.sent_by("agg-1")
     yield from failing(border, fault(), "global-1")
+    yield from border.sent_by("global-1")
+    border.let_blocks_come()
+
+
+def silences(border: Border, fake: KuboFake, waits: list[float]) -> Story:
+    """The same with a store that takes calls and answers none; notes the seconds until it is given up."""
+    yield from border.up_to_commits()
+    for name in ("agg-1", "global-1"):
+        yield from border.sent_by("agg-1")
+        with fake.silent():
+            border.mine()
+            start_s = time.monotonic()
+            yield from until(lambda _, name=name: any("TimeoutError" in cause for cause in border.causes(name)))
+            waits.append(time.monotonic() - start_s)
     yield from border.sent_by("global-1")
     border.let_blocks_come()
 
@@ -145,22 +163,23 @@ def losses(border: Border, harm: Callable[[FrailStore, Digest], None]) -> Story:
     border.let_blocks_come()
 
 
-def assert_nothing_was_lost(border: Border, outcome) -> None:
-    """The job has two global rounds; in each, everybody took part once and was merged."""
+def assert_nothing_was_lost(border: Border, outcome, *, rounds: int = 2) -> None:
+    """In each global round, everybody took part once and was merged."""
     history, names = outcome.observer.history, outcome.ground.names
     assert history.job_phases[-1].phase is JobPhase.COMPLETE
-    assert sorted(history.global_models) == [0, 1]
+    numbers = list(range(rounds))
+    assert sorted(history.global_models) == numbers
     assert outcome.lineage.verified, outcome.lineage.problems
     for key in history.regional_models:
         assert sorted(names[event.node] for event in history.commits_of(key)) == list(NODES)
         assert history.regional_tally(key, history.regional_models[key].payload).proposal.excluded == ()
-    assert [history.global_tally(number).proposal.excluded for number in (0, 1)] == [(), ()]
-    assert len(history.regional_models) == 2
+    assert [history.global_tally(number).proposal.excluded for number in numbers] == [()] * rounds
+    assert len(history.regional_models) == rounds
     for name, kind in (("agg-1", "regional"), ("agg-1", "export"), ("global-1", "global")):
-        rounds = [line["global_round"] for line in border.logged(name, "sealed_model") if line["kind"] == kind]
-        assert rounds == [0, 1]
+        sealed = [line["global_round"] for line in border.logged(name, "sealed_model") if line["kind"] == kind]
+        assert sealed == numbers
     for name in NODES:
-        assert [line["global_round"] for line in border.logged(name, "sealed")] == [0, 1]
+        assert [line["global_round"] for line in border.logged(name, "sealed")] == numbers
 
 
 @pytest.mark.parametrize("fault", ["gone", "full"])
@@ -190,3 +209,18 @@ def test_an_export_and_a_global_model_that_are_lost_before_anyone_read_them_are_
     for name, kind in (("agg-1", "export"), ("global-1", "global")):
         digest = keeper.sealed(name, kind)
         assert keeper.place.store.get_bytes(digest, max_bytes=1 << 20)
+
+
+def test_a_kubo_that_says_nothing_is_given_up_by_the_job_clock_and_asked_again(arena, small_network):
+    clock = JobClock(24)
+    with KuboFake(peer_id="12D3KooWFakeEU") as region, KuboFake(peer_id="12D3KooWFakeBorder") as fake:
+        network = small_network(nodes=NODES, global_rounds=1, window_s=clock.collect_window_s)
+        keeper = Border(arena(network, stores={"EU": region.url, "border": fake.url}), FakeKuboStore(fake))
+        waits: list[float] = []
+        teller = Teller(silences(keeper, fake, waits))
+        outcome = keeper.field.run(teller)
+        keeper.field.processes.stop()
+    assert teller.over
+    assert_nothing_was_lost(keeper, outcome, rounds=1)
+    assert min(waits) >= clock.store_timeout_s
+    assert max(waits) < DEFAULT_CLOCK.store_timeout_s

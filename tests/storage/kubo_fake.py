@@ -15,7 +15,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -63,6 +63,8 @@ class KuboFake:
     """Whether the daemon's disk is."""
 
     def __post_init__(self) -> None:
+        self._speaking = threading.Event()
+        self._speaking.set()
         self._lock = threading.RLock()
         self._server: _Server | None = None
         # Bound, and never listening: whoever calls while the server is down is refused, and nobody else gets the port.
@@ -99,12 +101,22 @@ class KuboFake:
             self._thread.join()
             self._server = None
 
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Takes every call meanwhile, and answers none."""
+        self._speaking.clear()
+        try:
+            yield
+        finally:
+            self._speaking.set()
+
     def instead(self, command: str, answer: Answer) -> None:
         """Orders another answer to the next call of a command."""
         self.answers.setdefault(command, []).append(answer)
 
     def run(self, command: str, arguments: list[str], options: Options, body: bytes) -> bytes | list[object]:
         """Bytes are answered as they are, everything else as one JSON value a line."""
+        self._speaking.wait()
         commands: dict[str, Callable[[], bytes | list[object]]] = {
             "version": lambda: [{"Version": VERSION, "Commit": "", "Repo": "18", "System": "", "Golang": ""}],
             "id": lambda: [{"ID": self.peer_id, "AgentVersion": f"kubo/{VERSION}/", "Addresses": []}],
