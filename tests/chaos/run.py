@@ -89,8 +89,15 @@ class Network:
         """Daemons that ended because the chain was not there when they started; nothing else may end one."""
         ended = {name: code for name, code in self.processes.ended().items() if name not in self.down}
         wrong = {name: code for name, code in ended.items() if code != Fault.exit_code}
-        assert not wrong, f"ended by themselves, with exit code: {wrong}"
+        assert not wrong, "ended by themselves: " + "; ".join(
+            f"{name} with exit code {code}, saying: {self._last_words(name)}" for name, code in wrong.items()
+        )
         return list(ended)
+
+    def _last_words(self, name: str) -> str:
+        """The last line of a daemon's log: why it ended, or the last that it did."""
+        lines = (self.ground.party_folder(name) / "log.jsonl").read_text(encoding="utf-8").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "nothing")
 
 
 class Storm:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ WINDOW_S = 40
 
 OUTAGE_S = 8.0
 STALE_BLOCKS = 10
+JOIN_SPREAD_S = 120
+"""Between the joins of two nodes lies the start of a process, and nothing like the five minutes that a clock is off."""
+
 JOB = JobId(1)
 
 
@@ -57,6 +61,11 @@ def told(field: Any, name: str, event: str) -> list[dict[str, Any]]:
     """What a daemon logged of one kind."""
     lines = (field.ground.party_folder(name) / "log.jsonl").read_text().splitlines()
     return [one for one in map(json.loads, lines) if one["event"] == event]
+
+
+def moment(line: dict[str, Any]) -> float:
+    """When a daemon wrote a line of its log, by its own clock."""
+    return datetime.fromisoformat(line["time"]).timestamp()
 
 
 def assert_whole(outcome: Outcome, names: str = "abcd") -> None:
@@ -206,16 +215,17 @@ def test_a_commit_that_a_reorganisation_took_away_is_made_again_and_nothing_is_t
 SHIFTED = """
 import time
 real, real_ns = time.time, time.time_ns
-time.time = lambda: real() - 300
-time.time_ns = lambda: real_ns() - 300 * 10**9
+time.time = lambda: real() + {seconds}
+time.time_ns = lambda: real_ns() + {seconds} * 10**9
 """
 
 
-def test_a_node_whose_clock_is_five_minutes_late_takes_part_in_every_round(arena, small_network, tmp_path):
-    field = arena(small_network(global_rounds=2, window_s=12))
+@pytest.mark.parametrize("seconds", [-300, 300], ids=["late", "early"])
+def test_a_node_whose_clock_is_five_minutes_off_takes_part_in_every_round(arena, small_network, tmp_path, seconds):
+    field = arena(small_network(global_rounds=2, window_s=WINDOW_S))
     field.processes.kill("a")
     (tmp_path / "shifted").mkdir()
-    (tmp_path / "shifted" / "sitecustomize.py").write_text(SHIFTED)
+    (tmp_path / "shifted" / "sitecustomize.py").write_text(SHIFTED.format(seconds=seconds))
     folder = field.ground.party_folder("a")
     with (folder / "log.jsonl").open("ab") as log:
         process = subprocess.Popen(
@@ -231,4 +241,5 @@ def test_a_node_whose_clock_is_five_minutes_late_takes_part_in_every_round(arena
             process.kill()
             process.wait()
     assert_whole(outcome)
-    assert told(field, "a", "committed")[0]["time"] < told(field, "b", "joined")[0]["time"], "the clock was late"
+    shift_s = moment(told(field, "a", "joined")[0]) - moment(told(field, "b", "joined")[0])
+    assert abs(shift_s - seconds) < JOIN_SPREAD_S, "the clock was not off"
