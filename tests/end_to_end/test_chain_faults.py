@@ -25,7 +25,7 @@ from scripts.sandbox.run import Outcome
 from tests.end_to_end.story import Story, Teller, until
 from tests.faults.endpoint import FaultyEndpoint
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
 WINDOW_S = 40
