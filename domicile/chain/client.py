@@ -209,6 +209,9 @@ class Chain:
                 asked = until - first + 1
                 if refused or isinstance(exc.__cause__, requests.Timeout):
                     self._log_range_blocks = max(1, asked // 2)
+                if asked == 1 and refused:
+                    # Not the range is the reason, and the next reader may have all blocks to read.
+                    self._log_range_blocks = LOG_RANGE_BLOCKS
                 if asked == 1 or not refused:
                     raise
                 continue

@@ -197,7 +197,11 @@ class Sender:
     def _replacement(self, stuck: Handle) -> list[Handle]:
         """The same transaction at a higher fee, if its fee is the reason that it waits and the cap allows more; as it
         was, if its fee is enough again but the endpoint dropped it.
+
+        Raises:
+            ChainFault: it can never be mined.
         """
+        self._require_no_gap(stuck)
         fees: Fees | None = stuck.fees
         if self._base_fee() + stuck.fees.tip_wei > stuck.fees.max_fee_wei:
             fees = self._raised(stuck.fees)
@@ -210,6 +214,20 @@ class Sender:
         except (ChainFault, Refused):
             # It was mined in this moment, or is not known any more: its receipt tells, or the deadline.
             return []
+
+    def _require_no_gap(self, stuck: Handle) -> None:
+        """A chain that went back, or lost what was on its way before this transaction, mines nothing after the gap.
+
+        Raises:
+            ChainFault: this transaction's number is above the next one of the account.
+        """
+        next_nonce = int(self._chain.request("eth_getTransactionCount", self.address, "pending"), 16)
+        if next_nonce < int(str(stuck.fields["nonce"])):
+            self._nonce = None
+            raise ChainFault(
+                f"{stuck.call.action}: the chain lost an earlier transaction of this account, and mines none after it; "
+                "acting anew"
+            )
 
     def _estimate(self, request: dict[str, str]) -> int:
         return int(int(self._chain.request("eth_estimateGas", request), 16) * GAS_MARGIN)

@@ -246,3 +246,15 @@ def test_blocks_that_an_endpoint_does_not_know_yet_are_never_taken_for_blocks_wi
     endpoint.go_back(1)
     with pytest.raises(ChainFault, match="did not answer every request"):
         list(chain.logs((deployment.node_registry,), head, head))
+
+
+def test_a_chain_that_went_back_below_what_is_asked_for_is_then_read_in_as_few_requests_as_before(
+    endpoint: FaultyEndpoint, chain: Chain
+) -> None:
+    endpoint.ask("anvil_mine", hex(60))
+    endpoint.ask("anvil_rollback", 30)
+    with pytest.raises(Rejected):
+        list(chain.logs((), 50, 60))
+    num_asked = endpoint.num_asked
+    assert list(chain.logs((), 0, 30)) == []
+    assert endpoint.num_asked == num_asked + 1

@@ -114,6 +114,27 @@ def test_what_was_given_up_is_replaced_by_the_next_act_instead_of_blocking_it(ch
     assert balance(chain) == 7
 
 
+def test_what_waits_behind_a_transaction_that_the_chain_took_back_is_acted_anew_and_not_waited_for(
+    chain: Chain,
+) -> None:
+    mine(chain)
+    hasty = sender(chain)
+    earlier = hasty.transfer(STRANGER, 5)
+    mine(chain)
+    hasty.wait(earlier, HASTY)
+    later = hasty.transfer(STRANGER, 7)
+    chain.request("anvil_rollback", 1)
+    assert balance(chain) == 0
+    mine(chain)
+    with pytest.raises(ChainFault, match="lost an earlier transaction of this account"):
+        hasty.wait(later, HASTY)
+    anew = hasty.transfer(STRANGER, 5, HASTY)
+    assert transaction(chain, anew.transaction)["nonce"] == 0
+    mine(chain)
+    assert hasty.wait(anew, HASTY).transaction == anew.transaction
+    assert balance(chain) in {5, 12}, "what waited behind the gap may be mined with it, once"
+
+
 @pytest.mark.parametrize("confirmations", [1, 3])
 def test_a_transaction_is_waited_for_until_the_blocks_above_it_make_it_readable(
     devnet: Devnet, chain: Chain, confirmations: int

@@ -17,7 +17,7 @@ REGIONAL_ROUNDS = 2
 WINDOW_S = 120
 """Nobody who comes back within seconds misses it, however loaded the machine is."""
 
-JOB = f"""
+JOB = """
 name = "chaos"
 seed = 11
 sensitivity = "special"
@@ -30,16 +30,16 @@ target = "y"
 steps = 3
 learning_rate = 0.5
 [rounds]
-global = {GLOBAL_ROUNDS}
-regional_min = {REGIONAL_ROUNDS}
-regional_max = {REGIONAL_ROUNDS}
-collect_window_s = {WINDOW_S}
+global = {global_rounds}
+regional_min = {regional_rounds}
+regional_max = {regional_rounds}
+collect_window_s = {window_s}
 [participation]
 min_shards = 2
 """
 
 
-def write_network(folder: Path) -> Path:
+def write_network(folder: Path, global_rounds: int = GLOBAL_ROUNDS) -> Path:
     """Both files, and a table for each node."""
     folder.mkdir(parents=True)
     lines = ["block_time_s = 0.25", *(f'[[jurisdictions]]\ncode = "{shard}"' for shard in SHARDS)]
@@ -51,7 +51,8 @@ def write_network(folder: Path) -> Path:
         lines.append(_committee(f"committees.{shard}", [name for name, place in REGIONAL.items() if place == shard]))
     lines.append(_committee("global_committee", list(GLOBAL)))
     (folder / "network.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "job.toml").write_text(JOB, encoding="utf-8")
+    job = JOB.format(global_rounds=global_rounds, regional_rounds=REGIONAL_ROUNDS, window_s=WINDOW_S)
+    (folder / "job.toml").write_text(job, encoding="utf-8")
     return folder
 
 

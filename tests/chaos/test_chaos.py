@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 from collections import Counter
-from itertools import product
 from pathlib import Path
 
 import pytest
 
 from domicile.protocol.round import JobPhase
-from tests.chaos.network import GLOBAL_ROUNDS, NODES, REGIONAL_ROUNDS, SHARDS
-from tests.chaos.run import Record, run
+from tests.chaos.network import GLOBAL_ROUNDS
+from tests.chaos.record import Record, assert_nothing_happened_twice
+from tests.chaos.run import run
 from tests.chaos.schedule import STRIKES, draw_strikes
+from tests.chaos.storm import Storm
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
@@ -26,9 +27,10 @@ def test_a_job_under_more_than_fifty_kills_ends_with_the_same_models_bit_by_bit(
     seed = int(os.environ.get(SEED_VARIABLE) or secrets.randbelow(1 << 32))
     with capsys.disabled():
         print(f"\nchaos: {SEED_VARIABLE}={seed}")
-    peace = run(tmp_path / "peace", [])
+    peace = run(tmp_path / "peace", lambda network: Storm(network, [], round_s=1.0))
     assert peace.phase is JobPhase.COMPLETE
-    storm = run(tmp_path / "storm", draw_strikes(seed), peace.seconds / GLOBAL_ROUNDS)
+    round_s = peace.seconds / GLOBAL_ROUNDS
+    storm = run(tmp_path / "storm", lambda network: Storm(network, draw_strikes(seed), round_s))
     with capsys.disabled():
         print(f"chaos: {_summary(storm)}; {peace.seconds:.0f} s without kills")
     assert storm.kills == Counter(STRIKES)
@@ -40,18 +42,7 @@ def test_a_job_under_more_than_fifty_kills_ends_with_the_same_models_bit_by_bit(
     assert storm.participants == peace.participants
     assert storm.excluded == 0
     for record in (peace, storm):
-        check_nothing_happened_twice(record)
-
-
-def check_nothing_happened_twice(record: Record) -> None:
-    assert len(record.committed) == len(SHARDS) * GLOBAL_ROUNDS * REGIONAL_ROUNDS
-    for (_, *rounds), commits in record.committed.items():
-        assert len(commits) == len({name for name, _ in commits})
-        for name, digest in commits:
-            assert record.journaled[name, rounds[0], rounds[1]] == digest
-    assert len(record.journaled) == len(NODES) * GLOBAL_ROUNDS * REGIONAL_ROUNDS
-    assert set(record.sealed.values()) == {1}
-    assert record.exports == Counter(product(range(len(SHARDS)), range(GLOBAL_ROUNDS)))
+        assert_nothing_happened_twice(record, GLOBAL_ROUNDS)
 
 
 def _summary(record: Record) -> str:
