@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts import arguments
-from scripts.options import NEW_FILE, Above, json_option, password_file_option
+from scripts.options import NEW_FILE, PASSWORD_OPTION, Above, json_option, password_file_option
 
 if TYPE_CHECKING:
     from domicile.chain.client import Chain
@@ -82,7 +82,7 @@ def command(
         return
     with KeyLock(account):
         keys = AccountSettings(account=account, password_file=password_file)
-        signer = Signer.load(account, read_password(keys))
+        signer = Signer.load(account, read_password(keys, told_by=PASSWORD_OPTION))
         if not progress_file.exists():
             _check_balance(chain, signer.address, max_fee_gwei)
         deployment = deploy(

@@ -33,7 +33,7 @@ WITHOUT_A_NETWORK: dict[str, tuple[str, str]] = {
     "devnet: block time of 0": ("devnet up --block-time 0", "0.0 is not in the range x>0"),
     "devnet: fractions on ganache": (
         "devnet up --client ganache --block-time 0.5",
-        "ganache takes whole seconds, not 0.5; use anvil",
+        "--block-time: ganache takes whole seconds, not 0.5; use anvil",
     ),
     "devnet: folder is a file": ("devnet up --folder a-file", "Directory 'a-file' is a file"),
     "devnet: state of the other client": ("devnet up --state a-folder", "a-folder was not kept by anvil"),
@@ -51,7 +51,7 @@ WITHOUT_A_NETWORK: dict[str, tuple[str, str]] = {
     "access init: no URL": ("access init --folder new --rpc key@host", "--rpc: no JSON-RPC endpoint; write http://"),
     "access init: no password": (
         "access init --folder new --rpc http://127.0.0.1:1",
-        "no password; set keys.password_file or the variable DOMICILE_PASSWORD",
+        "no password; set --password-file or the variable DOMICILE_PASSWORD",
     ),
     "access init: empty password": (
         "access init --folder new --rpc http://127.0.0.1:1 --password-file empty",

@@ -28,7 +28,7 @@ MAKING: dict[str, tuple[str, str]] = {
     "no data for an aggregator": ("aggregator init --folder new --name a --train rows.csv", "No such option '--train'"),
     "no password": (
         "node init --folder new --name clinic",
-        "no password; set keys.password_file or the variable DOMICILE_PASSWORD",
+        "no password; set --password-file or the variable DOMICILE_PASSWORD",
     ),
     "an empty password": (
         "node init --folder new --name clinic --password-file empty",
