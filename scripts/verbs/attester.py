@@ -44,6 +44,7 @@ def add(account: Address, codes: tuple[JurisdictionCode, ...], access: Path | No
 
     network = open_access(access)
     found = read_governance(network)
+    found.check_listed(codes, "--for")
     wanted = mask_of(found.registry.places, codes)
     held = found.registry.attesters.get(account)
     if held is not None and held.scope != wanted:

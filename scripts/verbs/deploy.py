@@ -20,6 +20,11 @@ DEPLOYMENT_GAS = 12_000_000
 
 PROGRESS_SUFFIX = ".progress"
 
+NO_GUARDIAN = (
+    "nobody is a guardian yet, not even this account: `domicile jurisdiction guardian ACCOUNT` appoints who may make a "
+    "place's tier stricter"
+)
+
 
 @click.command("deploy")
 @click.option("--rpc", "rpc_url", type=arguments.url, required=True, help="The chain's JSON-RPC endpoint.")
@@ -95,7 +100,7 @@ def command(
         deployment.save(out)
         progress_file.unlink()
     done = f"deployed on chain {deployment.chain_id}; give {out} to everybody who takes part"
-    tell(as_json, _data(deployment, out, changed=True), [*_address_lines(deployment), done])
+    tell(as_json, _data(deployment, out, changed=True), [*_address_lines(deployment), done, NO_GUARDIAN])
 
 
 def _existing(chain: Chain, out: Path) -> Deployment | None:

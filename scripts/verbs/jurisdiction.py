@@ -129,6 +129,7 @@ def quorum(code: JurisdictionCode, number: int, access: Path | None, as_json: bo
 
     network = open_access(access)
     found = read_governance(network)
+    found.check_listed([code], "CODE")
     now = found.quorum(index_of(found.registry.places, code))
     if now == number:
         tell_done_before(f"{code}: its quorum is {number} already", as_json=as_json)
@@ -180,7 +181,8 @@ def _change(
     """What is to be sent, if anything, and what to tell once it is done.
 
     Raises:
-        ConfigurationError: a new place without a tier, or another parent than the one it was listed with.
+        ConfigurationError: a new place without a tier or below one that is not listed, or another parent than the one
+            it was listed with.
     """
     from domicile.chain.contracts import Jurisdictions
     from domicile.errors import ConfigurationError
@@ -191,6 +193,7 @@ def _change(
     if known is None:
         if tier is None:
             raise ConfigurationError(f"{code} is new: say with --tier how it stands")
+        found.check_listed([parent] if parent else [], "--parent")
         below = f" below {parent}" if parent else ""
         return places.list(code, parent, tier, document), f"{code} listed{below}, {spaced(tier.name)}"
     if parent is not None and parent != known.parent:

@@ -22,6 +22,7 @@ SENDERS: tuple[Signer, ...] = (GOVERNOR, OFFICE, NODE, OTHER, BERLIN, CLINIC, ME
 
 NO_ACCOUNT = "no account; write 0x and 40 hexadecimal digits"
 NO_CODE = "no code of a jurisdiction; write ISO 3166-1 (DE)"
+NOT_LISTED = "UnknownJurisdiction (code XX): it is not listed on this network (listed: DE, EU"
 NO_FILE = "does not exist"
 NO_TOML = "not valid TOML"
 NO_ROLE = "has no role for"
@@ -89,17 +90,17 @@ ROWS: tuple[tuple[str, str, int], ...] = (
     ("jurisdiction set germany --tier open", NO_CODE, 2),
     ("jurisdiction set NL", "NL is new: say with --tier how it stands", 2),
     ("jurisdiction set NL --tier fine", "'fine' is not one of", 2),
-    ("jurisdiction set NL --tier open --parent XX", "UnknownJurisdiction (code XX)", 3),
+    ("jurisdiction set NL --tier open --parent XX", f"--parent: {NOT_LISTED}", 2),
     ("jurisdiction set DE --tier open --parent US", "DE lies in EU, which is fixed since it was listed", 2),
     ("jurisdiction set NL --tier open --basis none.pdf", NO_FILE, 2),
     ("jurisdiction set NL --tier open --access OTHER", NO_ROLE, 2),
     ("jurisdiction quorum EU 65", "65 is not in the range 1<=x<=64", 2),
-    ("jurisdiction quorum XX 2", "UnknownJurisdiction (code XX)", 3),
+    ("jurisdiction quorum XX 2", f"CODE: {NOT_LISTED}", 2),
     ("jurisdiction quorum EU 3 --access OTHER", NO_ROLE, 2),
     ("jurisdiction guardian me", NO_ACCOUNT, 2),
     (f"jurisdiction guardian {ACCOUNT} --access OTHER", NO_ROLE, 2),
     (f"attester add {ACCOUNT}", "Missing option '--for'", 2),
-    (f"attester add {ACCOUNT} --for XX", "UnknownJurisdiction (code XX)", 3),
+    (f"attester add {ACCOUNT} --for DE --for XX", f"--for: {NOT_LISTED}", 2),
     (f"attester add {BERLIN.address} --for FR", "is an attester for DE; its places never change", 2),
     (f"attester add {ACCOUNT} --for DE --access OTHER", NO_ROLE, 2),
     ("attester remove berlin", NO_ACCOUNT, 2),
