@@ -14,7 +14,7 @@ from typing import Any
 
 from domicile import metrics
 from domicile.clock import DEFAULT_CLOCK, JobClock
-from domicile.errors import DomicileError, Fault, PeerError, Refused
+from domicile.errors import DomicileError, Fault, Overtaken, PeerError, Refused
 from domicile.log import log_event
 from domicile.text import printable
 
@@ -81,6 +81,8 @@ class Confined:
             return False
         try:
             acted = act()
+        except Overtaken:
+            return False
         except Refused as exc:
             # Another party was faster, or a window closed in between: the next look at the chain tells.
             log_event(log, "refused", **self._where, reason=str(exc))

@@ -5,6 +5,7 @@
     DomicileError
     ├── ConfigurationError      the operator: a file, key or argument is wrong          exit 2
     ├── Refused                 the contract refused; `reason` names why                exit 3
+    │   ├── Overtaken           a phase that is over was ended by another party first
     │   └── one class an ABI error, in domicile.chain.errors
     ├── PeerError               another party sent something that does not hold         exit 4
     │   ├── SealError           a sealed payload cannot be opened here, `reason` says why
@@ -44,6 +45,10 @@ class Refused(DomicileError):
     """A contract refused an action; subclasses carry the arguments of the ABI error."""
 
     exit_code = 3
+
+
+class Overtaken(Refused):
+    """A phase that is over, which anyone may end, was ended by another party first: nothing is left to do."""
 
 
 class PeerError(DomicileError):
