@@ -14,6 +14,7 @@
     ├── Fault                   an outside system failed; trying again may help         exit 5
     │   ├── ChainFault
     │   │   └── Rejected        the endpoint understood, and will answer the same again
+    │   │       └── Unfunded    the account cannot pay: the operator sends it ether   exit 2
     │   ├── DiskFault           the disk of journal and outbox is full, or fails
     │   └── StoreFault
     │       ├── BlockMissing    nobody has the block
@@ -98,6 +99,12 @@ class ChainFault(Fault):
 
 class Rejected(ChainFault):
     """The endpoint answered a request with an error of its own that is not for the moment."""
+
+
+class Unfunded(Rejected):
+    """The account has too little ether for an act. A daemon waits for some; a command leaves it to its operator."""
+
+    exit_code = 2
 
 
 class DiskFault(Fault):

@@ -13,7 +13,7 @@ from domicile import metrics
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
 from domicile.clock import DEFAULT_CLOCK, JobClock
-from domicile.errors import ChainFault, Overtaken, Refused, Rejected
+from domicile.errors import ChainFault, Overtaken, Refused, Rejected, Unfunded
 from domicile.protocol.refusals import NothingToAdvance, WindowStillOpen, WrongJobPhase, WrongShardPhase
 from domicile.types import Address
 
@@ -113,6 +113,7 @@ class Sender:
         Raises:
             Refused: the contract refuses, by name; nothing was sent. Overtaken: another party ended the phase first.
             ChainFault: the endpoint failed, the fee would exceed the cap, or the transaction was not mined in time.
+            Unfunded: the account cannot pay.
         """
         self._nonce = None
         try:
@@ -282,14 +283,14 @@ class Sender:
                 raise self._short_of_funds(handle) or exc from exc
         return handle
 
-    def _short_of_funds(self, handle: Handle) -> Rejected | None:
+    def _short_of_funds(self, handle: Handle) -> Unfunded | None:
         """Each client words this in its own way, and none says what to do."""
         gas, value_wei = (int(str(handle.fields[key])) for key in ("gas", "value"))
         most_wei = gas * handle.fees.max_fee_wei + value_wei
         balance_wei = int(self._chain.request("eth_getBalance", self.address, "latest"), 16)
         if balance_wei >= most_wei:
             return None
-        return Rejected(
+        return Unfunded(
             f"{self.address} has {balance_wei / ETHER_WEI:.6g} ether, and {handle.call.action} may cost up to "
             f"{most_wei / ETHER_WEI:.6g}; send the account some"
         )

@@ -32,8 +32,8 @@ def create(spec: Path, dry_run: bool, again: bool, access: Path | None, as_json:
 
     Example: domicile job create job.toml --dry-run
 
-    Exit codes: 0 created, or stands already, 2 SPEC or the access file is wrong, 3 the contract refused, 5 endpoint or
-    store cannot be reached.
+    Exit codes: 0 created, or stands already, 2 SPEC or the access file is wrong or the account has no ether for it, 3
+    the contract refused, 5 endpoint or store cannot be reached.
     """
     from scripts.order.draft import open_draft
     from scripts.order.placing import place
@@ -74,8 +74,9 @@ def start(number: int, wait_members: int | None, access: Path | None, as_json: b
 
     Example: domicile job start 1 --wait-members 3
 
-    Exit codes: 0 started, or started before, 2 there is no such job or the access file is wrong, 3 the contract refused
-    (not the owner, too few members, or the job is over), 5 the endpoint cannot be reached.
+    Exit codes: 0 started, or started before, 2 there is no such job, the access file is wrong or the account has no
+    ether for it, 3 the contract refused (not the owner, too few members, or the job is over), 5 the endpoint cannot be
+    reached.
     """
     from domicile.protocol.round import JobPhase
     from scripts.starting import gather, started
@@ -102,8 +103,8 @@ def cancel(number: int, yes: bool, access: Path | None, as_json: bool) -> None:
 
     Example: domicile job cancel 1 --yes
 
-    Exit codes: 0 cancelled, or over before, 2 there is no such job, it was not confirmed or the access file is wrong,
-    3 the contract refused (not the owner), 5 the endpoint cannot be reached.
+    Exit codes: 0 cancelled, or over before, 2 there is no such job, it was not confirmed, the access file is wrong or
+    the account has no ether for it, 3 the contract refused (not the owner), 5 the endpoint cannot be reached.
     """
     from domicile.clock import JobClock
     from domicile.protocol.round import FINAL_PHASES
@@ -132,8 +133,8 @@ def advance(number: int, access: Path | None, as_json: bool) -> None:
 
     Example: domicile job advance 1
 
-    Exit codes: 0 ended, or nothing to end yet, 2 there is no such job or the access file is wrong, 3 the contract
-    refused, 5 the endpoint cannot be reached.
+    Exit codes: 0 ended, or nothing to end yet, 2 there is no such job, the access file is wrong or the account has no
+    ether for it, 3 the contract refused, 5 the endpoint cannot be reached.
     """
     from scripts import advancing
 

@@ -82,8 +82,8 @@ def set_place(
 
     Example: domicile jurisdiction set DE --parent EU --tier open --basis gdpr.pdf
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused, 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.protocol.jurisdiction import Tier
     from scripts.access import open_access
@@ -117,8 +117,8 @@ def quorum(code: JurisdictionCode, number: int, access: Path | None, as_json: bo
 
     Example: domicile jurisdiction quorum EU 2
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused, 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.chain.contracts import Nodes
     from domicile.protocol.listing import index_of
@@ -154,8 +154,8 @@ def guardian(account: Address, dismiss: bool, access: Path | None, as_json: bool
 
     Example: domicile jurisdiction guardian 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused, 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.chain.contracts import Jurisdictions
     from scripts.access import open_access
