@@ -133,7 +133,7 @@ ROWS: tuple[tuple[str, str, int], ...] = (
     ("doctor CLINIC --rounds 0", "0 is not in the range x>=1", 2),
     ("doctor CLINIC --disk-rounds many", "'many' is not a valid integer", 2),
     ("doctor CLINIC --bundle none/support.zip", "lies in no folder that exists; name another file", 2),
-    ("doctor CLINIC --bundle file", "exists already; name another file", 2),
+    ("doctor CLINIC --bundle file", "exists already and is no bundle; name another file", 2),
     ("doctor CLINIC --log none.log --bundle support.zip", NO_FILE, 2),
     # Attestations.
     ("attest request CLINIC --out new.json", "Missing option '--jurisdiction'", 2),
