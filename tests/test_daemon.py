@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from domicile.clock import DEFAULT_CLOCK, JobClock
-from domicile.daemon import EXIT_BUG, Backoff, Confined, guarded, run
+from domicile.daemon import Backoff, Confined, run
 from domicile.errors import ConfigurationError, DomicileError, Fault, Overtaken, PeerError, Refused, StoreFault
+from domicile.exit_code import EXIT_BUG, guarded
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -20,7 +20,6 @@ from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.crypto.keys import HpkeKey, KeyCard
-from domicile.exchange import fetch_spec
 from domicile.history import Histories, JobHistory
 from domicile.party import KeySettings, read_password
 from domicile.protocol.eligibility import Requirement, Standing
@@ -155,6 +154,9 @@ class Case:
 
     def spec(self, own: OwnJob) -> JobSpec:
         """The job's document, from the border store."""
+        # Here, since it needs torch, and `node status` with all other verbs that read a configuration does not.
+        from domicile.exchange import fetch_spec
+
         return fetch_spec(self.border, own.history.created.parameters.spec)
 
     def _own_job(self, job: JobId, history: JobHistory) -> OwnJob | None:

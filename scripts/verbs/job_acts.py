@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scripts.access import Access, open_access
 from scripts.options import FILE, access_option, json_option, yes_option
 from scripts.telling import confirm, progress, tell
 
 if TYPE_CHECKING:
     from domicile.chain.sender import Sender
     from domicile.types import JobId
+    from scripts.access import Access
     from scripts.advancing import Advanced, Phase
     from scripts.order.placing import Placed
 
@@ -35,6 +35,7 @@ def create(spec: Path, dry_run: bool, again: bool, access: Path | None, as_json:
     Exit codes: 0 created, or stands already, 2 SPEC or the access file is wrong or the account has no ether for it, 3
     the contract refused, 5 endpoint or store cannot be reached.
     """
+    from scripts.access import open_access
     from scripts.order.draft import open_draft
     from scripts.order.placing import place
 
@@ -79,6 +80,7 @@ def start(number: int, wait_members: int | None, access: Path | None, as_json: b
     reached.
     """
     from domicile.protocol.round import JobPhase
+    from scripts.access import open_access
     from scripts.starting import gather, started
 
     network = open_access(access)
@@ -108,6 +110,7 @@ def cancel(number: int, yes: bool, access: Path | None, as_json: bool) -> None:
     """
     from domicile.clock import JobClock
     from domicile.protocol.round import FINAL_PHASES
+    from scripts.access import open_access
 
     network = open_access(access)
     job = network.known_job(number)
@@ -137,6 +140,7 @@ def advance(number: int, access: Path | None, as_json: bool) -> None:
     ether for it, 3 the contract refused, 5 the endpoint cannot be reached.
     """
     from scripts import advancing
+    from scripts.access import open_access
 
     network = open_access(access)
     result = advancing.advance(network, network.known_job(number))
