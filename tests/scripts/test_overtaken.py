@@ -12,7 +12,7 @@ from domicile.chain.account import Signer
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC
 from domicile.chain.sender import Call, Receipt, Sender
 from domicile.clock import DEFAULT_CLOCK, JobClock
-from domicile.errors import Overtaken
+from domicile.errors import Overtaken, Refused
 from domicile.protocol.round import JobPhase
 from domicile.settings import load_settings
 from domicile.types import JobId
@@ -20,6 +20,8 @@ from node.config import NodeConfig
 from node.daemon import NodeDaemon
 from node.journal import NodeJournal
 from node.training import LocalTrainer
+from scripts.access import Access
+from scripts.starting import started
 from tests.scripts.doctor_ground import Clinic
 
 JOB = JobId(1)
@@ -58,6 +60,15 @@ def test_a_node_that_another_party_outruns_notes_no_refusal(clinic: Clinic) -> N
             daemon.step()
         assert journal.refusals(JOB) == []
     assert refusals() == before
+
+
+def test_whoever_starts_a_job_that_another_party_advances_is_told_what_became_of_it(clinic: Clinic) -> None:
+    clinic.pass_time(PAST_THE_JOIN_WINDOW_S)
+    file = clinic.folder / "access.toml"
+    chain = f'rpc_url = "{clinic.devnet.rpc_url}"\ndeployment = "deployment.json"'
+    file.write_text(f"[chain]\n{chain}\n", encoding="utf-8")
+    with pytest.raises(Refused, match=r"^job 1 is failed and will not start any more; create another one$"):
+        started(Access(file), JOB, Outrun(clinic))
 
 
 @pytest.mark.parametrize("cause", ["WindowStillOpen", "NothingToAdvance"])
