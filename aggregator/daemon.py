@@ -20,9 +20,10 @@ from aggregator.retention import drop_finished_rounds
 from aggregator.worldwide import GlobalWork
 from domicile import metrics
 from domicile.clock import JobClock
-from domicile.daemon import Backoff, Confined, guarded, run
+from domicile.daemon import Backoff, Confined, run
 from domicile.errors import ConfigurationError, PeerError
 from domicile.exchange import fetch_spec
+from domicile.exit_code import guarded
 from domicile.history import JobHistory
 from domicile.log import configure_logging, log_event
 from domicile.models import open_job_models

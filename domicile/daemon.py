@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from domicile import metrics
 from domicile.clock import DEFAULT_CLOCK, JobClock
-from domicile.errors import DomicileError, Fault, PeerError, Refused
+from domicile.errors import Fault, Overtaken, PeerError, Refused
 from domicile.log import log_event
-from domicile.text import printable
 
 log = logging.getLogger(__name__)
 
 BACKOFF_FACTOR = 2.0
-EXIT_BUG = 70
-"""``EX_SOFTWARE`` of sysexits: an error of ours, with a traceback."""
 
 
 class Backoff:
@@ -81,6 +76,8 @@ class Confined:
             return False
         try:
             acted = act()
+        except Overtaken:
+            return False
         except Refused as exc:
             # Another party was faster, or a window closed in between: the next look at the chain tells.
             log_event(log, "refused", **self._where, reason=str(exc))
@@ -125,19 +122,3 @@ def run(step: Callable[[], bool], *, poll_s: float, clock: Callable[[], JobClock
         if not acted:
             stop.wait(pause_s)
     return 0
-
-
-def guarded(main: Callable[[], int]) -> int:
-    """Runs a ``main`` and turns errors into their exit code: those that a user may see are one line on standard error,
-    and bugs show their traceback.
-    """
-    try:
-        return main()
-    except DomicileError as exc:
-        # One line, whatever names and reasons from elsewhere it holds.
-        print(f"domicile: {printable(' '.join(str(exc).splitlines()))}", file=sys.stderr)
-        return exc.exit_code
-    except Exception:  # noqa: BLE001 - whatever escapes here is a bug, and exit codes tell bugs from all else
-        traceback.print_exc()
-        print("domicile: this is an error of ours; please report the lines above", file=sys.stderr)
-        return EXIT_BUG

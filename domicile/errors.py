@@ -5,6 +5,7 @@
     DomicileError
     ├── ConfigurationError      the operator: a file, key or argument is wrong          exit 2
     ├── Refused                 the contract refused; `reason` names why                exit 3
+    │   ├── Overtaken           a phase that is over was ended by another party first
     │   └── one class an ABI error, in domicile.chain.errors
     ├── PeerError               another party sent something that does not hold         exit 4
     │   ├── SealError           a sealed payload cannot be opened here, `reason` says why
@@ -13,6 +14,7 @@
     ├── Fault                   an outside system failed; trying again may help         exit 5
     │   ├── ChainFault
     │   │   └── Rejected        the endpoint understood, and will answer the same again
+    │   │       └── Unfunded    the account cannot pay: the operator sends it ether   exit 2
     │   ├── DiskFault           the disk of journal and outbox is full, or fails
     │   └── StoreFault
     │       ├── BlockMissing    nobody has the block
@@ -44,6 +46,10 @@ class Refused(DomicileError):
     """A contract refused an action; subclasses carry the arguments of the ABI error."""
 
     exit_code = 3
+
+
+class Overtaken(Refused):
+    """A phase that is over, which anyone may end, was ended by another party first: nothing is left to do."""
 
 
 class PeerError(DomicileError):
@@ -93,6 +99,12 @@ class ChainFault(Fault):
 
 class Rejected(ChainFault):
     """The endpoint answered a request with an error of its own that is not for the moment."""
+
+
+class Unfunded(Rejected):
+    """The account has too little ether for an act. A daemon waits for some; a command leaves it to its operator."""
+
+    exit_code = 2
 
 
 class DiskFault(Fault):

@@ -198,8 +198,8 @@ def _open_stores(settings: StoreSettings) -> tuple[Store, Store | None]:
     return border, region
 
 
-def read_password(keys: AccountSettings) -> str:
-    """The password of a party's key files.
+def read_password(keys: AccountSettings, *, told_by: str = "keys.password_file") -> str:
+    """The password of a party's key files. `told_by`: what names the password's file to whoever asks.
 
     Raises:
         ConfigurationError: there is none, or its file cannot be read.
@@ -210,14 +210,14 @@ def read_password(keys: AccountSettings) -> str:
         except (OSError, UnicodeDecodeError) as exc:
             cause = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
             raise ConfigurationError(
-                f"keys.password_file: {keys.password_file} cannot be read ({cause}); name a file of yours"
+                f"{told_by}: {keys.password_file} cannot be read ({cause}); name a file of yours"
             ) from exc
     password = os.environ.get(PASSWORD_VARIABLE)
     if password is not None:
         return password
     if sys.stdin is not None and sys.stdin.isatty():
         return getpass.getpass(f"Password of {keys.account}: ")
-    raise ConfigurationError(f"keys: no password; set keys.password_file or the variable {PASSWORD_VARIABLE}")
+    raise ConfigurationError(f"no password; set {told_by} or the variable {PASSWORD_VARIABLE}")
 
 
 def default_max_parameters() -> int:

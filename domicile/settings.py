@@ -54,8 +54,8 @@ StoreHere = Annotated[str, AfterValidator(_store_beside)]
 """A store's location; the path of ``dir:PATH`` is relative to the file that writes it."""
 
 
-def load_settings(path: Path, model: type[S]) -> S:
-    """Reads and checks a TOML file.
+def load_settings(path: Path, model: type[S], *, half_filled: bool = False) -> S:
+    """Reads and checks a TOML file. `half_filled`: also one whose `BLANKS` are still empty, for who examines the rest.
 
     Raises:
         ConfigurationError: the file is missing, is not TOML, or a key is wrong; names file, key, cause and mend.
@@ -70,7 +70,16 @@ def load_settings(path: Path, model: type[S]) -> S:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"{path}: not valid TOML: {exc}; mend that line") from exc
+    blanks = [] if half_filled else blanks_of(table, model)
+    if blanks:
+        # All at once: whoever fills them in fills in all of them.
+        raise ConfigurationError(f"{path}: {', '.join(blanks)}: still empty; fill in")
     return parse_settings(table, model, source=str(path), folder=path.parent)
+
+
+def blanks_of(table: Mapping[str, Any], model: type[Settings]) -> list[str]:
+    """Keys that are there and still to be filled in."""
+    return [f"{part}.{key}" for part, key in model.BLANKS if _is_blank(table.get(part), key)]
 
 
 @contextmanager
@@ -93,10 +102,6 @@ def parse_settings(table: Mapping[str, Any], model: type[S], *, source: str, fol
     Raises:
         ConfigurationError: a key is missing, unknown, or its value is wrong.
     """
-    blanks = [f"{part}.{key}" for part, key in model.BLANKS if _is_blank(table.get(part), key)]
-    if blanks:
-        # All at once: whoever fills them in fills in all of them.
-        raise ConfigurationError(f"{source}: {', '.join(blanks)}: still empty; fill in")
     try:
         # By way of JSON: strict Python mode refuses arrays for tuples and strings for paths and enums, which
         # TOML has no other way to write; strict JSON mode takes these and still refuses "1" for 1.

@@ -13,8 +13,9 @@ import torch
 from domicile import metrics
 from domicile.chain.sender import Call
 from domicile.clock import JobClock
-from domicile.daemon import Backoff, Confined, guarded, run
-from domicile.errors import ConfigurationError, PeerError, Refused
+from domicile.daemon import Backoff, Confined, run
+from domicile.errors import ConfigurationError, Overtaken, PeerError, Refused
+from domicile.exit_code import guarded
 from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import within_memory
 from domicile.log import configure_logging, log_event
@@ -132,6 +133,8 @@ class NodeJob:
         try:
             with metrics.acting(act):
                 return self._perform(act, state, shards)
+        except Overtaken:
+            return False
         except Refused as exc:
             self._note_refusal(type(act).__name__.lower(), exc)
         return False

@@ -9,6 +9,7 @@ from pathlib import Path
 from domicile.errors import ConfigurationError
 from domicile.types import Address
 from scripts.key_making import ACCOUNT_FILE, HPKE_FILE
+from scripts.outputs import write_private
 
 TEMPLATE = """\
 # How the command line reaches the network, and as whom. Paths are relative to this file.
@@ -49,7 +50,7 @@ def write_access_file(
     password_file: Path | None,
     name: str | None,
 ) -> None:
-    """Writes the file, whole or not at all.
+    """Writes the file, whole or not at all; its owner alone reads it, since the endpoint's URL may hold a token.
 
     Raises:
         ConfigurationError: it cannot be written.
@@ -66,10 +67,8 @@ def write_access_file(
         ),
         names=_line(json.dumps(address), name, example="me"),
     )
-    new = path.with_name(f".{path.name}.new")
     try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
+        write_private(path, text)
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); name another folder") from exc
 

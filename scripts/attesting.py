@@ -75,10 +75,7 @@ class Desk:
 
     def _check_place(self, request: AttestationRequest, source: str) -> None:
         place = request.jurisdiction
-        if place not in self.governance.codes:
-            raise ConfigurationError(
-                f"{source}: {place} is not listed on this network; governance lists it with `domicile jurisdiction set`"
-            )
+        self.governance.check_listed([place], source)
         if self.governance.quorum(self.governance.codes.index(request.attestation.jurisdiction)) is None:
             raise ConfigurationError(
                 f"{source}: {place} has no quorum of attesters yet; governance sets it with `domicile jurisdiction "

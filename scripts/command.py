@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from domicile import __version__
-from domicile.daemon import guarded
+from domicile.exit_code import guarded
 from scripts.doctor.command import command as doctor
 from scripts.options import FOLDER, NEW_FILE, NEW_FOLDER, json_option
 from scripts.usage import CommandLine

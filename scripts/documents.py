@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from pathlib import Path
 
 from domicile.errors import ConfigurationError
 from domicile.types import DIGEST_BYTES, Address, Digest, digest
+from scripts.outputs import write_private
 
 NO_DOCUMENT = Digest(bytes(DIGEST_BYTES))
 """Quoted where no document is named."""
@@ -55,7 +55,7 @@ def reason_digest(folder: Path, account: Address, act: str, text: str) -> tuple[
         found = salted_digest(salt, text)
         path = home / f"{found.hex()}.json"
         home.mkdir(mode=0o700, exist_ok=True)
-        _write(path, {**wanted, "salt": salt.hex(), "done": False})
+        write_private(path, json.dumps({**wanted, "salt": salt.hex(), "done": False}))
     except OSError as exc:
         raise ConfigurationError(f"{home} cannot be read or written ({exc.strerror}); mend that") from exc
     except (KeyError, TypeError, ValueError) as exc:
@@ -65,14 +65,4 @@ def reason_digest(folder: Path, account: Address, act: str, text: str) -> tuple[
 
 def mark_done(path: Path) -> None:
     """Its act is on chain: the same text begins a new one."""
-    _write(path, {**json.loads(path.read_text(encoding="utf-8")), "done": True})
-
-
-def _write(path: Path, document: dict[str, object]) -> None:
-    """Whole or not at all, for its owner alone."""
-    beside = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(document, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    write_private(path, json.dumps({**json.loads(path.read_text(encoding="utf-8")), "done": True}))

@@ -15,7 +15,10 @@ from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXIT_CODE = 130
-CAUSE = "interrupted; every process that was started has ended"
+CAUSE = "interrupted; the command may be repeated"
+"""Of whatever started no process."""
+
+ALL_ENDED = "interrupted; every process that was started has ended"
 
 
 def leave_at_once() -> None:

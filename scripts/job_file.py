@@ -30,9 +30,9 @@ class RoundSettings(Settings):
     """How many rounds there are and how long each window is.
 
     A regional model is mature after `regional_min` rounds once the shard's validation loss has not fallen by
-    `min_delta` for `patience` rounds, and at the latest after `regional_max`. `collect_window_s` is the job clock:
-    the other windows follow from it. `max_retries` windows are granted anew in a global round before a shard sits it
-    out.
+    `min_delta` for `patience` rounds, and at the latest after `regional_max`. `collect_window_s` is the job clock, from
+    which every wait of the rounds follows; `join_window_s` is a clock of its own. `max_retries` windows are granted
+    anew in a global round before a shard sits it out.
     """
 
     global_rounds: int = Field(alias="global", ge=1, le=65535)

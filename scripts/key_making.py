@@ -12,6 +12,7 @@ from domicile.crypto.keys import HpkeKey
 from domicile.errors import ConfigurationError
 from domicile.party import PASSWORD_VARIABLE, AccountSettings, read_password
 from domicile.types import Address
+from scripts.options import PASSWORD_OPTION
 
 ACCOUNT_FILE = "account.json"
 HPKE_FILE = "hpke.json"
@@ -41,7 +42,7 @@ def _new_password(account: Path, password_file: Path | None) -> str:
     Raises:
         ConfigurationError: there is none, it is empty, or the two answers differ.
     """
-    password = read_password(AccountSettings(account=account, password_file=password_file))
+    password = read_password(AccountSettings(account=account, password_file=password_file), told_by=PASSWORD_OPTION)
     if not password:
         raise ConfigurationError("the password is empty; give one")
     is_asked = password_file is None and PASSWORD_VARIABLE not in os.environ

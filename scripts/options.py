@@ -35,8 +35,10 @@ access_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before it is done.")
+PASSWORD_OPTION = "--password-file"  # noqa: S105 - the name of the option, not a password
+
 password_file_option = click.option(
-    "--password-file",
+    PASSWORD_OPTION,
     type=FILE,
     help="File that holds the password (else $DOMICILE_PASSWORD, else it is asked for).",
 )

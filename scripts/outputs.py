@@ -27,6 +27,22 @@ def check_output_file(path: Path, option: str, *, made: Path | None = None) -> N
         raise ConfigurationError(f"{option}: {path} cannot be written; name another file")
 
 
+def write_private(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, for its owner alone.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        # What an interrupted run left there may be open to others.
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
 def write_each(outputs: Sequence[tuple[Path, Callable[[], object]]]) -> set[Path]:
     """Writes each output by itself, so that one that fails takes no other with it; returns those that are there."""
     written = set()

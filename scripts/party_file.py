@@ -10,8 +10,10 @@ from typing import Any
 
 from domicile.errors import ConfigurationError
 from domicile.party import PartySettings
+from domicile.settings import blanks_of
 from scripts.access_file import beside, same_location, store_beside, toml
 from scripts.key_making import ACCOUNT_FILE, HPKE_FILE
+from scripts.outputs import write_private
 
 LOCAL_KUBO = "http://127.0.0.1:5001"
 BUILT_IN_TASKS = ("tabular", "images")
@@ -95,16 +97,15 @@ class PartyAnswers:
 
 
 def write_party_file(path: Path, role: str, answers: PartyAnswers, task_digests: Mapping[str, str]) -> None:
-    """Writes ``node.toml`` or ``aggregator.toml``, whole or not at all.
+    """Writes ``node.toml`` or ``aggregator.toml``, whole or not at all; its owner alone reads
+    it, since a location may hold a token.
 
     Raises:
         ConfigurationError: it cannot be written.
     """
     text = _text(path, role, answers, task_digests)
-    new = path.with_name(f".{path.name}.new")
     try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
+        write_private(path, text)
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); name another folder") from exc
 
@@ -122,14 +123,24 @@ def check_stores(answers: PartyAnswers) -> None:
         )
 
 
+def absent_deployment(path: Path) -> Path | None:
+    """The deployment file that a configuration names, if it is not there yet.
+
+    Raises:
+        ConfigurationError: the file is no TOML.
+    """
+    named = _at(_read(path), "chain", "deployment")
+    found = path.parent / named if isinstance(named, str) else None
+    return None if found is None or found.exists() else found
+
+
 def blanks_in(path: Path) -> list[str]:
     """Keys that are still to be filled in.
 
     Raises:
         ConfigurationError: the file is no TOML.
     """
-    table = _read(path)
-    return [f"{part}.{key}" for part, key in PartySettings.BLANKS if _at(table, part, key) == ""]
+    return blanks_of(_read(path), PartySettings)
 
 
 def check_same(path: Path, answers: PartyAnswers) -> None:

@@ -11,7 +11,15 @@ from domicile.settings import named
 from domicile.types import JobId
 from node.config import NodeConfig
 from scripts.key_making import ensure_keys
-from scripts.party_file import BUILT_IN_TASKS, PartyAnswers, blanks_in, check_same, check_stores, write_party_file
+from scripts.party_file import (
+    BUILT_IN_TASKS,
+    PartyAnswers,
+    absent_deployment,
+    blanks_in,
+    check_same,
+    check_stores,
+    write_party_file,
+)
 from scripts.telling import confirm, tell
 
 Role = str
@@ -44,7 +52,13 @@ def init(role: Role, folder: Path, answers: PartyAnswers, *, as_json: bool) -> N
     lines = [f"{path} is for account {address}" if changed else f"made already: {path} is for account {address}"]
     if blanks := blanks_in(path):
         lines.append(f"fill in {', '.join(blanks)}, then `domicile doctor {path}`")
-    tell(as_json, {"changed": changed, "address": address, "file": str(path), "blanks": blanks}, lines)
+    absent = absent_deployment(path)
+    if absent is not None:
+        lines.append(
+            f"{absent} is not there yet: get it from whoever governs the network (`domicile deploy` writes it)"
+        )
+    told = {"changed": changed, "address": address, "file": str(path), "blanks": blanks}
+    tell(as_json, {**told, "absent": None if absent is None else str(absent)}, lines)
 
 
 def register(role: Role, config: Path, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from domicile.chain import events as ev
 from domicile.chain.client import Chain
 from domicile.chain.deployment import Deployment
+from domicile.errors import ConfigurationError
 from domicile.lineage.registry import follow_registry
 from domicile.protocol.complaint import ContractRefusal
 from domicile.protocol.jurisdiction import Jurisdictions, Tier
@@ -75,6 +76,17 @@ class Governance:
         path = places.closures[places.codes.index(code)]
         return [one for one, held in self.registry.attesters.items() if held.scope & path]
 
+    def check_listed(self, codes: Iterable[str], source: str) -> None:
+        """Whether places are listed; `source` is where somebody named them.
+
+        Raises:
+            ConfigurationError: one is not.
+        """
+        places = self.registry.places
+        unknown = next((code for code in codes if code not in places.codes), None)
+        if unknown is not None:
+            raise ConfigurationError(f"{source}: {not_listed(places, unknown)}")
+
     def scope(self, mask: int) -> list[JurisdictionCode]:
         """Places of a mask."""
         return [code for index, code in enumerate(self.codes) if mask >> index & 1]
@@ -91,6 +103,15 @@ class Governance:
             quorum=self.quorum(index),
             legal_basis=self.legal_bases[self.codes[index]],
         )
+
+
+def not_listed(places: Jurisdictions, code: str) -> str:
+    """What to tell whoever names a place that is none, under the name by which the contract refuses it."""
+    known = ", ".join(sorted(one for one in places.codes if one)) or "none yet"
+    return (
+        f"UnknownJurisdiction (code {code}): it is not listed on this network (listed: {known}); correct it, or have "
+        "governance list it with `domicile jurisdiction set`"
+    )
 
 
 def parent_of(places: Jurisdictions, index: int) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from domicile.chain.contracts import Jurisdictions
 from domicile.chain.sender import Sender
 from domicile.clock import JobClock
-from domicile.errors import Refused
+from domicile.errors import Overtaken, Refused
 from domicile.protocol.round import JobPhase, JobState, ShardState
 from domicile.types import JobId
 from scripts.access import Access
@@ -55,7 +56,8 @@ def started(network: Access, job: JobId, sender: Sender) -> JobPhase:
     if state.phase is JobPhase.JOINING:
         is_over = network.chain.timestamp() >= state.deadline_s
         call = network.jobs.advance(job) if is_over else network.jobs.start(job)
-        sender.act(call, JobClock(state.collect_window_s))
+        with suppress(Overtaken):
+            sender.act(call, JobClock(state.collect_window_s))
         state, _ = network.jobs.snapshot(job)
     if state.phase in (JobPhase.CANCELLED, JobPhase.FAILED):
         raise Refused(f"job {job} is {state.phase.name.lower()} and will not start any more; create another one")

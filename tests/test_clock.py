@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
+from math import inf
+from pathlib import Path
+
 import pytest
 
 from domicile.clock import DEFAULT_CLOCK, JobClock, shortest_clock
+from scripts.job_file import RoundSettings
+
+OPERATIONS = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
+ROW = re.compile(r"^\| `(\w+_s)` \| (\d(?:/\d)?) \| (?:(\d+) s)? ?\| (?:(\d+) s)? ?\|", flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("window_s", [6, 12, 30, 60, 600, 86_400])
@@ -41,3 +50,21 @@ def test_a_window_of_a_second_makes_no_wait_vanish() -> None:
 def test_whoever_serves_several_jobs_follows_the_shortest_and_nobody_waits_longer_than_without_one() -> None:
     assert shortest_clock([JobClock(60), JobClock(6), JobClock(600)]) == JobClock(6)
     assert shortest_clock([]) == DEFAULT_CLOCK == shortest_clock([JobClock(600)])
+
+
+@pytest.mark.parametrize("window_s", [1, 6, 60, 240, 86_400])
+def test_the_document_tells_every_wait_as_it_is(window_s: int) -> None:
+    clock, rows = JobClock(window_s), ROW.findall(OPERATIONS.read_text(encoding="utf-8"))
+    assert {name for name, *_ in rows} == {name for name, one in vars(JobClock).items() if isinstance(one, property)}
+    for name, part, least, most in rows:
+        wait_s = min(float(most or inf), max(float(least or 0), window_s * Fraction(part)))
+        # Deadlines are whole seconds, and a node's patience is a second more than a whole part of them.
+        assert getattr(clock, name) == pytest.approx(wait_s, abs=1.0 if name == "node_patience_s" else 1e-9), name
+
+
+def test_the_document_tells_both_clocks_of_an_owner_with_what_they_are_unless_told() -> None:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    fields = RoundSettings.model_fields
+    assert f"`rounds.collect_window_s` ({fields['collect_window_s'].default} unless" in text
+    join_s = fields["join_window_s"].default
+    assert f"`rounds.join_window_s`, is a second clock of the job's owner, and an optional one: {join_s} s" in text

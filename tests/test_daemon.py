@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from domicile.clock import DEFAULT_CLOCK, JobClock
-from domicile.daemon import EXIT_BUG, Backoff, Confined, guarded, run
-from domicile.errors import ConfigurationError, DomicileError, Fault, PeerError, Refused, StoreFault
+from domicile.daemon import Backoff, Confined, run
+from domicile.errors import ConfigurationError, DomicileError, Fault, Overtaken, PeerError, Refused, StoreFault
+from domicile.exit_code import EXIT_BUG, guarded
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -83,6 +84,14 @@ def test_a_refusal_costs_no_pause_since_the_next_look_tells() -> None:
     confined = Confined(Backoff(1.0, clock=Clock()), job=1)
     assert not any(confined.run(act) for _ in range(3))
     assert act.tries == 3
+
+
+def test_of_whoever_was_faster_at_ending_a_phase_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    confined = Confined(Backoff(1.0, clock=Clock()), job=1)
+    with caplog.at_level(logging.INFO):
+        assert not confined.run(Act(Overtaken("another party was faster")))
+        assert not confined.run(Act(Refused("not cleared")))
+    assert [record.fields["reason"] for record in caplog.records] == ["not cleared"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("failure", [KeyError("a bug"), ConfigurationError("a file is wrong")])

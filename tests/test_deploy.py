@@ -65,6 +65,18 @@ def test_a_unit_starts_what_the_initial_folder_holds_and_gets_its_password_from_
     assert not [line for line in lines if line.startswith(("Environment", "PassEnvironment"))]
 
 
+def test_the_document_tells_which_exit_codes_the_units_start_again_and_how_soon() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \| .* \| (yes|no)[^|]*\|$", text, flags=re.MULTILINE))
+    assert {code for code, again in rows.items() if again == "no"} == {"0", "2"}
+    assert rows["70"] == rows["5"] == rows["130"] == "yes"
+    lines = unit("node").splitlines()
+    assert {"Restart=on-failure", "RestartPreventExitStatus=2"} <= set(lines)
+    named = re.search(r"`(RestartSec=\d+)` and `(TimeoutStopSec=\w+)`", text)
+    assert named is not None
+    assert set(named.groups()) <= set(lines)
+
+
 def test_both_units_are_the_same_but_for_their_role() -> None:
     assert unit("node").replace("node", "aggregator") == unit("aggregator")
 

@@ -13,7 +13,8 @@ from domicile import metrics
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
 from domicile.clock import DEFAULT_CLOCK, JobClock
-from domicile.errors import ChainFault, Refused, Rejected
+from domicile.errors import ChainFault, Overtaken, Refused, Rejected, Unfunded
+from domicile.protocol.refusals import NothingToAdvance, WindowStillOpen, WrongJobPhase, WrongShardPhase
 from domicile.types import Address
 
 GWEI = 10**9
@@ -27,6 +28,10 @@ RECEIPT_POLL_S = 0.01
 RECEIPT_POLL_MAX_S = 0.5
 BUMP_PERCENT = 10
 """What endpoints ask of both fees before they let a transaction take the place of another (geth, anvil, Besu)."""
+
+_ENDS_A_PHASE = ("advance", "advanceShard")
+_ENDED_ALREADY = (NothingToAdvance, WindowStillOpen, WrongJobPhase, WrongShardPhase)
+"""What those who end a phase hear when somebody was faster: what follows has a window of its own, or none."""
 
 _UNDERPRICED = "underpriced"
 """How geth, reth, anvil, Besu and ganache name a fee that does not replace another transaction."""
@@ -106,13 +111,16 @@ class Sender:
         an endpoint that forgot a transaction and an earlier process of this account all change it.
 
         Raises:
-            Refused: the contract refuses, by name; nothing was sent.
+            Refused: the contract refuses, by name; nothing was sent. Overtaken: another party ended the phase first.
             ChainFault: the endpoint failed, the fee would exceed the cap, or the transaction was not mined in time.
+            Unfunded: the account cannot pay.
         """
         self._nonce = None
         try:
             return self.wait(self.send(call, clock), clock)
         except Refused as exc:
+            if call.action in _ENDS_A_PHASE and isinstance(exc, _ENDED_ALREADY):
+                raise Overtaken(f"another party ended this phase first; nothing is left to do ({exc})") from exc
             metrics.refused(exc)
             raise
 
@@ -293,14 +301,14 @@ class Sender:
                 raise self._short_of_funds(handle) or exc from exc
         return handle
 
-    def _short_of_funds(self, handle: Handle) -> Rejected | None:
+    def _short_of_funds(self, handle: Handle) -> Unfunded | None:
         """Each client words this in its own way, and none says what to do."""
         gas, value_wei = (int(str(handle.fields[key])) for key in ("gas", "value"))
         most_wei = gas * handle.fees.max_fee_wei + value_wei
         balance_wei = int(self._chain.request("eth_getBalance", self.address, "latest"), 16)
         if balance_wei >= most_wei:
             return None
-        return Rejected(
+        return Unfunded(
             f"{self.address} has {balance_wei / ETHER_WEI:.6g} ether, and {handle.call.action} may cost up to "
             f"{most_wei / ETHER_WEI:.6g}; send the account some"
         )

@@ -222,7 +222,7 @@ class NotLooser(ContractRefusal):
 
 class NotGuardian(ContractRefusal):
     cause = "Only a guardian may tighten a tier."
-    mend = "ask a guardian"
+    mend = "ask a guardian, or have governance appoint one first (`domicile jurisdiction guardian`)"
     account: Address
 
 

@@ -34,6 +34,9 @@ def options_for(asked: Mapping[str, object]) -> DevnetOptions:
     defaults: dict[str, object] = {"client": "anvil", "port": DEFAULT_PORT, "host": LOOPBACK}
     values: dict[str, Any] = {**defaults} | {name: value for name, value in asked.items() if value is not None}
     _check_host(values["host"])
+    block_time_s = values.get("block_time_s")
+    if block_time_s is not None and values["client"] == "ganache" and block_time_s != int(block_time_s):
+        raise ConfigurationError(f"--block-time: ganache takes whole seconds, not {block_time_s:g}; use anvil")
     state, is_folder = values.get("state"), values["client"] == "ganache"
     if state is not None and Path(state).exists() and Path(state).is_dir() is not is_folder:
         raise ConfigurationError(f"--state: {state} was not kept by {values['client']}; name another place")

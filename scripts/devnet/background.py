@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from domicile.chain.devnet import is_listening
 from domicile.errors import ChainFault, ConfigurationError, Fault, Interrupted
 from scripts.devnet.folder import DevnetFolder, DevnetOptions, Running
-from scripts.interruption import CAUSE, Interruption
+from scripts.interruption import ALL_ENDED, Interruption
 
 STOP_TIMEOUT_S = 60.0
 """For the last write of a large state; the holder itself gives the chain 15 s to end."""
@@ -47,7 +47,7 @@ def bring_up(folder: DevnetFolder, options: DevnetOptions) -> Running:
                     holder.wait()
                 raise
     except KeyboardInterrupt:
-        raise Interrupted(CAUSE) from None
+        raise Interrupted(ALL_ENDED) from None
     if "running" not in answer:
         holder.wait()
         error = ConfigurationError if answer["exit_code"] == ConfigurationError.exit_code else ChainFault

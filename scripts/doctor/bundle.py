@@ -11,70 +11,53 @@ import os
 import platform
 import re
 import sqlite3
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from domicile import __version__
-from domicile.errors import ConfigurationError, DomicileError
+from domicile.errors import DomicileError
 from domicile.party import PASSWORD_VARIABLE
 from scripts.doctor.case import Case
 from scripts.doctor.finding import Finding
 from scripts.doctor.logs import log_tail
-from scripts.doctor.masking import Masker, masked_url, secrets_of_url
+from scripts.doctor.masking import Masker, masked_url
+from scripts.doctor.package import CONTENTS, CONTENTS_NAME, Package, write_package
 from scripts.doctor.summary import journal_summary
 from scripts.status import plain
 
-CONTENTS = """Made by `domicile doctor --bundle`; read it before you send it.
 
-findings.json       what the doctor found; text that may quote the data is left out
-configuration.json  the configuration; of URLs only host and port
-chain.json          what the chain shows of this account
-journal.json        what the journal holds, without digests and figures
-log.jsonl           the end of the log: known events and fields, frames of tracebacks
-versions.json       of Python, of this software and of the packages that it needs
-
-Accounts of others and digests are cut to their first eight digits. Key files, passwords, rows of data and the
-environment are never looked at for this file.
-"""
-
-
-def write_bundle(file: Path, case: Case, findings: Sequence[Finding], log_file: Path) -> None:
-    """Writes the file, which only its owner may read.
+def ensure_bundle(file: Path, case: Case, findings: Sequence[Finding], log_file: Path) -> Package:
+    """Makes the file, unless it is there: it may have been sent, and is not to change behind its reader's back.
 
     Raises:
-        ConfigurationError: it exists already, or cannot be written.
+        ConfigurationError: it cannot be written.
     """
+    if file.exists():
+        return Package(file=file, changed=False)
     masker = Masker(_secrets(case), own_address=_or_none(lambda: case.address))
+    log, without_log = _log(log_file, masker)
     members = {
-        "contents.txt": CONTENTS,
+        CONTENTS_NAME: CONTENTS,
         "findings.json": _json([_shown(one, masker) for one in findings]),
         "configuration.json": _json(_configuration(case)),
         "chain.json": _json(masker.every(_chain_view(case))),
         "journal.json": _json(_journal(case, masker)),
-        "log.jsonl": _log(log_file, masker),
+        "log.jsonl": log,
         "versions.json": _json(_versions()),
     }
     left = next((name for name, text in members.items() if masker.finds(text.encode())), None)
     if left is not None:
         raise RuntimeError(f"a secret would have been left in {left}; nothing was written")
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as exc:
-        raise ConfigurationError(f"--bundle: {file} cannot be made ({exc.strerror}); name another file") from exc
-    with os.fdopen(descriptor, "wb") as target, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for name, text in members.items():
-            bundle.writestr(name, text)
+    write_package(file, members)
+    return Package(file=file, changed=True, without_log=without_log)
 
 
 def _secrets(case: Case) -> list[str]:
     """What must not be in the file, wherever it would have come from."""
-    locations = (case.config.chain.rpc_url, case.config.stores.border, case.config.stores.region or "")
-    urls = [one for one in locations if "://" in one]
     passwords = [_or_none(lambda: case.password), os.environ.get(PASSWORD_VARIABLE)]
-    return [*(secret for url in urls for secret in secrets_of_url(url)), *(one for one in passwords if one)]
+    return [*case.url_secrets, *(one for one in passwords if one)]
 
 
 def _or_none(ask: Callable[[], str]) -> str | None:
@@ -130,11 +113,15 @@ def _journal(case: Case, masker: Masker) -> dict[str, Any]:
         return {"error": f"{type(exc).__name__}: {exc}"}
 
 
-def _log(file: Path, masker: Masker) -> str:
+def _log(file: Path, masker: Masker) -> tuple[str, str | None]:
+    """The end of the log, or why there is none."""
     try:
-        return log_tail(file, masker)
+        text = log_tail(file, masker)
     except OSError as exc:
-        return json.dumps({"error": f"{file.name}: {exc.strerror}; name the log with --log"}) + "\n"
+        text, cause = "", f"{file.name}: {exc.strerror}"
+    else:
+        cause = f"{file.name} is empty"
+    return (text, None) if text else (json.dumps({"error": cause}) + "\n", cause)
 
 
 def _versions() -> dict[str, Any]:

@@ -20,7 +20,6 @@ from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.crypto.keys import HpkeKey, KeyCard
-from domicile.exchange import fetch_spec
 from domicile.history import Histories, JobHistory
 from domicile.party import KeySettings, read_password
 from domicile.protocol.eligibility import Requirement, Standing
@@ -31,7 +30,9 @@ from domicile.spec import JobSpec
 from domicile.storage.store import BlockStore, Opening, open_blocks, root_of
 from domicile.types import Address, Digest, JobId, ShardIndex
 from node.config import NodeConfig
+from scripts.doctor.masking import secrets_of_url
 from scripts.order.span import longest_s
+from scripts.party_file import blanks_in
 
 Config = NodeConfig | AggregatorConfig
 
@@ -61,8 +62,11 @@ def free_bytes(folder: Path) -> int:
 
 @dataclass(kw_only=True)
 class Case:
-    """One party and what its operator asks for. `free_bytes` and `clock` are the machine's, unless told."""
+    """One party and what its operator asks for. `file`: where its configuration lies, of which fields may still be
+    empty. `free_bytes` and `clock` are the machine's, unless told.
+    """
 
+    file: Path
     config: Config
     rounds: int = 10
     disk_rounds: int = 10
@@ -73,6 +77,18 @@ class Case:
     @property
     def role(self) -> str:
         return "node" if isinstance(self.config, NodeConfig) else "aggregator"
+
+    @cached_property
+    def blanks(self) -> list[str]:
+        """Fields that are still to be filled in."""
+        return blanks_in(self.file)
+
+    @property
+    def url_secrets(self) -> list[str]:
+        """Passwords and tokens in the configuration's URLs."""
+        stores = self.config.stores
+        urls = [one for one in (self.config.chain.rpc_url, stores.border, stores.region or "") if "://" in one]
+        return [secret for url in urls for secret in secrets_of_url(url)]
 
     @property
     def keys(self) -> KeySettings:
@@ -138,6 +154,9 @@ class Case:
 
     def spec(self, own: OwnJob) -> JobSpec:
         """The job's document, from the border store."""
+        # Here, since it needs torch, and `node status` with all other verbs that read a configuration does not.
+        from domicile.exchange import fetch_spec
+
         return fetch_spec(self.border, own.history.created.parameters.spec)
 
     def _own_job(self, job: JobId, history: JobHistory) -> OwnJob | None:
@@ -159,8 +178,9 @@ class Case:
         return OwnJob(job=job, history=history, state=state, shards=shards, requirements=asked)
 
 
-def load_config(path: Path) -> Config:
-    """A node's or an aggregator's configuration; only a node has data and tasks.
+def load_config(path: Path, *, half_filled: bool = False) -> Config:
+    """A node's or an aggregator's configuration; only a node has data and tasks. `half_filled`: as `load_settings` has
+    it.
 
     Raises:
         ConfigurationError: the file is wrong.
@@ -170,5 +190,5 @@ def load_config(path: Path) -> Config:
     except (OSError, ValueError):
         table = {}  # Loading it says what is wrong.
     if table.keys() & {"data", "tasks"}:
-        return load_settings(path, NodeConfig)
-    return load_settings(path, AggregatorConfig)
+        return load_settings(path, NodeConfig, half_filled=half_filled)
+    return load_settings(path, AggregatorConfig, half_filled=half_filled)

@@ -43,23 +43,23 @@ def command(
     """Examine a node or an aggregator by its configuration file: what keeps it from its work, and the mend.
 
     Nothing is changed or sent, and the daemon may run meanwhile. Each line is one finding: ok, warning, problem, or
-    skipped because of a problem above.
+    skipped because of a problem above. A bundle that is there already stays as it is.
 
     Example: domicile doctor node.toml --rounds 50
 
     Exit codes: 0 no problem, 1 a problem was found, 2 the doctor cannot run (CONFIG or an option is wrong).
     """
-    from domicile.errors import ConfigurationError
-    from scripts.doctor.bundle import write_bundle
+    from scripts.doctor.bundle import ensure_bundle
     from scripts.doctor.case import Case, load_config
     from scripts.doctor.examination import examine
     from scripts.doctor.finding import State
+    from scripts.doctor.package import check_place
 
-    if bundle is not None and (bundle.exists() or not bundle.absolute().parent.is_dir()):
-        cause = "exists already" if bundle.exists() else "lies in no folder that exists"
-        raise ConfigurationError(f"--bundle: {bundle} {cause}; name another file")
+    if bundle is not None:
+        check_place(bundle)
     case = Case(
-        config=load_config(config),
+        file=config,
+        config=load_config(config, half_filled=True),
         rounds=rounds,
         disk_rounds=disk_rounds,
         password_file=password_file,
@@ -69,12 +69,12 @@ def command(
         findings.append(finding)
         if not as_json:
             click.echo(finding.line())
-    if bundle is not None:
-        write_bundle(bundle, case, findings, log or config.parent / "log.jsonl")
+    made = None if bundle is None else ensure_bundle(bundle, case, findings, log or config.parent / "log.jsonl")
     problems = sum(one.state is State.PROBLEM for one in findings)
     if as_json:
         told = [{"check": one.check, "state": one.state.value, "text": one.text} for one in findings]
-        click.echo(json.dumps({"role": case.role, "problems": problems, "findings": told}))
-    elif bundle is not None:
-        click.echo(f"{bundle} is for support; read it before you send it")
+        about = {} if made is None else {"bundle": made.data()}
+        click.echo(json.dumps({"role": case.role, "problems": problems, "findings": told, **about}))
+    elif made is not None:
+        click.echo("\n".join(made.lines()))
     sys.exit(1 if problems else 0)

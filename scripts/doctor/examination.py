@@ -6,38 +6,50 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from domicile.errors import DomicileError
-from scripts.doctor import keys, machine, network, standing, stores, work
+from scripts.doctor import configuration, keys, machine, network, standing, stores, work
 from scripts.doctor.case import Case
 from scripts.doctor.finding import Finding, State, problem
+
+CONFIGURATION = "configuration"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One question. It is skipped where a check that it `needs` found a problem, or was skipped itself."""
+    """One question. It is skipped where a check that it `needs` found a problem, or was skipped itself, and where a
+    field that it `reads` is still empty.
+    """
 
     name: str
     ask: Callable[[Case], Iterator[Finding]]
+    reads: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     roles: tuple[str, ...] = ("node", "aggregator")
 
 
 CHECKS = (
+    Check(name=CONFIGURATION, ask=configuration.configuration),
     Check(name="key files", ask=keys.key_files),
     Check(name="password", ask=keys.password, needs=("key files",)),
-    Check(name="endpoint", ask=network.endpoint),
+    Check(name="endpoint", ask=network.endpoint, reads=("chain.rpc_url",)),
     Check(name="contracts", ask=network.contracts, needs=("endpoint",)),
     Check(name="clock", ask=network.clock, needs=("endpoint",)),
     Check(name="stores", ask=stores.stores),
     Check(name="balance", ask=network.balance, needs=("password", "endpoint")),
     Check(name="registration", ask=standing.registration, needs=("password", "contracts")),
-    Check(name="key card", ask=standing.key_card, needs=("registration", "stores")),
+    Check(name="key card", ask=standing.key_card, needs=("registration", "stores"), reads=("stores.border",)),
     Check(name="attestation", ask=standing.attestation, needs=("registration",)),
     Check(name="clearance", ask=standing.clearance, needs=("registration",)),
     Check(name="suspension", ask=standing.suspension, needs=("registration",)),
     Check(name="jobs", ask=standing.gate, needs=("registration",)),
     Check(name="tasks", ask=work.tasks, roles=("node",)),
-    Check(name="data", ask=work.data, needs=("password", "contracts", "stores", "tasks"), roles=("node",)),
-    Check(name="disk", ask=machine.disk, needs=("password", "contracts", "stores")),
+    Check(
+        name="data",
+        ask=work.data,
+        needs=("password", "contracts", "stores", "tasks"),
+        reads=("stores.border", "data.train"),
+        roles=("node",),
+    ),
+    Check(name="disk", ask=machine.disk, needs=("password", "contracts", "stores"), reads=("stores.border",)),
     Check(name="journal", ask=machine.journal),
     Check(name="metrics", ask=machine.metrics_port),
 )
@@ -49,7 +61,8 @@ def examine(case: Case, checks: Iterable[Check] = CHECKS) -> Iterator[Finding]:
     for check in checks:
         if case.role not in check.roles:
             continue
-        cause = next((blocked[name] for name in check.needs if name in blocked), None)
+        empty = [CONFIGURATION for key in check.reads if key in case.blanks]
+        cause = next(iter([*empty, *(blocked[name] for name in check.needs if name in blocked)]), None)
         if cause is not None:
             blocked[check.name] = cause
             yield Finding(check=check.name, state=State.SKIPPED, text=f"because of the problem with: {cause}")

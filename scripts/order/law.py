@@ -11,19 +11,17 @@ from domicile.protocol.jurisdiction import Jurisdictions
 from domicile.types import Address
 from scripts.doctor.finding import Finding, ok, problem, warning
 from scripts.order.draft import Draft
+from scripts.registry import not_listed
 from scripts.sandbox.admission import Gate
-from scripts.wording import counted, listed, spaced
+from scripts.wording import counted, spaced
 
 
 def places(draft: Draft) -> Iterator[Finding]:
     """Whether every place is listed on chain, no shard lies inside another, and each can have members."""
     law, file = draft.record.registry.places, draft.file
-    known = listed(sorted(code for code in law.codes if code))
     unknown = [(key, code) for key in ("shards", "denied") for code in getattr(file, key) if code not in law.codes]
     for key, code in unknown:
-        yield problem(
-            f"{key}: {code!r} is not listed on chain (listed: {known}); correct it, or have governance list it"
-        )
+        yield problem(f"{key}: {not_listed(law, code)}")
     if unknown:
         return
     for code in file.shards:

@@ -105,7 +105,7 @@ class Nursery:
 
 def _run_daemon(role: str, config: Path, log_file: Path) -> NoReturn:
     """Body of a forked daemon process."""
-    from domicile.daemon import EXIT_BUG
+    from domicile.exit_code import EXIT_BUG
 
     # The sandbox alone decides when its daemons leave.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -20,7 +20,7 @@ from domicile.storage.store import Store, open_store
 from domicile.text import printable
 from domicile.types import JobId
 from node.journal import NodeJournal
-from scripts.interruption import CAUSE, Interruption
+from scripts.interruption import ALL_ENDED, Interruption
 from scripts.live import View, open_view
 from scripts.network_file import CommitteeEntry
 from scripts.observing import Observer
@@ -86,7 +86,7 @@ def run_sandbox(folder: Path, out: Path, *, keep: bool, json_file: Path | None, 
             if not interruption.came:
                 raise
         if interruption.came:
-            raise Interrupted(CAUSE)
+            raise Interrupted(ALL_ENDED)
         return code
 
 

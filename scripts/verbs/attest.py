@@ -147,8 +147,8 @@ def submit(
 
     Example: domicile attest submit request.json berlin.signature.json bonn.signature.json --config clinic/node.toml
 
-    Exit codes: 0 attested (now or before), 2 a file does not hold or signatures are missing, 3 the contract refused,
-    5 the endpoint failed.
+    Exit codes: 0 attested (now or before), 2 a file does not hold, signatures are missing or the account has no ether
+    for it, 3 the contract refused, 5 the endpoint failed.
     """
     from scripts.attestation_file import AttestationRequest, AttestationSignature, read_file
     from scripts.attestation_signatures import require_quorum, signers
@@ -187,8 +187,8 @@ def revoke(
 
     Example: domicile attest revoke 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --reason "moved abroad"
 
-    Exit codes: 0 revoked (now or before), 2 an argument is wrong or it was not confirmed, 3 the contract refused (you
-    are no attester of that place), 5 the endpoint failed.
+    Exit codes: 0 revoked (now or before), 2 an argument is wrong, it was not confirmed or the account has no ether for
+    it, 3 the contract refused (you are no attester of that place), 5 the endpoint failed.
     """
     from domicile.chain.contracts import Nodes
     from domicile.errors import ConfigurationError

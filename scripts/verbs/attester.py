@@ -31,8 +31,8 @@ def add(account: Address, codes: tuple[JurisdictionCode, ...], access: Path | No
 
     Example: domicile attester add 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --for DE --for FR
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused, 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.chain.contracts import Nodes
     from domicile.errors import ConfigurationError
@@ -44,6 +44,7 @@ def add(account: Address, codes: tuple[JurisdictionCode, ...], access: Path | No
 
     network = open_access(access)
     found = read_governance(network)
+    found.check_listed(codes, "--for")
     wanted = mask_of(found.registry.places, codes)
     held = found.registry.attesters.get(account)
     if held is not None and held.scope != wanted:
@@ -69,8 +70,8 @@ def remove(account: Address, access: Path | None, as_json: bool) -> None:
 
     Example: domicile attester remove 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused, 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.chain.contracts import Nodes
     from scripts.access import open_access

@@ -41,8 +41,8 @@ def clear(
 
     Example: domicile clear 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --class special --days 90 --policy policy.md
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused (the account is not registered, the day is over), 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused (the account is not registered, the day is over), 5 the endpoint failed.
     """
     from domicile.errors import ConfigurationError
     from domicile.protocol.eligibility import Sensitivity
@@ -79,8 +79,8 @@ def suspend(
 
     Example: domicile suspend 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --reason "keys were stolen"
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused (the account is not registered), 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused (the account is not registered), 5 the endpoint failed.
     """
     from domicile.chain.contracts import Nodes
     from domicile.errors import ConfigurationError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts import arguments
-from scripts.options import NEW_FILE, Above, json_option, password_file_option
+from scripts.options import NEW_FILE, PASSWORD_OPTION, Above, json_option, password_file_option
 
 if TYPE_CHECKING:
     from domicile.chain.client import Chain
@@ -19,6 +19,11 @@ DEPLOYMENT_GAS = 12_000_000
 """Rounded up from what a deployment uses; a test compares."""
 
 PROGRESS_SUFFIX = ".progress"
+
+NO_GUARDIAN = (
+    "nobody is a guardian yet, not even this account: `domicile jurisdiction guardian ACCOUNT` appoints who may make a "
+    "place's tier stricter"
+)
 
 
 @click.command("deploy")
@@ -82,7 +87,7 @@ def command(
         return
     with KeyLock(account):
         keys = AccountSettings(account=account, password_file=password_file)
-        signer = Signer.load(account, read_password(keys))
+        signer = Signer.load(account, read_password(keys, told_by=PASSWORD_OPTION))
         if not progress_file.exists():
             _check_balance(chain, signer.address, max_fee_gwei)
         deployment = deploy(
@@ -95,7 +100,7 @@ def command(
         deployment.save(out)
         progress_file.unlink()
     done = f"deployed on chain {deployment.chain_id}; give {out} to everybody who takes part"
-    tell(as_json, _data(deployment, out, changed=True), [*_address_lines(deployment), done])
+    tell(as_json, _data(deployment, out, changed=True), [*_address_lines(deployment), done, NO_GUARDIAN])
 
 
 def _existing(chain: Chain, out: Path) -> Deployment | None:

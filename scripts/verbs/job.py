@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scripts.access import Access, open_access
 from scripts.options import access_option, json_option
 from scripts.telling import progress
 from scripts.verbs import job_acts, job_membership, job_results
 
 if TYPE_CHECKING:
+    from scripts.access import Access
     from scripts.observing import Observer
     from scripts.view import JobView
 
@@ -53,6 +53,7 @@ def list_jobs(access: Path | None, as_json: bool) -> None:
     Exit codes: 0 told, 2 the access file is wrong, 5 the endpoint cannot be reached.
     """
     from domicile.text import printable
+    from scripts.access import open_access
 
     network = open_access(access)
     rows = [_row(network, number) for number in range(1, network.jobs.num_jobs() + 1)]
@@ -79,6 +80,7 @@ def status(number: int, access: Path | None, as_json: bool) -> None:
     Exit codes: 0 told, 2 there is no such job or the access file is wrong, 5 the endpoint cannot be reached.
     """
     from scripts import status as words
+    from scripts.access import open_access
 
     _, seen = _first_look(open_access(access), number)
     click.echo(words.as_json(seen) if as_json else "\n".join(words.snapshot_lines(seen)))
@@ -99,6 +101,7 @@ def watch(number: int, access: Path | None, as_json: bool) -> None:
     at the start, 130 interrupted.
     """
     from domicile.errors import Interrupted
+    from scripts.access import open_access
     from scripts.interruption import CAUSE, Interruption
     from scripts.patience import patiently
 

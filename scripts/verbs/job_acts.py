@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scripts.access import Access, open_access
 from scripts.options import FILE, access_option, json_option, yes_option
 from scripts.telling import confirm, progress, tell
 
 if TYPE_CHECKING:
     from domicile.chain.sender import Sender
     from domicile.types import JobId
+    from scripts.access import Access
     from scripts.advancing import Advanced, Phase
     from scripts.order.placing import Placed
 
@@ -32,9 +32,10 @@ def create(spec: Path, dry_run: bool, again: bool, access: Path | None, as_json:
 
     Example: domicile job create job.toml --dry-run
 
-    Exit codes: 0 created, or stands already, 2 SPEC or the access file is wrong, 3 the contract refused, 5 endpoint or
-    store cannot be reached.
+    Exit codes: 0 created, or stands already, 2 SPEC or the access file is wrong or the account has no ether for it, 3
+    the contract refused, 5 endpoint or store cannot be reached.
     """
+    from scripts.access import open_access
     from scripts.order.draft import open_draft
     from scripts.order.placing import place
 
@@ -74,10 +75,12 @@ def start(number: int, wait_members: int | None, access: Path | None, as_json: b
 
     Example: domicile job start 1 --wait-members 3
 
-    Exit codes: 0 started, or started before, 2 there is no such job or the access file is wrong, 3 the contract refused
-    (not the owner, too few members, or the job is over), 5 the endpoint cannot be reached.
+    Exit codes: 0 started, or started before, 2 there is no such job, the access file is wrong or the account has no
+    ether for it, 3 the contract refused (not the owner, too few members, or the job is over), 5 the endpoint cannot be
+    reached.
     """
     from domicile.protocol.round import JobPhase
+    from scripts.access import open_access
     from scripts.starting import gather, started
 
     network = open_access(access)
@@ -102,11 +105,12 @@ def cancel(number: int, yes: bool, access: Path | None, as_json: bool) -> None:
 
     Example: domicile job cancel 1 --yes
 
-    Exit codes: 0 cancelled, or over before, 2 there is no such job, it was not confirmed or the access file is wrong,
-    3 the contract refused (not the owner), 5 the endpoint cannot be reached.
+    Exit codes: 0 cancelled, or over before, 2 there is no such job, it was not confirmed, the access file is wrong or
+    the account has no ether for it, 3 the contract refused (not the owner), 5 the endpoint cannot be reached.
     """
     from domicile.clock import JobClock
     from domicile.protocol.round import FINAL_PHASES
+    from scripts.access import open_access
 
     network = open_access(access)
     job = network.known_job(number)
@@ -132,10 +136,11 @@ def advance(number: int, access: Path | None, as_json: bool) -> None:
 
     Example: domicile job advance 1
 
-    Exit codes: 0 ended, or nothing to end yet, 2 there is no such job or the access file is wrong, 3 the contract
-    refused, 5 the endpoint cannot be reached.
+    Exit codes: 0 ended, or nothing to end yet, 2 there is no such job, the access file is wrong or the account has no
+    ether for it, 3 the contract refused, 5 the endpoint cannot be reached.
     """
     from scripts import advancing
+    from scripts.access import open_access
 
     network = open_access(access)
     result = advancing.advance(network, network.known_job(number))

@@ -25,8 +25,9 @@ def join(number: int, config: Path, shard: str | None, as_json: bool) -> None:
 
     Example: domicile job join 1 --config node.toml --shard EU
 
-    Exit codes: 0 joined, or joined before, 2 the configuration is wrong or does not fit the job, 3 no shard takes this
-    node (each reason is named), 4 the job's documents do not hold, 5 endpoint or store cannot be reached.
+    Exit codes: 0 joined, or joined before, 2 the configuration is wrong or does not fit the job, or the account has no
+    ether for it, 3 no shard takes this node (each reason is named), 4 the job's documents do not hold, 5 endpoint or
+    store cannot be reached.
     """
     from scripts.membership import Membership
 
@@ -54,8 +55,9 @@ def leave(number: int, config: Path, yes: bool, as_json: bool) -> None:
 
     Example: domicile job leave 1 --config node.toml
 
-    Exit codes: 0 left, or left before, 2 there is no such job, it was not confirmed or the configuration is wrong,
-    3 the contract refused (it committed in this round, or the job is merging), 5 the endpoint cannot be reached.
+    Exit codes: 0 left, or left before, 2 there is no such job, it was not confirmed, the configuration is wrong or the
+    account has no ether for it, 3 the contract refused (it committed in this round, or the job is merging), 5 the
+    endpoint cannot be reached.
     """
     from domicile.protocol.round import FINAL_PHASES, JobPhase
     from scripts.membership import Membership

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from scripts.access import open_access
 from scripts.options import access_option, json_option
 
 
@@ -33,6 +32,7 @@ def export(number: int, out: Path, access: Path | None, as_json: bool) -> None:
     from domicile.errors import ConfigurationError
     from domicile.learning.model import save_model
     from domicile.text import printable
+    from scripts.access import open_access
     from scripts.looking import models_of, observer_of
     from scripts.outputs import check_output_file
     from scripts.participating import participation_lines
@@ -77,6 +77,7 @@ def lineage(number: int, access: Path | None, as_json: bool) -> None:
     """
     from domicile.errors import LineageError
     from domicile.lineage import verify_lineage
+    from scripts.access import open_access
     from scripts.status import plain
 
     network = open_access(access)

@@ -82,8 +82,8 @@ def set_place(
 
     Example: domicile jurisdiction set DE --parent EU --tier open --basis gdpr.pdf
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused, 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.protocol.jurisdiction import Tier
     from scripts.access import open_access
@@ -117,8 +117,8 @@ def quorum(code: JurisdictionCode, number: int, access: Path | None, as_json: bo
 
     Example: domicile jurisdiction quorum EU 2
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused, 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.chain.contracts import Nodes
     from domicile.protocol.listing import index_of
@@ -129,6 +129,7 @@ def quorum(code: JurisdictionCode, number: int, access: Path | None, as_json: bo
 
     network = open_access(access)
     found = read_governance(network)
+    found.check_listed([code], "CODE")
     now = found.quorum(index_of(found.registry.places, code))
     if now == number:
         tell_done_before(f"{code}: its quorum is {number} already", as_json=as_json)
@@ -153,8 +154,8 @@ def guardian(account: Address, dismiss: bool, access: Path | None, as_json: bool
 
     Example: domicile jurisdiction guardian 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused, 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.chain.contracts import Jurisdictions
     from scripts.access import open_access
@@ -180,7 +181,8 @@ def _change(
     """What is to be sent, if anything, and what to tell once it is done.
 
     Raises:
-        ConfigurationError: a new place without a tier, or another parent than the one it was listed with.
+        ConfigurationError: a new place without a tier or below one that is not listed, or another parent than the one
+            it was listed with.
     """
     from domicile.chain.contracts import Jurisdictions
     from domicile.errors import ConfigurationError
@@ -191,6 +193,7 @@ def _change(
     if known is None:
         if tier is None:
             raise ConfigurationError(f"{code} is new: say with --tier how it stands")
+        found.check_listed([parent] if parent else [], "--parent")
         below = f" below {parent}" if parent else ""
         return places.list(code, parent, tier, document), f"{code} listed{below}, {spaced(tier.name)}"
     if parent is not None and parent != known.parent:

@@ -39,8 +39,8 @@ def grant(role: str, account: Address, delay_s: int, access: Path | None, as_jso
 
     Example: domicile role grant auditor 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
 
-    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role for it, 3 the
-    contract refused, 5 the endpoint failed.
+    Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong or the account has no role or no ether for
+    it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.chain.governance import AccessRoles
     from scripts.access import open_access
@@ -72,7 +72,7 @@ def revoke(role: str, account: Address, yes: bool, access: Path | None, as_json:
     Example: domicile role revoke loosener 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
 
     Exit codes: 0 done (now or before) or scheduled, 2 an argument is wrong, not confirmed, or the account has no role
-    for it, 3 the contract refused, 5 the endpoint failed.
+    or no ether for it, 3 the contract refused, 5 the endpoint failed.
     """
     from domicile.chain.governance import AccessRoles
     from scripts.access import open_access

@@ -116,7 +116,14 @@ class Clinic:
         (self.folder / name).write_text(text.replace(old, new), encoding="utf-8")
 
     def case(self, **asked: object) -> Case:
-        return Case(**{"config": load_config(self.config), "clock": lambda: float(self.now_s), **asked})
+        return Case(
+            **{
+                "file": self.config,
+                "config": load_config(self.config, half_filled=True),
+                "clock": lambda: float(self.now_s),
+                **asked,
+            }
+        )
 
     def findings(self, **asked: object) -> list[Finding]:
         return list(examine(self.case(**asked)))
@@ -129,6 +136,7 @@ def told(findings: list[Finding], check: str, state: State) -> list[str]:
 
 def write_config(folder: Path, rpc_url: str) -> None:
     digest = task_digest("mine.py:Mine", folder=folder)
+    (folder / "node.toml").touch(mode=0o600)
     (folder / "node.toml").write_text(
         f"""
 name = "clinic"

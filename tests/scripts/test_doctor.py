@@ -24,6 +24,7 @@ from domicile.protocol.jurisdiction import Tier
 from domicile.types import Digest
 from node.journal import NodeJournal
 from scripts.command import cli
+from scripts.doctor.configuration import configuration
 from scripts.doctor.finding import State
 from scripts.doctor.network import GAS
 from tests.scripts.doctor_ground import (
@@ -355,6 +356,48 @@ def test_a_wrong_configuration_or_option_is_no_finding_but_exit_code_2(clinic: C
     assert "did you mean 'rpc_url'?" in str(done.exception)
     for arguments in ([str(clinic.config), "--rounds", "0"], [str(clinic.folder / "nothing.toml")]):
         assert isinstance(CliRunner().invoke(cli, ["doctor", *arguments]).exception, ConfigurationError)
+
+
+def test_of_a_half_filled_configuration_every_empty_field_is_named_and_all_else_is_examined(clinic: Clinic) -> None:
+    for key, value in (("rpc_url", ""), ("border", ""), ("train", "")):
+        in_config(key, value)(clinic)
+    code, output = run(str(clinic.config), "--json")
+    found = json.loads(output)["findings"]
+    problems = [(one["check"], one["text"]) for one in found if one["state"] == "problem"]
+    empty = ("chain.rpc_url", "stores.border", "data.train")
+    assert (code, problems) == (1, [("configuration", f"{key}: still empty; fill in") for key in empty])
+    fine = {one["check"] for one in found if one["state"] == "ok"}
+    assert {"key files", "password", "stores", "tasks", "journal", "metrics"} <= fine
+    skipped = {one["check"]: one["text"] for one in found if one["state"] == "skipped"}
+    assert skipped["endpoint"] == skipped["balance"] == skipped["data"] == "because of the problem with: configuration"
+
+
+def test_what_needs_the_empty_field_is_left_out_and_nothing_else(clinic: Clinic) -> None:
+    in_config("border", "")(clinic)
+    findings = clinic.findings()
+    assert told(findings, "configuration", State.PROBLEM) == ["stores.border: still empty; fill in"]
+    assert told(findings, "stores", State.OK) == ["stores.region: reachable"]
+    skipped = {one.check for one in findings if one.state is State.SKIPPED}
+    assert skipped == {"key card", "data", "disk"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "url", "state", "text"),
+    [
+        (0o600, "https://host.example/v3/0123456789abcdef", State.OK, "readable by its owner alone"),
+        (0o644, "http://127.0.0.1:8545", State.OK, "readable by others, holds no secret"),
+        (0o640, "https://host.example/v3/0123456789abcdef", State.PROBLEM, "run chmod 600 on it"),
+        (0o604, "https://user:word@host.example", State.PROBLEM, "a URL in it holds a password or a token"),
+    ],
+)
+def test_a_configuration_that_others_can_read_is_a_problem_where_it_holds_a_secret(
+    clinic: Clinic, mode: int, url: str, state: State, text: str
+) -> None:
+    in_config("border", url)(clinic)
+    clinic.config.chmod(mode)
+    case = clinic.case()
+    [found] = configuration(case)
+    assert (found.state, text in found.text, "0123456789abcdef" in found.text) == (state, True, False)
 
 
 def test_code_lies_beside_the_configuration_unless_told_otherwise(clinic: Clinic) -> None:

@@ -154,7 +154,15 @@ def test_a_bundle_is_made_of_a_party_that_is_ill_too(clinic: Clinic) -> None:
     assert not any(b"canarypathtoken" in raw for raw in members.values())
     assert "error" in json.loads(members["chain.json"])
     assert "error" in json.loads(members["journal.json"])
-    assert "name the log with --log" in json.loads(members["log.jsonl"])["error"]
+    assert json.loads(members["log.jsonl"])["error"] == "log.jsonl: No such file or directory"
+
+
+def test_a_bundle_is_made_of_a_party_whose_configuration_is_half_filled(clinic: Clinic) -> None:
+    clinic.rewrite(f'rpc_url = "{clinic.devnet.rpc_url}"', 'rpc_url = ""')
+    members = bundle_of(clinic)
+    assert "error" in json.loads(members["chain.json"])
+    found = {(one["check"], one["state"]) for one in json.loads(members["findings.json"])}
+    assert {("configuration", "problem"), ("journal", "ok"), ("contracts", "skipped")} <= found
 
 
 def test_no_file_is_ever_overwritten(clinic: Clinic) -> None:
@@ -162,8 +170,32 @@ def test_no_file_is_ever_overwritten(clinic: Clinic) -> None:
     before = file.read_bytes()
     done = CliRunner().invoke(cli, ["doctor", str(clinic.config), "--bundle", str(file)])
     assert isinstance(done.exception, ConfigurationError)
-    assert "exists already; name another file" in str(done.exception)
+    assert "exists already and is no bundle; name another file" in str(done.exception)
     assert file.read_bytes() == before
+
+
+def test_a_second_run_examines_anew_and_leaves_the_bundle_as_it_is(clinic: Clinic) -> None:
+    bundle_of(clinic)
+    file = clinic.folder / "bundle.zip"
+    before = file.read_bytes()
+    (clinic.folder / "account.json").chmod(0o644)
+    again = CliRunner().invoke(cli, ["doctor", str(clinic.config), "--bundle", str(file)])
+    assert again.exit_code == 1
+    assert "problem  key files" in again.output
+    assert again.output.splitlines()[-1].startswith(f"{file} was made already and stays as it is; for a new one, name")
+    told = CliRunner().invoke(cli, ["doctor", str(clinic.config), "--json", "--bundle", str(file)]).output
+    assert json.loads(told)["bundle"] == {"file": str(file), "changed": False, "without_log": None}
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(("log", "cause"), [(None, "log.jsonl: No such file or directory"), ("", "log.jsonl is empty")])
+def test_a_bundle_without_a_log_says_so_and_how_to_get_one(clinic: Clinic, log: str | None, cause: str) -> None:
+    if log is not None:
+        (clinic.folder / "log.jsonl").write_text(log, encoding="utf-8")
+    file = clinic.folder / "bundle.zip"
+    told = CliRunner().invoke(cli, ["doctor", str(clinic.config), "--bundle", str(file)]).output
+    assert f"no log is in it: {cause}; name the daemon's log with --log" in told
+    assert "journalctl" in told
 
 
 @pytest.mark.parametrize(

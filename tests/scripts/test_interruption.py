@@ -62,4 +62,4 @@ def test_before_anything_is_started_a_signal_is_one_line_and_its_exit_code(numbe
     code = "import os, sys; from scripts.interruption import leave_at_once; leave_at_once(); os.kill(os.getpid(), %d)"
     ended = subprocess.run([sys.executable, "-c", code % number], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (130, "")
-    assert ended.stderr == "domicile: interrupted; every process that was started has ended\n"
+    assert ended.stderr == "domicile: interrupted; the command may be repeated\n"

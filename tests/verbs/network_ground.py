@@ -21,7 +21,7 @@ from domicile.chain.deployment import Deployment, deploy
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
 from domicile.chain.sender import Sender
 from domicile.crypto.keys import HpkeKey
-from domicile.daemon import guarded
+from domicile.exit_code import guarded
 from domicile.protocol.eligibility import Safeguard
 from domicile.types import Address, Digest
 from scripts.access_file import write_access_file

@@ -42,7 +42,7 @@ def test_a_folder_is_made_once_with_keys_that_only_its_owner_reads(tmp_path: Pat
     signer = Signer.load(folder / "account.json", PASSWORD)
     HpkeKey.load(folder / "hpke.json", PASSWORD)
     assert first.data["address"] == signer.address
-    assert {path.stat().st_mode & 0o777 for path in folder.glob("*.json")} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()} == {0o600}
     settings = load_settings(folder / "access.toml", AccessSettings)
     assert settings.chain.deployment == folder / "deployment.json"
     assert settings.stores == {"border": f"dir:{tmp_path}/border"}

@@ -99,7 +99,10 @@ TAMPERED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a stranger": ({"node": OTHER.address}, (f"{OTHER.address} is not registered", "`domicile node register`")),
     "a digit of the account": ({"node": SWAPPED}, ("node: no account with its EIP-55 checksum",)),
     "no account": ({"node": "clinic"}, ("node: no account with its EIP-55 checksum; correct this value",)),
-    "a place that is not listed": ({"jurisdiction": "XX"}, ("XX is not listed", "`domicile jurisdiction set`")),
+    "a place that is not listed": (
+        {"jurisdiction": "XX"},
+        ("UnknownJurisdiction (code XX)", "`domicile jurisdiction set`"),
+    ),
     "a place without attesters' quorum": (
         {"jurisdiction": "US"},
         ("US has no quorum of attesters yet", "`domicile jurisdiction quorum`"),
@@ -319,8 +322,8 @@ def test_nothing_that_is_there_is_written_over(mail: Mail) -> None:
 COMMANDS: dict[str, tuple[str, int, str]] = {
     "request: no place": ("request CONFIG --out NEW", 2, "Missing option '--jurisdiction'"),
     "request: lower case": ("request CONFIG --jurisdiction de --out NEW", 2, "'de': no code of a jurisdiction"),
-    "request: not listed": ("request CONFIG --jurisdiction XX --out NEW", 2, "XX is not listed on this network"),
-    "request: dashes": ("request CONFIG --jurisdiction -- --out NEW", 2, "-- is not listed on this network"),
+    "request: not listed": ("request CONFIG --jurisdiction XX --out NEW", 2, "UnknownJurisdiction (code XX)"),
+    "request: dashes": ("request CONFIG --jurisdiction -- --out NEW", 2, "UnknownJurisdiction (code --)"),
     "request: no quorum": ("request CONFIG --jurisdiction US --out NEW", 2, "US has no quorum of attesters yet"),
     "request: not registered": (
         "request MEMBER --jurisdiction DE --out NEW",

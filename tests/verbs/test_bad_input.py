@@ -22,6 +22,7 @@ SENDERS: tuple[Signer, ...] = (GOVERNOR, OFFICE, NODE, OTHER, BERLIN, CLINIC, ME
 
 NO_ACCOUNT = "no account; write 0x and 40 hexadecimal digits"
 NO_CODE = "no code of a jurisdiction; write ISO 3166-1 (DE)"
+NOT_LISTED = "UnknownJurisdiction (code XX): it is not listed on this network (listed: DE, EU"
 NO_FILE = "does not exist"
 NO_TOML = "not valid TOML"
 NO_ROLE = "has no role for"
@@ -48,7 +49,7 @@ ROWS: tuple[tuple[str, str, int], ...] = (
     ("devnet up --port high", "'high' is not a valid integer", 2),
     ("devnet up --host nowhere", "'nowhere' is no IPv4 address of this machine; write one that is", 2),
     ("devnet up --block-time often", "'often' is not a valid float", 2),
-    ("devnet up --block-time -1", "-1.0 is not in the range x>0", 2),
+    ("devnet up --block-time -1", "'--block-time': -1.0 is not in the range x>0", 2),
     ("devnet up --block-time inf", "inf is not finite", 2),
     ("devnet up --state folder", "was not kept by anvil; name another place", 2),
     ("devnet up --folder file", "is a file", 2),
@@ -65,13 +66,13 @@ ROWS: tuple[tuple[str, str, int], ...] = (
     ("access init --folder new", "Missing option '--rpc'", 2),
     ("access init --folder new --rpc ftp://host", "--rpc: no JSON-RPC endpoint; write http://HOST:PORT", 2),
     ("access init --folder new --rpc http://127.0.0.1:1 --password-file none", NO_FILE, 2),
-    ("access init --folder new --rpc http://127.0.0.1:1", "no password; set keys.password_file or the variable", 2),
+    ("access init --folder new --rpc http://127.0.0.1:1", "no password; set --password-file or the variable", 2),
     ("access show --access none.toml", "none.toml: no such file; name the access file of a network", 2),
     ("access show --access file", NO_TOML, 2),
     ("access show --access gone.toml", GONE, 5),
     ("access show --access elsewhere.toml", ELSEWHERE, 2),
     ("deploy --account file", "Missing option '--rpc'", 2),
-    ("deploy --rpc http://127.0.0.1:1 --account file", "no password; set keys.password_file or the variable", 2),
+    ("deploy --rpc http://127.0.0.1:1 --account file", "no password; set --password-file or the variable", 2),
     ("deploy --rpc http://127.0.0.1:1 --account OTHER_KEY --password-file PASSWORD --out new.json", GONE, 5),
     ("deploy --rpc RPC --account file --password-file PASSWORD --out new.json", "file can be read by others", 2),
     ("deploy --rpc RPC --account file --out none/new.json", "--out: there is no folder", 2),
@@ -89,17 +90,17 @@ ROWS: tuple[tuple[str, str, int], ...] = (
     ("jurisdiction set germany --tier open", NO_CODE, 2),
     ("jurisdiction set NL", "NL is new: say with --tier how it stands", 2),
     ("jurisdiction set NL --tier fine", "'fine' is not one of", 2),
-    ("jurisdiction set NL --tier open --parent XX", "UnknownJurisdiction (code XX)", 3),
+    ("jurisdiction set NL --tier open --parent XX", f"--parent: {NOT_LISTED}", 2),
     ("jurisdiction set DE --tier open --parent US", "DE lies in EU, which is fixed since it was listed", 2),
     ("jurisdiction set NL --tier open --basis none.pdf", NO_FILE, 2),
     ("jurisdiction set NL --tier open --access OTHER", NO_ROLE, 2),
     ("jurisdiction quorum EU 65", "65 is not in the range 1<=x<=64", 2),
-    ("jurisdiction quorum XX 2", "UnknownJurisdiction (code XX)", 3),
+    ("jurisdiction quorum XX 2", f"CODE: {NOT_LISTED}", 2),
     ("jurisdiction quorum EU 3 --access OTHER", NO_ROLE, 2),
     ("jurisdiction guardian me", NO_ACCOUNT, 2),
     (f"jurisdiction guardian {ACCOUNT} --access OTHER", NO_ROLE, 2),
     (f"attester add {ACCOUNT}", "Missing option '--for'", 2),
-    (f"attester add {ACCOUNT} --for XX", "UnknownJurisdiction (code XX)", 3),
+    (f"attester add {ACCOUNT} --for DE --for XX", f"--for: {NOT_LISTED}", 2),
     (f"attester add {BERLIN.address} --for FR", "is an attester for DE; its places never change", 2),
     (f"attester add {ACCOUNT} --for DE --access OTHER", NO_ROLE, 2),
     ("attester remove berlin", NO_ACCOUNT, 2),
@@ -132,7 +133,7 @@ ROWS: tuple[tuple[str, str, int], ...] = (
     ("doctor CLINIC --rounds 0", "0 is not in the range x>=1", 2),
     ("doctor CLINIC --disk-rounds many", "'many' is not a valid integer", 2),
     ("doctor CLINIC --bundle none/support.zip", "lies in no folder that exists; name another file", 2),
-    ("doctor CLINIC --bundle file", "exists already; name another file", 2),
+    ("doctor CLINIC --bundle file", "exists already and is no bundle; name another file", 2),
     ("doctor CLINIC --log none.log --bundle support.zip", NO_FILE, 2),
     # Attestations.
     ("attest request CLINIC --out new.json", "Missing option '--jurisdiction'", 2),

@@ -14,6 +14,7 @@ import pytest
 
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
+from domicile.chain.contracts import Jurisdictions
 from domicile.chain.deployment import Deployment
 from domicile.chain.deployment_progress import DeploymentProgress
 from domicile.chain.deployment_steps import CONTRACTS, creation_address
@@ -94,6 +95,13 @@ def test_a_deployment_is_written_told_and_found_by_its_repetition(site: Site) ->
     again = site.deploy("--json")
     assert (again.code, again.data) == (0, {**first.data, "changed": False})
     assert site.count("pending") == NUM_TRANSACTIONS
+
+
+def test_whoever_deploys_is_told_that_nobody_can_tighten_a_tier_yet(site: Site) -> None:
+    told = site.deploy()
+    assert "nobody is a guardian yet, not even this account: `domicile jurisdiction guardian ACCOUNT`" in told.out
+    found = Deployment.load(site.out)
+    assert not Jurisdictions(site.chain, found).is_guardian(site.address)
 
 
 def test_what_a_deployment_takes_is_near_what_is_asked_for(site: Site) -> None:

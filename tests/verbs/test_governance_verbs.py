@@ -94,6 +94,7 @@ def test_a_guardian_tightens_at_once_without_a_role_and_others_do_not(network: N
     refused = network.does("jurisdiction", "set", "EU", "--tier", "prohibited", who="office")
     assert (refused.code, refused.out) == (3, "")
     assert "NotGuardian" in refused.err
+    assert "have governance appoint one first (`domicile jurisdiction guardian`)" in refused.err
     changes(network, "jurisdiction", "guardian", OFFICE.address)
     changes(network, "jurisdiction", "set", "EU", "--tier", "prohibited", who="office")
     assert network.places.tier_of(EU) is Tier.PROHIBITED

@@ -139,7 +139,7 @@ FINDINGS: dict[str, tuple[Break, str, str, str]] = {
         ),
         "shards",
         "problem",
-        "shards: 'XX' is not listed on chain (listed: DE, EU, FR, US)",
+        "shards: UnknownJurisdiction (code XX): it is not listed on this network (listed: DE, EU, FR, US)",
     ),
     "shards nested": (
         lambda region: region.spec.write_text(
@@ -161,7 +161,7 @@ FINDINGS: dict[str, tuple[Break, str, str, str]] = {
         spec('shards = ["EU", "US"]', 'shards = ["EU", "US"]\ndenied = ["ZZ"]'),
         "shards",
         "problem",
-        "denied: 'ZZ' is not listed on chain",
+        "denied: UnknownJurisdiction (code ZZ): it is not listed on this network",
     ),
     "contract refuses": (
         spec('shards = ["EU", "US"]', 'shards = ["EU", "US"]\ndenied = ["ZZ"]'),

@@ -33,7 +33,7 @@ WITHOUT_A_NETWORK: dict[str, tuple[str, str]] = {
     "devnet: block time of 0": ("devnet up --block-time 0", "0.0 is not in the range x>0"),
     "devnet: fractions on ganache": (
         "devnet up --client ganache --block-time 0.5",
-        "ganache takes whole seconds, not 0.5; use anvil",
+        "--block-time: ganache takes whole seconds, not 0.5; use anvil",
     ),
     "devnet: folder is a file": ("devnet up --folder a-file", "Directory 'a-file' is a file"),
     "devnet: state of the other client": ("devnet up --state a-folder", "a-folder was not kept by anvil"),
@@ -51,7 +51,7 @@ WITHOUT_A_NETWORK: dict[str, tuple[str, str]] = {
     "access init: no URL": ("access init --folder new --rpc key@host", "--rpc: no JSON-RPC endpoint; write http://"),
     "access init: no password": (
         "access init --folder new --rpc http://127.0.0.1:1",
-        "no password; set keys.password_file or the variable DOMICILE_PASSWORD",
+        "no password; set --password-file or the variable DOMICILE_PASSWORD",
     ),
     "access init: empty password": (
         "access init --folder new --rpc http://127.0.0.1:1 --password-file empty",
@@ -105,14 +105,14 @@ IN_A_NETWORK: dict[str, tuple[str, int, str]] = {
     "jurisdiction: no such basis": ("jurisdiction set DE --tier open --basis none.pdf", 2, "'none.pdf' does not exist"),
     "jurisdiction: parent not listed": (
         "jurisdiction set DE --tier open --parent XX",
-        3,
-        "UnknownJurisdiction (code XX)",
+        2,
+        "--parent: UnknownJurisdiction (code XX): it is not listed on this network (listed: none yet); correct it",
     ),
     "jurisdiction: new without a tier": ("jurisdiction set DE", 2, "DE is new: say with --tier how it stands"),
     "quorum: of nobody": ("jurisdiction quorum DE 0", 2, "0 is not in the range 1<=x<=64"),
-    "quorum: place not listed": ("jurisdiction quorum DE 2", 3, "UnknownJurisdiction (code DE)"),
+    "quorum: place not listed": ("jurisdiction quorum DE 2", 2, "UnknownJurisdiction (code DE)"),
     "attester: for nothing": (f"attester add {SOMEBODY}", 2, "Missing option '--for'"),
-    "attester: place not listed": (f"attester add {SOMEBODY} --for XX", 3, "UnknownJurisdiction (code XX)"),
+    "attester: place not listed": (f"attester add {SOMEBODY} --for XX", 2, "UnknownJurisdiction (code XX)"),
     "clear: no policy": (f"clear {NODE.address} --class special --days 3", 2, "Missing option '--policy'"),
     "clear: no class": (f"clear {NODE.address} --days 3 --policy POLICY", 2, "--class: missing"),
     "clear: no end": (f"clear {NODE.address} --class special --policy POLICY", 2, "--until, --days: name one of them"),

@@ -56,12 +56,29 @@ def test_a_folder_is_made_once_with_keys_that_only_their_owner_reads(
     signer = Signer.load(folder / "account.json", PASSWORD)
     HpkeKey.load(folder / "hpke.json", PASSWORD)
     assert first.data["address"] == signer.address
-    assert {path.stat().st_mode & 0o777 for path in folder.glob("*.json")} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     before = contents(folder)
     assert sorted(before) == sorted(["account.json", "hpke.json", f"{role}.toml"])
     again = init(role, folder, password_file)
     assert (again.code, again.data) == (0, {**first.data, "changed": False})
     assert contents(folder) == before
+
+
+@pytest.mark.slow
+@BOTH
+def test_a_deployment_file_that_is_not_there_yet_is_named_at_once(
+    role: str, tmp_path: Path, password_file: Path
+) -> None:
+    folder, given = tmp_path / "clinic", tmp_path / "net" / "deployment.json"
+    first = init(role, folder, password_file)
+    assert first.data["absent"] == str(folder / "deployment.json")
+    (folder / f"{role}.toml").unlink()
+    said = ("--folder", folder, "--name", "clinic", "--password-file", password_file, "--deployment", given)
+    told = domicile(role, "init", *said)
+    assert (told.code, f"{given} is not there yet: get it from whoever governs the network" in told.out) == (0, True)
+    given.parent.mkdir()
+    given.touch()
+    assert "not there yet" not in domicile(role, "init", *said).out
 
 
 @BOTH
