@@ -58,6 +58,7 @@ def test_every_instant_of_the_table_has_its_victim() -> None:
     assert sorted(instant for instants in DOOM.values() for instant in instants) == sorted(INSTANTS)
 
 
+@pytest.mark.chaos
 def test_a_job_whose_daemons_are_killed_at_every_instant_ends_with_the_same_bits_and_nothing_twice(
     arena, small_network
 ):
