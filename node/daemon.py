@@ -185,8 +185,7 @@ class NodeJob:
         keys = list(self._history.commits) if is_new else [key]
         compare(self._journal, self._job, self._history, region_of(self._party), own, keys)
         if is_new:
-            update = self._journal.update(self._job, key[1], key[2])
-            self._delivery.leave_behind(update.digest if update else None)
+            self._delivery.leave_behind(key[1:])
             self._present = key
 
     def _perform(self, act: step.Act, state: JobState, shards: tuple[ShardState, ...]) -> bool:

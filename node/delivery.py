@@ -56,10 +56,13 @@ class UpdateDelivery:
         if delivered is Delivered.PUT:
             log_event(log, "stored", **where, digest=act.digest)
 
-    def leave_behind(self, present: Digest | None) -> None:
-        """Lets go of what the outbox holds of other rounds of this job."""
+    def leave_behind(self, present: tuple[int, int] | None) -> None:
+        """Lets go of what the outbox holds of rounds before the present one, which has a global and a regional number;
+        of all rounds where none is to come. A later round's update stays: the chain has gone back below that round, and
+        will want it when it is there again.
+        """
         for update in self._journal.updates(self._job):
-            if update.digest != present:
+            if present is None or (update.global_round, update.regional_round) < present:
                 self._outbox.drop(update.digest)
 
 
