@@ -13,7 +13,7 @@ from domicile.clock import DEFAULT_CLOCK, JobClock, shortest_clock
 from scripts.job_file import RoundSettings
 
 OPERATIONS = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
-ROW = re.compile(r"^\| `(\w+_s)` \| (\d(?:/\d)?) \| (?:(\d+) s)? ?\| (?:(\d+) s)? ?\|", flags=re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+_s)` \| (\d(?:/\d)?) \| (?:([\d.]+) s)? ?\| (?:([\d.]+) s)? ?\|", flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("window_s", [6, 12, 30, 60, 600, 86_400])
