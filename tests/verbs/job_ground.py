@@ -22,7 +22,7 @@ from domicile.protocol.jurisdiction import Tier
 from domicile.registration import own_card
 from domicile.storage.store import open_store
 from domicile.types import Address, Digest, JobId, JurisdictionCode
-from tests.verbs.network_ground import DIGEST, GOVERNOR, PASSWORD, Told, domicile, write_account
+from tests.verbs.network_ground import DIGEST, GOVERNOR, PASSWORD, Told, domicile, taken_back, write_account
 
 ATTESTER = Signer.from_key(b"\x0a" * 32)
 OWNER, STRANGER = Signer.from_key(b"\x31" * 32), Signer.from_key(b"\x32" * 32)
@@ -259,9 +259,8 @@ def as_new(region: Region) -> Iterator[Region]:
     """Whatever is done to the chain and to SPEC meanwhile is taken back; the nodes forget it."""
     region.chain.request("anvil_setBlockTimestampInterval", 1)
     region.chain.request("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
-    snapshot = region.chain.request("evm_snapshot")
-    yield region
-    region.chain.request("evm_revert", snapshot)
+    with taken_back(region.chain):
+        yield region
     region.spec.write_text(SPEC, encoding="utf-8")
     for name in PARTIES:
         region.config(name).write_text(_config(region, name), encoding="utf-8")

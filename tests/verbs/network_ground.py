@@ -168,9 +168,17 @@ def settle(folder: Path, devnet: Devnet) -> Network:
 @contextmanager
 def as_new(network: Network) -> Iterator[Network]:
     """Whatever is done to the chain meanwhile is taken back."""
-    snapshot = network.chain.request("evm_snapshot")
-    yield network
-    network.chain.request("evm_revert", snapshot)
+    with taken_back(network.chain):
+        yield network
+
+
+@contextmanager
+def taken_back(chain: Chain) -> Iterator[None]:
+    snapshot = chain.request("evm_snapshot")
+    try:
+        yield
+    finally:
+        chain.request("evm_revert", snapshot)
 
 
 def balance_wei(chain: Chain, account: Address) -> int:

@@ -6,17 +6,15 @@ import os
 import pty
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from domicile.chain.account import Signer
-from domicile.chain.devnet import Devnet
 from domicile.crypto.keys import HpkeKey
 from domicile.settings import load_settings
 from scripts.access import AccessSettings
-from tests.verbs.network_ground import PASSWORD, Network, Told, domicile, interrupt, settle
+from tests.verbs.network_ground import PASSWORD, Network, Told, domicile, interrupt
 
 URL = "http://127.0.0.1:1"
 """Nobody listens there: nothing is asked of a chain."""
@@ -140,10 +138,12 @@ def test_whoever_is_asked_for_a_new_password_is_asked_twice_and_never_shown_it(t
     Signer.load(tmp_path / "b" / "account.json", "one word")
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with Devnet() as devnet:
-        yield settle(tmp_path_factory.mktemp("network"), devnet)
+def test_the_access_file_that_nobody_names_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DOMICILE_ACCESS", raising=False)
+    told = domicile("access", "show")
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert "access.toml: no such file; name the access file of a network" in told.err
 
 
 def test_a_new_account_is_shown_with_its_balance_once_the_network_is_there(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aggregator.config import AggregatorConfig
 from domicile.chain.account import Signer
-from domicile.chain.devnet import Devnet
 from domicile.crypto.keys import HpkeKey
 from domicile.errors import ConfigurationError
 from domicile.key_lock import KeyLock
@@ -20,7 +18,7 @@ from domicile.settings import load_settings
 from domicile.types import JobId
 from node.config import NodeConfig
 from node.journal import NodeJournal, SealedUpdate, Skipped
-from tests.verbs.job_ground import ATTESTER, DIGEST, PARTIES, Region, as_new, commit, settle
+from tests.verbs.job_ground import ATTESTER, DIGEST, PARTIES, Region, commit
 from tests.verbs.network_ground import PASSWORD, Told, domicile, interrupt, write_account
 
 BLANKS = {"node": ["chain.rpc_url", "stores.border", "data.train"], "aggregator": ["chain.rpc_url", "stores.border"]}
@@ -193,18 +191,6 @@ def test_an_interrupt_at_any_moment_leaves_nothing_half_written(role: str, tmp_p
             with pytest.raises(ConfigurationError, match="still empty"):
                 load_settings(folder / f"{role}.toml", MODELS[role])
     assert init(role, folder, password_file).code == 0
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
-    with Devnet() as devnet:
-        yield settle(tmp_path_factory.mktemp("region"), devnet)
-
-
-@pytest.fixture
-def region(settled: Region) -> Iterator[Region]:
-    with as_new(settled):
-        yield settled
 
 
 def does(region: Region, verb: str, name: str, *more: object) -> Told:
