@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from domicile.chain.devnet import Devnet
 from tests.verbs import job_ground, network_ground, party_ground
 from tests.verbs.job_ground import Region
-from tests.verbs.network_ground import Network
+from tests.verbs.network_ground import PASSWORD, Network
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text(PASSWORD + "\n", encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -14,17 +14,10 @@ from domicile.chain.account import Signer
 from domicile.crypto.keys import HpkeKey
 from domicile.settings import load_settings
 from scripts.access import AccessSettings
-from tests.verbs.network_ground import PASSWORD, Network, Told, domicile, interrupt
+from tests.verbs.network_ground import NODE, PASSWORD, Network, Told, domicile, interrupt, write_account, write_keys
 
 URL = "http://127.0.0.1:1"
 """Nobody listens there: nothing is asked of a chain."""
-
-
-@pytest.fixture
-def password_file(tmp_path: Path) -> Path:
-    path = tmp_path / "password"
-    path.write_text(PASSWORD, encoding="utf-8")
-    return path
 
 
 def init(folder: Path, password_file: Path, *more: object) -> Told:
@@ -54,7 +47,7 @@ def test_a_folder_is_made_once_with_keys_that_only_its_owner_reads(tmp_path: Pat
 
 def test_a_folder_can_be_moved_with_what_lies_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "here"
-    folder.mkdir()
+    write_keys(folder, NODE)
     (folder / "password").write_text(PASSWORD, encoding="utf-8")
     assert init(folder, folder / "password").code == 0
     shutil.move(folder, tmp_path / "there")
@@ -66,6 +59,7 @@ def test_a_folder_can_be_moved_with_what_lies_in_it(tmp_path: Path) -> None:
 
 def test_another_network_in_the_same_folder_is_refused(tmp_path: Path, password_file: Path) -> None:
     folder = tmp_path / "governor"
+    write_keys(folder, NODE)
     assert init(folder, password_file).code == 0
     for more, key in (
         (("--rpc", "http://127.0.0.1:2"), "chain.rpc_url"),
@@ -79,16 +73,16 @@ def test_another_network_in_the_same_folder_is_refused(tmp_path: Path, password_
 
 def test_an_interrupted_run_is_gone_on_with_under_its_password_alone(tmp_path: Path, password_file: Path) -> None:
     folder = tmp_path / "governor"
-    first = init(folder, password_file)
-    for name in ("hpke.json", "access.toml"):
-        (folder / name).unlink()
+    account = write_account(folder / "account.json", NODE).read_bytes()
     (folder / ".hpke.json.new").write_text("half a k", encoding="utf-8")
     other = tmp_path / "other"
     other.write_text("another password", encoding="utf-8")
     refused = init(folder, other)
     assert (refused.code, "the password is wrong" in refused.err) == (2, True)
     assert not (folder / "hpke.json").exists()
-    assert init(folder, password_file).data == {**first.data, "changed": True}
+    told = init(folder, password_file)
+    assert (told.code, told.data["changed"], told.data["address"]) == (0, True, NODE.address)
+    assert (folder / "account.json").read_bytes() == account
     HpkeKey.load(folder / "hpke.json", PASSWORD)
     assert not list(folder.glob(".*"))
 
@@ -150,6 +144,7 @@ def test_a_new_account_is_shown_with_its_balance_once_the_network_is_there(
     network: Network, tmp_path: Path, password_file: Path
 ) -> None:
     folder = tmp_path / "office"
+    write_keys(folder, Signer.from_key(b"\x66" * 32))
     made = domicile(
         *("access", "init", "--folder", folder, "--rpc", network.rpc_url, "--password-file", password_file),
         *("--deployment", network.folder / "deployment.json", "--json"),
