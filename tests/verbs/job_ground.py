@@ -22,6 +22,7 @@ from domicile.protocol.jurisdiction import Tier
 from domicile.registration import own_card
 from domicile.storage.store import open_store
 from domicile.types import Address, Digest, JobId, JurisdictionCode
+from tests.verbs.job_order import job_order
 from tests.verbs.network_ground import DIGEST, GOVERNOR, PASSWORD, Told, domicile, taken_back, write_keys
 
 ATTESTER = Signer.from_key(b"\x0a" * 32)
@@ -32,37 +33,14 @@ REGION = {"DE": "EU", "FR": "EU", "US": "US"}
 PARTIES = {name: Signer.from_key(bytes([0x40 + index]) * 32) for index, name in enumerate((*HOSPITALS, *MEMBERS))}
 DAY_S = 24 * 3600
 
-SPEC = """
-name = "trial"
-seed = 7
-sensitivity = "special"
-shards = ["EU", "US"]
-
-[task]
-use = "tabular"
-
-[task.options]
-target = "y"
-features = ["x1", "x2"]
-
-[training]
-steps = 2
-learning_rate = 0.5
-
-[rounds]
-global = 40
-join_window_s = 3600
-collect_window_s = 30
-
-[committees.EU]
-members = ["eu-agg"]
-
-[committees.US]
-members = ["us-agg"]
-
-[global_committee]
-members = ["world-agg"]
-"""
+SPEC = job_order(
+    "trial",
+    committees={"EU": "eu-agg", "US": "us-agg"},
+    global_member="world-agg",
+    steps=2,
+    global_rounds=40,
+    collect_window_s=30,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
