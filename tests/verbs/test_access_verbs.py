@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from domicile.crypto.keys import HpkeKey
 from domicile.settings import load_settings
 from scripts.access import AccessSettings
 from tests.verbs.network_ground import NODE, PASSWORD, Network, Told, domicile, interrupt, write_account, write_keys
+from tests.verbs.terminal import at_a_terminal
 
 URL = "http://127.0.0.1:1"
 """Nobody listens there: nothing is asked of a chain."""
@@ -100,33 +98,16 @@ def test_an_interrupt_at_any_moment_leaves_no_half_of_a_key(tmp_path: Path, pass
     assert init(folder, password_file).code == 0
 
 
-def at_a_terminal(folder: Path, *answers: str) -> tuple[int, str]:
-    """Exit code and screen of an `init` whose questions somebody answers."""
-    command = [sys.executable, "-m", "scripts.main", "access", "init", "--folder", str(folder), "--rpc", URL]
-    child, terminal = pty.fork()
-    if not child:
-        os.environ.pop("DOMICILE_PASSWORD", None)
-        os.execv(command[0], command)  # noqa: S606
-    screen = ""
-    for question, answer in zip(("Password of", "Once more"), answers, strict=True):
-        while question not in screen:
-            screen += os.read(terminal, 1000).decode()
-        os.write(terminal, f"{answer}\n".encode())
-    while True:
-        try:
-            screen += os.read(terminal, 1000).decode()
-        except OSError:
-            break
-    _, status = os.waitpid(child, 0)
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(status), screen
+def asked_twice(first: str, second: str) -> list[tuple[str, str]]:
+    return [("Password of", first), ("Once more", second)]
 
 
 def test_whoever_is_asked_for_a_new_password_is_asked_twice_and_never_shown_it(tmp_path: Path) -> None:
-    code, screen = at_a_terminal(tmp_path / "a", "one word", "another word")
+    init_at = ("access", "init", "--rpc", URL, "--folder")
+    code, screen = at_a_terminal((*init_at, tmp_path / "a"), asked_twice("one word", "another word"))
     assert (code, "the two passwords differ; nothing was made" in screen) == (2, True)
     assert not list((tmp_path / "a").iterdir())
-    code, screen = at_a_terminal(tmp_path / "b", "one word", "one word")
+    code, screen = at_a_terminal((*init_at, tmp_path / "b"), asked_twice("one word", "one word"))
     assert code == 0
     assert "one word" not in screen
     Signer.load(tmp_path / "b" / "account.json", "one word")

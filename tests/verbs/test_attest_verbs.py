@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import select
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +20,7 @@ from tests.verbs.party_ground import (
     config,
     written_request,
 )
+from tests.verbs.terminal import at_a_terminal
 
 DAY_S = 24 * 3600
 
@@ -116,37 +113,17 @@ def test_an_attester_of_the_place_above_signs_too_and_anybody_submits(parties: N
     assert ", by 2 attesters" in told.out
 
 
-def at_a_terminal(parties: Network, *arguments: str, answer: str) -> tuple[int, str]:
-    """Exit code and screen of a command whose question somebody answers."""
-    command = [sys.executable, "-m", "scripts.main", *arguments, "--access", str(parties.access("berlin"))]
-    child, terminal = pty.fork()
-    if not child:
-        os.execv(command[0], command)  # noqa: S606
-    screen, answered = "", False
-    while select.select([terminal], [], [], 120)[0]:
-        try:
-            screen += os.read(terminal, 1000).decode()
-        except OSError:
-            break
-        if "[y/N]" in screen and not answered:
-            os.write(terminal, f"{answer}\n".encode())
-            answered = True
-    _, status = os.waitpid(child, 0)
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(status), screen
-
-
 def test_an_attester_sees_in_plain_words_what_it_states_before_it_signs(parties: Network, tmp_path: Path) -> None:
     asked, out = tmp_path / "request.json", tmp_path / "berlin.signature.json"
     assert request(parties, asked, "--kind", "on-site-visit", "--assurance", 3).code == 0
-    command = ("attest", "sign", str(asked), "--out", str(out), "--json")
-    code, screen = at_a_terminal(parties, *command, answer="n")
+    command = ("attest", "sign", asked, "--out", out, "--json", "--access", parties.access("berlin"))
+    code, screen = at_a_terminal(command, [("[y/N]", "n")])
     assert (code, out.exists()) == (2, False)
     assert f"account {CLINIC.address} is in DE" in screen
     assert "assurance 3" in screen
     assert "relied on: on-site-visit" in screen
     assert "not confirmed; nothing was done" in screen
-    code, screen = at_a_terminal(parties, *command, answer="y")
+    code, screen = at_a_terminal(command, [("[y/N]", "y")])
     assert code == 0
     assert json.loads(screen.splitlines()[-1])["changed"] is True
     assert read_file(out, AttestationSignature).attester == BERLIN.address
