@@ -10,7 +10,7 @@ from domicile.chain import events as ev
 from domicile.chain.client import Chain, Head
 from domicile.chain.deployment import Deployment
 from domicile.clock import DEFAULT_CLOCK, JobClock
-from domicile.errors import ChainFault
+from domicile.errors import ChainFault, LineageError
 from domicile.protocol import commitment
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
 from domicile.protocol.round import JobState, ShardPhase, ShardState
@@ -153,10 +153,16 @@ class JobHistory:
 
 
 def history_of(events: Iterable[ev.JobEvent]) -> JobHistory:
-    """One job's events, of which the first MUST be its creation, as a history."""
-    opening, *others = events
-    assert isinstance(opening, ev.JobCreated)  # noqa: S101
-    history = JobHistory(created=opening)
+    """One job's events as a history.
+
+    Raises:
+        LineageError: the first of them is not the job's creation.
+    """
+    match list(events):
+        case [ev.JobCreated() as created, *others]:
+            history = JobHistory(created=created)
+        case _:
+            raise LineageError("the record does not begin with its job's creation; ask another endpoint")
     for event in others:
         history.apply(event)
     return history

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,9 +40,9 @@ def bring_up(folder: DevnetFolder, options: DevnetOptions) -> Running:
     try:
         with Interruption() as interruption:
             with interruption.held():
-                holder = _start(folder)
+                holder, line = _start(folder)
             try:
-                answer = _ask(holder, request)
+                answer = _ask(holder, line, request)
             except KeyboardInterrupt:
                 with interruption.held():
                     holder.terminate()
@@ -74,32 +76,39 @@ def take_down(folder: DevnetFolder, running: Running) -> None:
         raise Fault(f"{running.options.state} was not written; is its disk full?")
 
 
-def _start(folder: DevnetFolder) -> subprocess.Popen[str]:
-    """A holder in a session of its own: a signal to this command's terminal does not reach it."""
+def _start(folder: DevnetFolder) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """A holder in a session of its own, which no signal to this command's terminal reaches, and the line to it."""
     folder.prepare()
     with folder.log.open("a", encoding="utf-8") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "scripts.devnet.holder"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            # Neither a package of this name in the user's folder nor the folder itself is held on to.
-            cwd="/",
-            start_new_session=True,
-        )
+        line, its_end = socket.socketpair()
+        with its_end:
+            holder = subprocess.Popen(
+                [sys.executable, "-m", "scripts.devnet.holder"],
+                stdin=its_end.fileno(),
+                stdout=its_end.fileno(),
+                stderr=log,
+                # Neither a package of this name in the user's folder nor the folder itself is held on to.
+                cwd="/",
+                start_new_session=True,
+            )
+    return holder, line
 
 
-def _ask(holder: subprocess.Popen[str], request: str) -> dict[str, Any]:
-    """Tells a holder what to do, and reads its one line."""
-    assert holder.stdin is not None and holder.stdout is not None  # noqa: PT018, S101 - both are pipes
-    with holder.stdout, holder.stdin:
-        holder.stdin.write(request)
-        holder.stdin.close()
-        line = holder.stdout.readline()
-    if not line:
+def _ask(holder: subprocess.Popen[bytes], line: socket.socket, request: str) -> dict[str, Any]:
+    """Tells a holder what to do, and reads its one line.
+
+    Raises:
+        ChainFault: it ended without one.
+    """
+    told = ""
+    # Whoever ended before it read the request hangs up.
+    with line, suppress(ConnectionError), line.makefile(encoding="utf-8") as answers:
+        line.sendall(request.encode())
+        line.shutdown(socket.SHUT_WR)
+        told = answers.readline()
+    if not told:
         raise ChainFault(f"the process that was to hold the chain ended with exit code {holder.wait()}; see its log")
-    answer: dict[str, Any] = json.loads(line)
+    answer: dict[str, Any] = json.loads(told)
     return answer
 
 

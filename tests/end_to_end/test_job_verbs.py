@@ -13,37 +13,22 @@ from typing import Any
 import pytest
 
 from scripts.sandbox.bring_up import write_access
+from tests.verbs.job_order import job_order
 from tests.verbs.network_ground import Told, domicile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120
-SPEC = """
-name = "by the verbs"
-seed = 7
-sensitivity = "special"
-shards = ["EU", "US"]
-[task]
-use = "tabular"
-[task.options]
-target = "y"
-features = ["x1", "x2"]
-[training]
-steps = 3
-[rounds]
-global = 2
-join_window_s = 3600
-collect_window_s = 90
-[participation]
-min_shards = 2
-[committees.EU]
-members = ["agg-1"]
-[committees.US]
-members = ["agg-us"]
-[global_committee]
-members = ["global-1"]
-"""
+ORDER = job_order(
+    "by the verbs",
+    committees={"EU": "agg-1", "US": "agg-us"},
+    global_member="global-1",
+    steps=3,
+    global_rounds=2,
+    collect_window_s=90,
+    more="[participation]\nmin_shards = 2\n",
+)
 
 
 class Story:
@@ -54,7 +39,7 @@ class Story:
         write_access(field.plan, field.ground)
         self.access = field.ground.access_file
         self.order = folder / "order.toml"
-        self.order.write_text(SPEC, encoding="utf-8")
+        self.order.write_text(ORDER, encoding="utf-8")
 
     def owner(self, *arguments: object) -> Told:
         return domicile("job", *arguments, "--access", self.access, "--json")

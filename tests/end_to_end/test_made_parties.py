@@ -20,6 +20,7 @@ from domicile.chain.sender import Sender
 from domicile.types import Address
 from scripts.access_file import write_access_file
 from tests.end_to_end.conftest import write_table
+from tests.verbs.job_order import job_order
 from tests.verbs.network_ground import GOVERNOR, PASSWORD, Network, Told, domicile
 from tests.verbs.party_ground import settle_with_attesters
 
@@ -28,29 +29,6 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 180
 ATTESTERS = ("berlin", "bonn")
-SPEC = """
-name = "trial"
-seed = 7
-sensitivity = "special"
-shards = ["DE"]
-[task]
-use = "tabular"
-[task.options]
-target = "y"
-features = ["x1", "x2"]
-[training]
-steps = 2
-[rounds]
-global = 1
-join_window_s = 3600
-collect_window_s = 90
-[participation]
-min_shards = 1
-[committees.DE]
-members = ["{member}"]
-[global_committee]
-members = ["{member}"]
-"""
 
 
 class Town:
@@ -116,7 +94,16 @@ class Town:
             name="owner",
         )
         spec = self._folder / "job.toml"
-        spec.write_text(SPEC.format(member=address_in(member.parent / "account.json")), encoding="utf-8")
+        account = address_in(member.parent / "account.json")
+        order = job_order(
+            "trial",
+            committees={"DE": account},
+            global_member=account,
+            steps=2,
+            global_rounds=1,
+            collect_window_s=90,
+        )
+        spec.write_text(order, encoding="utf-8")
         _went_well(domicile("job", "create", spec, "--access", access, "--json"))
         return access
 

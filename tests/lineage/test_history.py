@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import pytest
+
 from domicile.chain.events import JobCreated, JobEvent, read_events
-from domicile.history import JobHistory
+from domicile.errors import LineageError
+from domicile.history import JobHistory, history_of
 from domicile.types import JobId
 from tests.lineage.conftest import Stage
 
@@ -25,3 +28,12 @@ def test_a_history_tells_the_state_of_its_block_and_none_before_a_change_of_phas
             if block > history.created.block:
                 num_changes += not history.tells(*stage.jobs.at(block - 1).snapshot(job))
     assert num_changes > 20
+
+
+def test_a_record_without_its_creation_is_no_history(stage: Stage) -> None:
+    read = read_events(stage.chain, stage.deployment, stage.deployment.first_block, stage.chain.block_number())
+    created, *others = [event for event in read if isinstance(event, JobEvent) and event.job == 1]
+    assert history_of([created, *others]).created == created
+    for record in (others, []):
+        with pytest.raises(LineageError, match="does not begin with its job's creation"):
+            history_of(record)

@@ -22,7 +22,8 @@ from domicile.protocol.jurisdiction import Tier
 from domicile.registration import own_card
 from domicile.storage.store import open_store
 from domicile.types import Address, Digest, JobId, JurisdictionCode
-from tests.verbs.network_ground import DIGEST, GOVERNOR, PASSWORD, Told, domicile, write_account
+from tests.verbs.job_order import job_order
+from tests.verbs.network_ground import DIGEST, GOVERNOR, PASSWORD, Told, domicile, taken_back, write_keys
 
 ATTESTER = Signer.from_key(b"\x0a" * 32)
 OWNER, STRANGER = Signer.from_key(b"\x31" * 32), Signer.from_key(b"\x32" * 32)
@@ -32,37 +33,14 @@ REGION = {"DE": "EU", "FR": "EU", "US": "US"}
 PARTIES = {name: Signer.from_key(bytes([0x40 + index]) * 32) for index, name in enumerate((*HOSPITALS, *MEMBERS))}
 DAY_S = 24 * 3600
 
-SPEC = """
-name = "trial"
-seed = 7
-sensitivity = "special"
-shards = ["EU", "US"]
-
-[task]
-use = "tabular"
-
-[task.options]
-target = "y"
-features = ["x1", "x2"]
-
-[training]
-steps = 2
-learning_rate = 0.5
-
-[rounds]
-global = 40
-join_window_s = 3600
-collect_window_s = 30
-
-[committees.EU]
-members = ["eu-agg"]
-
-[committees.US]
-members = ["us-agg"]
-
-[global_committee]
-members = ["world-agg"]
-"""
+SPEC = job_order(
+    "trial",
+    committees={"EU": "eu-agg", "US": "us-agg"},
+    global_member="world-agg",
+    steps=2,
+    global_rounds=40,
+    collect_window_s=30,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +96,21 @@ class Region:
         """A verb of a node's operator, with its answer as data."""
         return domicile("job", verb, number, "--config", self.config(name), *more, "--json")
 
+    def party(self, verb: str, name: str, *more: object) -> Told:
+        """A verb about a party itself, with its answer as data."""
+        path = self.config(name)
+        return domicile(path.stem, verb, path, *more, "--json")
+
+    def status_of(self, name: str) -> list[str]:
+        """A party's status as a person reads it."""
+        path = self.config(name)
+        told = domicile(path.stem, "status", path)
+        assert (told.code, told.err) == (0, "")
+        return told.out.splitlines()
+
+    def journal_of(self, name: str) -> Path:
+        return self.config(name).parent / "journal.sqlite"
+
     def governs(self, call: Call) -> None:
         Sender(self.chain, GOVERNOR).act(call)
 
@@ -158,8 +151,7 @@ def settle(folder: Path, devnet: Devnet) -> Region:
     for handle in handles:
         governor.wait(handle)
     for name, signer in {"owner": OWNER, "stranger": STRANGER, **PARTIES}.items():
-        write_account(folder / name / "account.json", signer)
-        HpkeKey.from_seed(seed_of(signer)).save(folder / name / "hpke.json", PASSWORD, scrypt_n=1024)
+        write_keys(folder / name, signer, HpkeKey.from_seed(seed_of(signer)))
     for name in ("owner", "stranger"):
         write_access(region, name)
     for name, signer in PARTIES.items():
@@ -256,14 +248,18 @@ def _settle_places(region: Region) -> None:
 
 @contextmanager
 def as_new(region: Region) -> Iterator[Region]:
-    """Whatever is done to the chain and to SPEC meanwhile is taken back; the nodes forget it."""
+    """Whatever is done to the chain, to SPEC, and to files of parties meanwhile is taken back."""
     region.chain.request("anvil_setBlockTimestampInterval", 1)
     region.chain.request("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
-    snapshot = region.chain.request("evm_snapshot")
-    yield region
-    region.chain.request("evm_revert", snapshot)
-    region.spec.write_text(SPEC, encoding="utf-8")
-    for name in PARTIES:
-        region.config(name).write_text(_config(region, name), encoding="utf-8")
-        for journal in region.config(name).parent.glob("journal.sqlite*"):
-            journal.unlink()
+    before = {path: path.read_bytes() for path in _own_files(region)}
+    with taken_back(region.chain):
+        yield region
+    for path in set(_own_files(region)) - before.keys():
+        path.unlink()
+    for path, content in before.items():
+        path.write_bytes(content)
+
+
+def _own_files(region: Region) -> list[Path]:
+    """SPEC, and what parties have in their folders."""
+    return [region.spec, *(path for name in PARTIES for path in (region.folder / name).iterdir())]

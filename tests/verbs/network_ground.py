@@ -95,10 +95,15 @@ def write_account(path: Path, signer: Signer) -> Path:
     return path
 
 
+def write_keys(folder: Path, signer: Signer, hpke: HpkeKey | None = None) -> None:
+    """Both keys of a folder, as `init` finds them when it is repeated."""
+    write_account(folder / "account.json", signer)
+    (hpke or HpkeKey.generate()).save(folder / "hpke.json", PASSWORD, scrypt_n=1024)
+
+
 def write_access(folder: Path, rpc_url: str, name: str, signer: Signer) -> None:
     """Somebody's folder, beside the deployment file and the password."""
-    write_account(folder / name / "account.json", signer)
-    HpkeKey.generate().save(folder / name / "hpke.json", PASSWORD, scrypt_n=1024)
+    write_keys(folder / name, signer)
     write_access_file(
         folder / name / "access.toml",
         address=signer.address,
@@ -168,9 +173,17 @@ def settle(folder: Path, devnet: Devnet) -> Network:
 @contextmanager
 def as_new(network: Network) -> Iterator[Network]:
     """Whatever is done to the chain meanwhile is taken back."""
-    snapshot = network.chain.request("evm_snapshot")
-    yield network
-    network.chain.request("evm_revert", snapshot)
+    with taken_back(network.chain):
+        yield network
+
+
+@contextmanager
+def taken_back(chain: Chain) -> Iterator[None]:
+    snapshot = chain.request("evm_snapshot")
+    try:
+        yield
+    finally:
+        chain.request("evm_revert", snapshot)
 
 
 def balance_wei(chain: Chain, account: Address) -> int:

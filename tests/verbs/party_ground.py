@@ -7,9 +7,8 @@ from pathlib import Path
 from domicile.chain.account import Signer
 from domicile.chain.devnet import Devnet
 from domicile.chain.sender import Sender
-from domicile.crypto.keys import HpkeKey
 from scripts.attestation_file import AttestationRequest, AttestationSignature, Evidence
-from tests.verbs.network_ground import GOVERNOR, PASSWORD, Network, Told, domicile, settle, write_access, write_account
+from tests.verbs.network_ground import GOVERNOR, Network, Told, domicile, settle, write_access, write_keys
 
 BERLIN, BONN, BRUSSELS, PARIS, CLINIC, MEMBER = (Signer.from_key(bytes([number]) * 32) for number in range(31, 37))
 ATTESTERS = {"berlin": BERLIN, "bonn": BONN, "brussels": BRUSSELS, "paris": PARIS}
@@ -47,8 +46,7 @@ def settle_with_attesters(folder: Path, devnet: Devnet) -> Network:
 def make_party(network: Network, role: str, name: str, signer: Signer) -> Path:
     """A funded party whose configuration `init` wrote with every field, around keys that are quick to open."""
     folder = network.folder / name
-    write_account(folder / "account.json", signer)
-    HpkeKey.generate().save(folder / "hpke.json", PASSWORD, scrypt_n=1024)
+    write_keys(folder, signer)
     (folder / "rows.csv").write_text("x1,x2,y\n" + "0.5,1.5,1\n-1.5,0.25,0\n" * 20, encoding="utf-8")
     told = domicile(
         *(role, "init", "--folder", folder, "--name", name, "--rpc", network.rpc_url),

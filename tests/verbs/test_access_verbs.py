@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from domicile.chain.account import Signer
-from domicile.chain.devnet import Devnet
 from domicile.crypto.keys import HpkeKey
 from domicile.settings import load_settings
 from scripts.access import AccessSettings
-from tests.verbs.network_ground import PASSWORD, Network, Told, domicile, interrupt, settle
+from tests.verbs.network_ground import NODE, PASSWORD, Network, Told, domicile, interrupt, write_account, write_keys
+from tests.verbs.terminal import at_a_terminal
 
 URL = "http://127.0.0.1:1"
 """Nobody listens there: nothing is asked of a chain."""
-
-
-@pytest.fixture
-def password_file(tmp_path: Path) -> Path:
-    path = tmp_path / "password"
-    path.write_text(PASSWORD, encoding="utf-8")
-    return path
 
 
 def init(folder: Path, password_file: Path, *more: object) -> Told:
@@ -56,7 +45,7 @@ def test_a_folder_is_made_once_with_keys_that_only_its_owner_reads(tmp_path: Pat
 
 def test_a_folder_can_be_moved_with_what_lies_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "here"
-    folder.mkdir()
+    write_keys(folder, NODE)
     (folder / "password").write_text(PASSWORD, encoding="utf-8")
     assert init(folder, folder / "password").code == 0
     shutil.move(folder, tmp_path / "there")
@@ -68,6 +57,7 @@ def test_a_folder_can_be_moved_with_what_lies_in_it(tmp_path: Path) -> None:
 
 def test_another_network_in_the_same_folder_is_refused(tmp_path: Path, password_file: Path) -> None:
     folder = tmp_path / "governor"
+    write_keys(folder, NODE)
     assert init(folder, password_file).code == 0
     for more, key in (
         (("--rpc", "http://127.0.0.1:2"), "chain.rpc_url"),
@@ -81,16 +71,16 @@ def test_another_network_in_the_same_folder_is_refused(tmp_path: Path, password_
 
 def test_an_interrupted_run_is_gone_on_with_under_its_password_alone(tmp_path: Path, password_file: Path) -> None:
     folder = tmp_path / "governor"
-    first = init(folder, password_file)
-    for name in ("hpke.json", "access.toml"):
-        (folder / name).unlink()
+    account = write_account(folder / "account.json", NODE).read_bytes()
     (folder / ".hpke.json.new").write_text("half a k", encoding="utf-8")
     other = tmp_path / "other"
     other.write_text("another password", encoding="utf-8")
     refused = init(folder, other)
     assert (refused.code, "the password is wrong" in refused.err) == (2, True)
     assert not (folder / "hpke.json").exists()
-    assert init(folder, password_file).data == {**first.data, "changed": True}
+    told = init(folder, password_file)
+    assert (told.code, told.data["changed"], told.data["address"]) == (0, True, NODE.address)
+    assert (folder / "account.json").read_bytes() == account
     HpkeKey.load(folder / "hpke.json", PASSWORD)
     assert not list(folder.glob(".*"))
 
@@ -108,48 +98,34 @@ def test_an_interrupt_at_any_moment_leaves_no_half_of_a_key(tmp_path: Path, pass
     assert init(folder, password_file).code == 0
 
 
-def at_a_terminal(folder: Path, *answers: str) -> tuple[int, str]:
-    """Exit code and screen of an `init` whose questions somebody answers."""
-    command = [sys.executable, "-m", "scripts.main", "access", "init", "--folder", str(folder), "--rpc", URL]
-    child, terminal = pty.fork()
-    if not child:
-        os.environ.pop("DOMICILE_PASSWORD", None)
-        os.execv(command[0], command)  # noqa: S606
-    screen = ""
-    for question, answer in zip(("Password of", "Once more"), answers, strict=True):
-        while question not in screen:
-            screen += os.read(terminal, 1000).decode()
-        os.write(terminal, f"{answer}\n".encode())
-    while True:
-        try:
-            screen += os.read(terminal, 1000).decode()
-        except OSError:
-            break
-    _, status = os.waitpid(child, 0)
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(status), screen
+def asked_twice(first: str, second: str) -> list[tuple[str, str]]:
+    return [("Password of", first), ("Once more", second)]
 
 
 def test_whoever_is_asked_for_a_new_password_is_asked_twice_and_never_shown_it(tmp_path: Path) -> None:
-    code, screen = at_a_terminal(tmp_path / "a", "one word", "another word")
+    init_at = ("access", "init", "--rpc", URL, "--folder")
+    code, screen = at_a_terminal((*init_at, tmp_path / "a"), asked_twice("one word", "another word"))
     assert (code, "the two passwords differ; nothing was made" in screen) == (2, True)
     assert not list((tmp_path / "a").iterdir())
-    code, screen = at_a_terminal(tmp_path / "b", "one word", "one word")
+    code, screen = at_a_terminal((*init_at, tmp_path / "b"), asked_twice("one word", "one word"))
     assert code == 0
     assert "one word" not in screen
     Signer.load(tmp_path / "b" / "account.json", "one word")
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with Devnet() as devnet:
-        yield settle(tmp_path_factory.mktemp("network"), devnet)
+def test_the_access_file_that_nobody_names_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DOMICILE_ACCESS", raising=False)
+    told = domicile("access", "show")
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert "access.toml: no such file; name the access file of a network" in told.err
 
 
 def test_a_new_account_is_shown_with_its_balance_once_the_network_is_there(
     network: Network, tmp_path: Path, password_file: Path
 ) -> None:
     folder = tmp_path / "office"
+    write_keys(folder, Signer.from_key(b"\x66" * 32))
     made = domicile(
         *("access", "init", "--folder", folder, "--rpc", network.rpc_url, "--password-file", password_file),
         *("--deployment", network.folder / "deployment.json", "--json"),

@@ -175,6 +175,14 @@ def test_a_chain_that_dies_takes_its_holder_with_it(home: Home) -> None:
     assert wait_for(lambda: home.processes() == [])
 
 
+def test_a_holder_that_ends_before_it_answers_is_told_in_one_line(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", str(home.folder))
+    told = home.up()
+    assert (told.code, told.out, told.err.count("\n")) == (5, "", 1)
+    assert "the process that was to hold the chain ended with exit code 1; see its log" in told.err
+    assert home.processes() == []
+
+
 def test_two_at_once_start_one_chain(home: Home) -> None:
     command = [sys.executable, "-m", "scripts.main", "devnet", "up", "--folder", str(home.folder), "--json"]
     both = [

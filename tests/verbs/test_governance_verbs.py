@@ -5,33 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from domicile.chain.devnet import Devnet
 from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.types import JurisdictionCode
 from scripts.documents import salted_digest
-from tests.verbs.network_ground import GOVERNOR, NODE, OFFICE, OTHER, Network, as_new, settle
+from tests.verbs.network_ground import GOVERNOR, NODE, OFFICE, OTHER, Network
 
 DE, EU = JurisdictionCode("DE"), JurisdictionCode("EU")
 DELAY_S = 3600
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with Devnet() as devnet:
-        yield settle(tmp_path_factory.mktemp("network"), devnet)
-
-
-@pytest.fixture
-def network(settled: Network) -> Iterator[Network]:
-    with as_new(settled):
-        yield settled
 
 
 def changes(network: Network, *arguments: object, who: str = "governor") -> None:
@@ -87,6 +73,12 @@ def test_places_are_listed_as_a_tree_with_the_tier_and_the_quorum_that_count(net
     tree = network.tells("jurisdiction", "list").out.splitlines()
     assert tree[0].startswith("US       open, no quorum yet")
     assert tree[2].startswith("  DE       conditional (its own: open), quorum 2 attesters")
+
+
+def test_where_no_place_is_listed_yet_it_is_said_so(network: Network) -> None:
+    told = network.tells("jurisdiction", "set", "DE", "--tier", "open", "--parent", "XX")
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert "--parent: UnknownJurisdiction (code XX): it is not listed on this network (listed: none yet)" in told.err
 
 
 def test_a_guardian_tightens_at_once_without_a_role_and_others_do_not(network: Network) -> None:

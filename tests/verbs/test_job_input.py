@@ -1,34 +1,20 @@
-"""Wrong input to the verbs of jobs: one line with cause and mend, an exit code, and nothing is done."""
+"""What is wrong within an order, or with a node that would join: one line with cause and mend, and nothing is done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from domicile.chain.devnet import Devnet
 from domicile.protocol.eligibility import Safeguard
 from domicile.protocol.jurisdiction import Tier
 from domicile.types import Digest, JobId, JurisdictionCode
-from tests.verbs.job_ground import HOSPITALS, OWNER, PARTIES, Region, as_new, attest, publish_card, settle, write_access
+from tests.verbs.job_ground import HOSPITALS, OWNER, PARTIES, Region, attest, publish_card, write_access
 from tests.verbs.network_ground import DIGEST, domicile
 
 NOBODY = "0x" + "12" * 20
 NO_CARD = Digest(b"\x77" * 32)
 EU, US = JurisdictionCode("EU"), JurisdictionCode("US")
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
-    with Devnet() as devnet:
-        yield settle(tmp_path_factory.mktemp("region"), devnet)
-
-
-@pytest.fixture
-def region(settled: Region) -> Iterator[Region]:
-    with as_new(settled):
-        yield settled
 
 
 SPECS: dict[str, tuple[str, str, str]] = {
@@ -237,44 +223,18 @@ def test_an_order_with_a_problem_is_not_sent_and_one_with_a_warning_is(region: R
     assert region.jobs.num_jobs() == 1
 
 
-ARGUMENTS: dict[str, tuple[str, int, str]] = {
-    "create: no file": ("create none.toml", 2, "'none.toml' does not exist"),
-    "create: nothing": ("create", 2, "Missing argument 'SPEC'"),
-    "create: unknown option": ("create SPEC --dryrun", 2, "No such option"),
-    "start: no number": ("start one", 2, "'one' is not a valid integer"),
-    "start: no such job": ("start 7", 2, "job 7: no such job, there are jobs 1 to 1"),
-    "start: nobody to wait for": ("start 1 --wait-members 0", 2, "0 is not in the range x>=1"),
-    "cancel: no such job": ("cancel 0", 2, "job 0: no such job"),
-    "cancel: below 0": ("cancel -1", 2, "No such option"),
-    "advance: no such job": ("advance 9", 2, "job 9: no such job, there are jobs 1 to 1"),
-    "advance: no number": ("advance one", 2, "'one' is not a valid integer"),
-    "advance: nothing": ("advance", 2, "Missing argument 'NUMBER'"),
-    "watch: no such job": ("watch 9", 2, "job 9: no such job"),
-    "watch: no number": ("watch", 2, "Missing argument 'NUMBER'"),
-    "status: no such job": ("status 9", 2, "job 9: no such job"),
-    "lineage: no such job": ("lineage 9", 2, "job 9: no such job"),
-    "export: no model yet": ("export 1 --out m.safetensors", 2, "job 1: no global model yet"),
-    "export: nowhere": ("export 1", 2, "Missing option '--out'"),
-}
-
-
 @pytest.fixture
 def ordered(region: Region) -> Region:
-    assert region.orders().code == 0
+    """With a job that may be joined."""
+    told = region.orders()
+    assert told.code == 0, told.err
     return region
 
 
-@pytest.mark.parametrize(("command", "code", "message"), ARGUMENTS.values(), ids=ARGUMENTS)
-def test_arguments_that_are_wrong(
-    command: str, code: int, message: str, ordered: Region, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    verb, *more = [str(ordered.spec) if one == "SPEC" else one for one in command.split()]
-    told = ordered.does(verb, *more)
-    assert (told.code, told.out, told.err.count("\n")) == (code, "", 1)
-    assert told.err.startswith("domicile: ")
-    assert message in told.err
-    assert list(tmp_path.iterdir()) == []
+def test_where_there_is_no_job_yet_it_is_said_so(region: Region) -> None:
+    told = region.tells("status", 1)
+    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert "job 1: no such job, there is none yet" in told.err
 
 
 def _expired(region: Region) -> None:
@@ -300,41 +260,37 @@ def _over(region: Region) -> None:
     region.does("cancel", 1, "--yes")
 
 
-def nothing(_: Region) -> None: ...
-
-
-NODES: dict[str, tuple[Break, str, int, str]] = {
-    "no configuration": (nothing, "join 1", 2, "Missing option '--config'"),
-    "no such job": (nothing, "join 5 BERLIN", 2, "job 5: no such job, there are jobs 1 to 1"),
-    "no such shard": (nothing, "join 1 BERLIN --shard UK", 2, "'UK' is no shard of job 1; its shards are EU, US"),
-    "outside the shard": (nothing, "join 1 BERLIN --shard US", 3, "US: OUTSIDE_SHARD, it is attested for DE, outside"),
-    "suspended": (suspend("berlin"), "join 1 BERLIN", 3, "EU: SUSPENDED, an auditor must reinstate it"),
-    "not cleared": (_unclear("berlin"), "join 1 BERLIN", 3, "NOT_CLEARED, an auditor must clear it for special data"),
-    "not registered": (_retire("berlin"), "join 1 BERLIN", 3, "NOT_REGISTERED, this node must register"),
-    "task not approved": (_unapproved, "join 1 BERLIN", 2, "is not approved here"),
-    "data does not fit": (_other_data, "join 1 BERLIN", 2, "no column 'x2'"),
-    "window over": (_expired, "join 1 BERLIN", 3, "the join window of job 1 ended at"),
-    "started": (_started, "join 1 BERLIN", 3, "job 1 is training and takes no members any more"),
-    "over": (_over, "join 1 BERLIN", 3, "job 1 is cancelled and takes no members any more"),
-    "configuration of an aggregator": (nothing, "join 1 EU-AGG", 2, "aggregator.toml: data: missing; add this key"),
-    "leave: no such job": (nothing, "leave 5 BERLIN", 2, "job 5: no such job"),
+NODES: dict[str, tuple[Break, int, str]] = {
+    "suspended": (suspend("berlin"), 3, "EU: SUSPENDED, an auditor must reinstate it"),
+    "not cleared": (_unclear("berlin"), 3, "NOT_CLEARED, an auditor must clear it for special data"),
+    "not registered": (_retire("berlin"), 3, "NOT_REGISTERED, this node must register"),
+    "task not approved": (_unapproved, 2, "is not approved here"),
+    "data does not fit": (_other_data, 2, "no column 'x2'"),
+    "window over": (_expired, 3, "the join window of job 1 ended at"),
+    "started": (_started, 3, "job 1 is training and takes no members any more"),
+    "over": (_over, 3, "job 1 is cancelled and takes no members any more"),
 }
 
 
-@pytest.mark.parametrize(("provoke", "command", "code", "message"), NODES.values(), ids=NODES)
-def test_what_keeps_a_node_out(provoke: Break, command: str, code: int, message: str, ordered: Region) -> None:
-    provoke(ordered)
+def is_kept_out(ordered: Region, code: int, message: str, *more: object) -> None:
     before = ordered.chain.block_number()
-    words = []
-    for one in command.split():
-        name = one.lower()
-        words += ["--config", ordered.config(name)] if one.isupper() and name in PARTIES else [one]
-    told = domicile("job", *words)
+    told = domicile("job", "join", 1, "--config", ordered.config("berlin"), *more)
     last = told.err.splitlines()[-1]
     assert (told.code, told.out) == (code, "")
     assert last.startswith("domicile: ")
     assert message in last
     assert ordered.chain.block_number() == before
+
+
+@pytest.mark.parametrize(("provoke", "code", "message"), NODES.values(), ids=NODES)
+def test_what_keeps_a_node_out(provoke: Break, code: int, message: str, ordered: Region) -> None:
+    provoke(ordered)
+    is_kept_out(ordered, code, message)
+
+
+def test_no_shard_but_its_own_takes_a_node(ordered: Region) -> None:
+    is_kept_out(ordered, 2, "'UK' is no shard of job 1; its shards are EU, US", "--shard", "UK")
+    is_kept_out(ordered, 3, "US: OUTSIDE_SHARD, it is attested for DE, outside", "--shard", "US")
 
 
 def test_a_node_in_one_shard_is_not_moved_to_another(ordered: Region) -> None:

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from domicile.chain.devnet import Devnet
 from domicile.chain.sender import Sender
 from domicile.exchange import fetch_spec
 from domicile.protocol.round import JobPhase
 from domicile.storage.store import open_store
 from domicile.types import JobId
 from node.journal import NodeJournal
-from tests.verbs.job_ground import OWNER, PARTIES, Region, as_new, commit, settle
+from tests.verbs.job_ground import OWNER, PARTIES, Region, commit
 from tests.verbs.network_ground import domicile
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
-    with Devnet() as devnet:
-        yield settle(tmp_path_factory.mktemp("region"), devnet)
-
-
-@pytest.fixture
-def region(settled: Region) -> Iterator[Region]:
-    with as_new(settled):
-        yield settled
 
 
 def phase_of(region: Region, job: int) -> JobPhase:

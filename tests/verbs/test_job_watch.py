@@ -16,9 +16,8 @@ from typing import Self
 
 import pytest
 
-from domicile.chain.devnet import Devnet
 from tests.faults.endpoint import FaultyEndpoint
-from tests.verbs.job_ground import Region, as_new, settle, write_access
+from tests.verbs.job_ground import Region, write_access
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -26,14 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 90.0
 AWAY = "trying again until it answers"
 BACK = "answered again"
-
-
-@pytest.fixture
-def region(tmp_path: Path) -> Iterator[Region]:
-    with Devnet() as devnet:
-        settled = settle(tmp_path, devnet)
-        with as_new(settled):
-            yield settled
 
 
 @pytest.fixture

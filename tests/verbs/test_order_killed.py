@@ -11,29 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from domicile.chain.devnet import Devnet
 from domicile.exchange import fetch_spec
 from domicile.storage.store import open_store
 from domicile.types import JobId, digest
 from tests.faults.endpoint import FaultyEndpoint
-from tests.verbs.job_ground import OWNER, Region, as_new, settle, write_access
+from tests.verbs.job_ground import OWNER, Region, write_access
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 90.0
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
-    with Devnet() as devnet:
-        yield settle(tmp_path_factory.mktemp("region"), devnet)
-
-
-@pytest.fixture
-def region(settled: Region) -> Iterator[Region]:
-    with as_new(settled):
-        yield settled
 
 
 @pytest.fixture
