@@ -94,8 +94,8 @@ def _register(words: Words) -> click.Command:
 
         Example: domicile {role} register {folder}/{role}.toml
 
-        Exit codes: 0 registered (now or before), 2 the configuration is wrong, 3 the contract refused, 5 the endpoint
-        or a store failed.
+        Exit codes: 0 registered (now or before), 2 the configuration is wrong or the account has no ether for it, 3 the
+        contract refused, 5 the endpoint or a store failed.
         """
         from scripts.party_verbs import register as enter
 
@@ -153,8 +153,8 @@ def _retire(words: Words) -> click.Command:
 
         Example: domicile {role} retire {folder}/{role}.toml --yes
 
-        Exit codes: 0 retired (now or before), 2 the configuration is wrong, a running job lists it, or it was not
-        confirmed, 3 the contract refused, 5 the endpoint failed.
+        Exit codes: 0 retired (now or before), 2 the configuration is wrong, a running job lists it, it was not confirmed,
+        or the account has no ether for it, 3 the contract refused, 5 the endpoint failed.
         """
         from scripts.party_verbs import retire as leave
 
