@@ -39,14 +39,17 @@ def bring_up(folder: DevnetFolder, options: DevnetOptions) -> Running:
     request = json.dumps({"folder": str(folder.path.absolute()), "options": asdict(options)})
     try:
         with Interruption() as interruption:
-            with interruption.held():
-                holder, line = _start(folder)
+            holder = None
             try:
+                # What was put off is raised at the end of this block, where the holder is known.
+                with interruption.held():
+                    holder, line = _start(folder)
                 answer = _ask(holder, line, request)
             except KeyboardInterrupt:
                 with interruption.held():
-                    holder.terminate()
-                    holder.wait()
+                    if holder is not None:
+                        holder.terminate()
+                        holder.wait()
                 raise
     except KeyboardInterrupt:
         raise Interrupted(ALL_ENDED) from None

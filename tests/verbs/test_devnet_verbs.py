@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -223,6 +224,21 @@ def test_an_interrupt_leaves_a_chain_that_runs_or_nothing(home: Home, moment_s: 
     # Before Python runs a line of ours, and after the last one, a signal does what it does to any process.
     assert (process.returncode, err.count("\n")) in ((130, 1), (-signal.SIGINT, 0))
     assert not home.listens()
+    assert home.processes() == []
+
+
+def test_an_interrupt_while_the_holder_is_started_ends_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    popen = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started = popen(*arguments, **options)
+        signal.raise_signal(signal.SIGINT)
+        return started
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    told = home.up()
+    assert (told.code, told.out) == (130, "")
+    assert told.err == "domicile: interrupted; every process that was started has ended\n"
     assert home.processes() == []
 
 
