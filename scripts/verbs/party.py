@@ -153,8 +153,8 @@ def _retire(words: Words) -> click.Command:
 
         Example: domicile {role} retire {folder}/{role}.toml --yes
 
-        Exit codes: 0 retired (now or before), 2 the configuration is wrong, a running job lists it, it was not confirmed,
-        or the account has no ether for it, 3 the contract refused, 5 the endpoint failed.
+        Exit codes: 0 retired (now or before), 2 the configuration is wrong, a running job lists it, it was not
+        confirmed, or the account has no ether for it, 3 the contract refused, 5 the endpoint failed.
         """
         from scripts.party_verbs import retire as leave
 
