@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {Dataset, IPrivacyLedger} from "./interfaces/IPrivacyLedger.sol";
+import {Budget, Dataset, IPrivacyLedger} from "./interfaces/IPrivacyLedger.sol";
 import {ITrainingJobs, JobParameters, JobPhase, Member} from "./interfaces/ITrainingJobs.sol";
 
 /// @title PrivacyLedger
@@ -148,10 +148,8 @@ contract PrivacyLedger is IPrivacyLedger {
             Dataset({
                 owner: title.owner,
                 holder: title.holder,
-                grantedEpsilonMicros: grant.grantedEpsilonMicros,
-                reservedEpsilonMicros: grant.reservedEpsilonMicros,
-                grantedDeltaAttos: grant.grantedDeltaAttos,
-                reservedDeltaAttos: grant.reservedDeltaAttos,
+                granted: Budget(grant.grantedEpsilonMicros, grant.grantedDeltaAttos),
+                reserved: Budget(grant.reservedEpsilonMicros, grant.reservedDeltaAttos),
                 validUntil: grant.validUntil
             });
     }

@@ -3,19 +3,22 @@ pragma solidity 0.8.37;
 
 import {JobPhase} from "./ITrainingJobs.sol";
 
-/// @notice What is kept of a dataset; the figures of its budget are one storage slot.
+/// @notice (epsilon, delta) in whole numbers: millionths, and units of 1e-18.
+struct Budget {
+    uint64 epsilonMicros;
+    uint64 deltaAttos;
+}
+
+/// @notice What is known of a dataset.
 /// @param holder the node that may train on it, for ever: a dataset that moves is registered anew
-/// @param grantedEpsilonMicros what its owner allows over all jobs, ever: epsilon in millionths
-/// @param reservedEpsilonMicros what jobs have spent or may still spend of it
-/// @param grantedDeltaAttos the same of delta, in units of 1e-18
+/// @param granted what its owner allows over all jobs, ever
+/// @param reserved what jobs have spent or may still spend of it
 /// @param validUntil end of the period in which jobs may reserve (half-open); 0 where nothing was ever granted
 struct Dataset {
     address owner;
     address holder;
-    uint48 grantedEpsilonMicros;
-    uint48 reservedEpsilonMicros;
-    uint56 grantedDeltaAttos;
-    uint56 reservedDeltaAttos;
+    Budget granted;
+    Budget reserved;
     uint40 validUntil;
 }
 
