@@ -551,6 +551,29 @@ def honest_life(world: World) -> None:
         for asked in (NOTHING, ASKED) if script in ("complete", "few") else (ASKED,):
             with world.undone():
                 _live(world, script, replace(base, **asdict(asked)))
+    with world.undone():
+        _two_jobs_of_one_grant(world, replace(base, **asdict(ASKED)))
+
+
+def _two_jobs_of_one_grant(world: World, base: JobParameters) -> None:
+    """Every refusal at joining; then one job's reservations, of which half return, stand in the way of the next."""
+    world.begin(base)
+    for who, granted in ((0, 6), (1, 7), (2, 8), (3, 9)):
+        grant(world, who, granted)
+        for salt in (0, 3, 4, 5):
+            move(world, 10, who, salt)
+        grant(world, who, 0)
+    for who in range(6):
+        for kind in (10, 97, 10):
+            move(world, kind, who, 0)
+    move(world, 98, 0, 0)
+    for who in range(3):
+        give_back(world, who, 2)
+    world.begin(base)
+    for who in range(6):
+        move(world, 10, who, 0)
+    assert [acts.member_of(world.job, ADDRESS[name]).joined for name in NODES] == [True] * 3 + [False] * 3
+    world.replay()
 
 
 def _live(world: World, script: str, base: JobParameters) -> None:  # noqa: PLR0912 - one script after the other
