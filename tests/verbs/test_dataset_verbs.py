@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 from domicile.chain.account import Signer
 from domicile.chain.contracts import Budgets, Jobs
-from domicile.chain.devnet import Devnet
 from domicile.chain.sender import Sender
 from domicile.protocol.budget import Budget
 from domicile.protocol.eligibility import Safeguard, Sensitivity
@@ -20,27 +18,19 @@ from domicile.protocol.refusals import BudgetExceeded
 from domicile.protocol.round import Committee, JobParameters, ShardParameters
 from domicile.types import DatasetId, JobId, JurisdictionCode, ShardIndex
 from scripts.documents import salted_digest
-from tests.verbs.network_ground import DIGEST, GOVERNOR, OFFICE, OTHER, Network, as_new, domicile
-from tests.verbs.party_ground import CLINIC, attest, register, settle_with_attesters, written_request
+from tests.verbs.network_ground import DIGEST, GOVERNOR, OFFICE, OTHER, Network
+from tests.verbs.party_ground import CLINIC, attest, written_request
 
 ASKED = Budget(epsilon_micros=1_500_000, delta_attos=4 * 10**12)
 GRANT = ("--epsilon", "4", "--delta", "1e-5", "--days", 30)
 
 
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with Devnet() as devnet:
-        network = settle_with_attesters(tmp_path_factory.mktemp("network"), devnet)
-        assert register(network).code == 0
-        attest(network, written_request(network))
-        network.document("rows.csv", "x,y\n1,2\n")
-        yield network
-
-
 @pytest.fixture
-def network(settled: Network) -> Iterator[Network]:
-    with as_new(settled):
-        yield settled
+def network(parties: Network) -> Network:
+    """The clinic may join jobs in DE, and its data is there."""
+    attest(parties, written_request(parties))
+    parties.document("rows.csv", "x,y\n1,2\n")
+    return parties
 
 
 def registered(network: Network, who: str = "office") -> int:
@@ -167,6 +157,9 @@ def test_no_dataset_is_told_in_words(network: Network) -> None:
 def test_the_contracts_refusals_reach_the_user_by_name(network: Network) -> None:
     number = granted(network)
     job = job_for(network)
+    over = network.tells("dataset", "grant", number, *GRANT[:4], "--until", "2001-01-01", who="office")
+    assert (over.code, over.err.count("\n")) == (2, 1)
+    assert "--until: that day was over at 2001-01-02 00:00:00 UTC; name a later one" in over.err
     stranger = network.tells("dataset", "grant", number, *GRANT, "--delta", "2e-5", who="other")
     assert (stranger.code, stranger.err.count("\n")) == (3, 1)
     assert f"NotDatasetOwner (dataset {number}, account {OTHER.address})" in stranger.err
@@ -180,63 +173,3 @@ def test_the_contracts_refusals_reach_the_user_by_name(network: Network) -> None
     assert f"ReservationInUse (job {job}, node {CLINIC.address}, phase JOINING)" in running.err
     acts(network, CLINIC, "leave", job)
     assert Budgets(network.chain, network.deployment).dataset_at(DatasetId(number)).owner == OFFICE.address
-
-
-WRONG: dict[str, tuple[str, str]] = {
-    "register: no data": (f"register none.csv --holder {CLINIC.address}", "'none.csv' does not exist"),
-    "register: no holder": ("register ROWS", "Missing option '--holder'"),
-    "register: holder is no account": ("register ROWS --holder 0x12", "'0x12': no account; write 0x and 40"),
-    "register: an empty folder": (f"register EMPTY --holder {CLINIC.address}", "a folder without files; name the data"),
-    "grant: nothing said": ("grant 1", "--epsilon, --delta: missing; say both, or --withdraw"),
-    "grant: no delta": ("grant 1 --epsilon 1 --days 3", "--epsilon, --delta: missing"),
-    "grant: below 0": ("grant 1 --epsilon -1 --delta 0 --days 3", "--epsilon: -1 is below 0; write what may be spent"),
-    "grant: 0": ("grant 1 --epsilon 0 --delta 0 --days 3", "--epsilon: 0 admits no job; grant more, or --withdraw"),
-    "grant: no number": ("grant 1 --epsilon much --delta 0 --days 3", "--epsilon: 'much' is no number"),
-    "grant: not a number": ("grant 1 --epsilon nan --delta 0 --days 3", "--epsilon: 'nan' is no number"),
-    "grant: for ever": ("grant 1 --epsilon inf --delta 0 --days 3", "--epsilon: 'inf' is no number"),
-    "grant: too much": ("grant 1 --epsilon 1e30 --delta 0 --days 3", "is above 2.81475e+08, the most that the ledger"),
-    "grant: too fine": ("grant 1 --epsilon 0.0000001 --delta 0 --days 3", "has more than 6 decimals; round it down"),
-    "grant: delta below 0": ("grant 1 --epsilon 1 --delta -1e-5 --days 3", "--delta: -1e-5 is below 0"),
-    "grant: delta of 1": ("grant 1 --epsilon 1 --delta 1 --days 3", "--delta: 1 is above 0.0720576"),
-    "grant: delta too fine": ("grant 1 --epsilon 1 --delta 1e-19 --days 3", "has more than 18 decimals"),
-    "grant: no end": ("grant 1 --epsilon 1 --delta 0", "--until, --days: name one of them, so that the grant ends"),
-    "grant: two ends": ("grant 1 --epsilon 1 --delta 0 --days 3 --until 2100-01-01", "--until, --days: name one"),
-    "grant: no day": ("grant 1 --epsilon 1 --delta 0 --until soon", "'soon': no day; write YYYY-MM-DD"),
-    "grant: over": ("grant 1 --epsilon 1 --delta 0 --until 2001-01-01", "--until: that day was over at 2001-01-02"),
-    "grant: withdrawn with a figure": ("grant 1 --withdraw --epsilon 1", "--withdraw: goes without --epsilon"),
-    "grant: no such dataset": ("grant 9 --withdraw", "dataset 9: no such dataset, there are datasets 1 to 1"),
-    "return: no figure": ("return 1 --epsilon 1", "Missing option '--delta'"),
-    "return: below 0": ("return 1 --epsilon -1 --delta 0", "--epsilon: -1 is below 0"),
-    "return: no such job": ("return 9 --epsilon 0 --delta 0", "job 9: no such job, there is none yet"),
-    "return: member is no account": ("return 1 --node x --epsilon 0 --delta 0", "'x': no account"),
-    "status: no such dataset": ("status 0", "dataset 0: no such dataset, there are datasets 1 to 1"),
-}
-
-
-@pytest.fixture
-def with_a_dataset(network: Network) -> Network:
-    (network.folder / "empty").mkdir(exist_ok=True)
-    registered(network)
-    return network
-
-
-@pytest.mark.parametrize(("command", "message"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_one_line_and_nothing_is_sent(with_a_dataset: Network, command: str, message: str) -> None:
-    network = with_a_dataset
-    before = network.chain.block_number()
-    places = {"ROWS": network.folder / "rows.csv", "EMPTY": network.folder / "empty"}
-    told = network.tells("dataset", *(places.get(word, word) for word in command.split()), who="office")
-    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
-    assert told.err.startswith("domicile: ")
-    assert message in told.err
-    assert network.chain.block_number() == before
-
-
-@pytest.mark.parametrize("verb", ["register", "grant", "return", "status"])
-def test_each_verb_says_how_it_is_used_with_one_example_and_its_exit_codes(verb: str) -> None:
-    told = domicile("dataset", verb, "--help")
-    assert told.code == 0
-    assert told.out.count("Example: ") == 1
-    assert f"Example: domicile dataset {verb}" in told.out
-    assert told.out.count("Exit codes: 0 ") == 1
-    assert "--json" in told.out
