@@ -59,7 +59,8 @@ contract TrainingJobs is JobRounds {
             maxTier: parameters.maxTier,
             safeguards: parameters.safeguards,
             minNodes: parameters.minNodes,
-            hasDenied: denied != 0
+            hasDenied: denied != 0,
+            hasBudget: parameters.epsilonMicros != 0
         });
 
         emit JobCreated(id, msg.sender, parameters, globalCommittee);
@@ -74,7 +75,7 @@ contract TrainingJobs is JobRounds {
     }
 
     /// @inheritdoc ITrainingJobs
-    function join(uint256 id, uint8 index) external override {
+    function join(uint256 id, uint8 index, uint64 dataset) external override {
         Job storage job = _jobIn(id, JobPhase.Joining);
         _checkWindow(job.state.deadline);
         if (index >= job.state.numShards) revert UnknownShard(id, index);
@@ -84,10 +85,16 @@ contract TrainingJobs is JobRounds {
         if (numMembers == MAX_MEMBERS) revert ShardFull(index);
         uint8 place = _checkGate(job, shard.state.jurisdiction);
 
-        job.members[msg.sender] = Seats.take(job.state, index, place);
+        if (job.state.hasBudget) {
+            if (dataset == 0) revert DatasetRequired(id);
+            BUDGETS.reserve(dataset, msg.sender, job.parameters.epsilonMicros, job.parameters.deltaAttos);
+        } else if (dataset != 0) {
+            revert NoBudget(id);
+        }
+        job.members[msg.sender] = Seats.take(job.state, index, place, dataset);
         shard.state.numMembers = numMembers + 1;
 
-        emit MemberJoined(id, index, msg.sender);
+        emit MemberJoined(id, index, msg.sender, dataset);
     }
 
     /// @inheritdoc ITrainingJobs
@@ -103,10 +110,14 @@ contract TrainingJobs is JobRounds {
         if (collecting && _hasCommitted(shard.state, seat)) revert AlreadyCommitted(msg.sender);
 
         // What it committed before stays known, since a vote in progress may leave it out.
-        job.members[msg.sender] = seat.leave();
+        bool unspent = phase == JobPhase.Joining && seat.dataset() != 0;
+        job.members[msg.sender] = unspent ? seat.leave().release() : seat.leave();
         shard.state.numMembers -= 1;
 
         emit MemberLeft(id, index, msg.sender);
+        if (unspent) {
+            BUDGETS.giveBack(seat.dataset(), id, msg.sender, job.parameters.epsilonMicros, job.parameters.deltaAttos);
+        }
         if (collecting) _closeIfComplete(id, job, index, shard);
     }
 

@@ -15,6 +15,9 @@ JobId = NewType("JobId", int)
 ShardIndex = NewType("ShardIndex", int)
 """Position of a shard within its job, from 0."""
 
+DatasetId = NewType("DatasetId", int)
+"""Number of a dataset in the privacy ledger, from 1; 0 stands for none."""
+
 JurisdictionCode = NewType("JurisdictionCode", str)
 """ISO 3166-1 (``DE``), ISO 3166-2 (``US-CA``) or a bloc (``EU``); at most 8 ASCII characters."""
 

@@ -8,7 +8,11 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from domicile.party import PartySettings
+from domicile.protocol.round import NO_DATASET
 from domicile.settings import PathHere, Settings
+from domicile.types import DatasetId
+
+MAX_DATASET = 2**64 - 1
 
 
 class ApprovedTask(Settings):
@@ -21,10 +25,20 @@ class ApprovedTask(Settings):
 
 
 class NodeData(Settings):
-    """Where this node's data lies, relative to this file; without `test`, a part of `train` is held out."""
+    """Where this node's data lies, relative to this file; without `test`, a part of `train` is held out.
+
+    `dataset`: its number in the privacy ledger, where its owner granted a budget. The node then joins no job that
+    states none, since such a job could spend any amount.
+    """
 
     train: PathHere
     test: PathHere | None = None
+    dataset: int | None = Field(default=None, ge=1, le=MAX_DATASET)
+
+    @property
+    def reserved_of(self) -> DatasetId:
+        """What joining names."""
+        return NO_DATASET if self.dataset is None else DatasetId(self.dataset)
 
 
 class NodeJobs(Settings):

@@ -32,6 +32,7 @@ from node.config import NodeConfig
 from node.delivery import UpdateDelivery, region_of
 from node.journal import NodeJournal, Skipped
 from node.recovery import compare, recover
+from node.reservation import return_untouched
 from node.training import LocalTrainer, Trainer
 from node.work import GLOBAL, JobWork
 
@@ -123,6 +124,8 @@ class NodeJob:
         """Looks, decides and acts; the history MUST be at least as new as the states."""
         act = step.decide(self._observe(state, shards, now_s))
         if isinstance(act, step.Finished):
+            if return_untouched(self._party, self._journal, self._job, state, self._history.clock):
+                log_event(log, "budget_returned", job=self._job)
             self.finished = True
             self._delivery.leave_behind(None)
             self._work = None  # Data and model are of no use any more.
@@ -223,7 +226,7 @@ class NodeJob:
         self._journal.record_membership(self._job)
         for shard in range(num_shards):
             try:
-                self._send(self._party.jobs.join(self._job, ShardIndex(shard)))
+                self._send(self._party.jobs.join(self._job, ShardIndex(shard), self._config.data.reserved_of))
             except NotEligible as exc:
                 closest = exc if closest is None or exc.reason > closest.reason else closest
                 continue

@@ -12,7 +12,20 @@ from domicile.exit_code import guarded
 from scripts.doctor.command import command as doctor
 from scripts.options import FOLDER, NEW_FILE, NEW_FOLDER, json_option
 from scripts.usage import CommandLine
-from scripts.verbs import access, aggregator, attest, attester, clearance, deploy, devnet, job, jurisdiction, node, role
+from scripts.verbs import (
+    access,
+    aggregator,
+    attest,
+    attester,
+    clearance,
+    dataset,
+    deploy,
+    devnet,
+    job,
+    jurisdiction,
+    node,
+    role,
+)
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +77,7 @@ def show_digest(use: str, folder: Path, as_json: bool) -> None:
     tell(as_json, {"use": use, "digest": digest}, [digest])
 
 
-for module in (devnet, access, role, jurisdiction, attester, attest, node, aggregator, job):
+for module in (devnet, access, role, jurisdiction, attester, attest, dataset, node, aggregator, job):
     cli.add_command(module.group)
 for command in (deploy.command, clearance.clear, clearance.suspend, doctor):
     cli.add_command(command)

@@ -100,7 +100,8 @@ class Membership:
         self._journal.record_membership(self._job)
         self._journal.forget_left(self._job)
         try:
-            self._party.sender.act(self._party.jobs.join(self._job, shard), self._clock)
+            joining = self._party.jobs.join(self._job, shard, self._config.data.reserved_of)
+            self._party.sender.act(joining, self._clock)
         except AlreadyMember:
             # The daemon was faster, and may have taken another shard.
             shard = ShardIndex(self._party.jobs.member_of(self._job, self._own).shard)

@@ -75,6 +75,9 @@ join = "all"
 train = {train}
 # Left out, a part of the training data is held out.
 # test = "test.csv"
+# Number of this data in the privacy ledger, where its owner granted a budget (`domicile dataset register`). The node
+# then joins jobs that reserve of it, and no others.
+# dataset = 1
 
 # Code that may be run on the data: by name and by digest, so that nothing runs that was not approved. These come with
 # the installed version of Domicile, which you trust by having installed it. To approve code of your own, read it, and

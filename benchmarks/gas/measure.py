@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from domicile.chain.devnet import Devnet
 from tests.contracts.ground import Chain, Ground, Job, code, create_job, deploy, settle_places, shard_of, word
 
@@ -80,7 +82,7 @@ def _rounds(ground: Ground) -> dict[str, int]:
     changes = {"minRegionalRounds": 2, "maxRegionalRounds": 2, "denied": [code("BR")]}
     job = create_job(ground, ground.governor, shards, {"members": [a, c], "quorum": 2}, **changes)
     figures = {"create a job of two shards": job.receipt.gas_used}
-    joins = [job.send(node, "join", shard).gas_used for shard, group in enumerate((europe, america)) for node in group]
+    joins = [job.join(node, shard).gas_used for shard, group in enumerate((europe, america)) for node in group]
     figures["join"] = max(joins[1:])
     figures["start"] = job.send(ground.governor, "start").gas_used
     for round_number in range(2):
@@ -98,7 +100,7 @@ def _rounds(ground: Ground) -> dict[str, int]:
     figures["reportExport, last of round"] = job.export(c, 1).gas_used
     figures["voteGlobal, first"] = job.vote_global(a).gas_used
     figures["voteGlobal, accepts (opens a round)"] = job.vote_global(c).gas_used
-    return figures | _moving_and_leaving(ground, job, europe)
+    return figures | _moving_and_leaving(ground, job, europe) | _budgets(ground, shards, europe[1])
 
 
 def _moving_and_leaving(ground: Ground, job: Job, nodes: list[str]) -> dict[str, int]:
@@ -107,6 +109,26 @@ def _moving_and_leaving(ground: Ground, job: Job, nodes: list[str]) -> dict[str,
     return {
         "commit, first after a move": job.commit(nodes[1]).gas_used,
         "leave": job.send(nodes[0], "leave").gas_used,
+    }
+
+
+def _budgets(ground: Ground, shards: list[dict[str, Any]], node: str) -> dict[str, int]:
+    """A dataset that another job reserved of before, so that no slot of it is fresh."""
+    committee = {"members": ground.people[8:9], "quorum": 1}
+    ledger = ground.budgets
+    register = ledger.send(node, "registerDataset", word(70), node).gas_used
+    grant = [ledger.send(node, "grantBudget", 1, 10**7, 10**13, ground.chain.now + 10**7).gas_used for _ in range(2)]
+    changes = {"denied": [code("BR")], "epsilonMicros": 10**6, "deltaAttos": 10**12}
+    jobs = [create_job(ground, ground.governor, shards, committee, **changes) for _ in range(3)]
+    joins = [job.join(node, 0, 1).gas_used for job in jobs]
+    jobs[1].send(ground.governor, "cancel")
+    return {
+        "register a dataset": register,
+        "grant a budget": grant[0],
+        "grant a budget, renewal": grant[1],
+        "join with a budget": joins[-1],
+        "leave before the start, with a budget": jobs[0].send(node, "leave").gas_used,
+        "return a budget": ledger.send(node, "returnBudget", jobs[1].id, node, 0, 0).gas_used,
     }
 
 

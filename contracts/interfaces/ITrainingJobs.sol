@@ -59,6 +59,9 @@ enum ExclusionReason {
 /// @param patience regional rounds without improvement after which a regional model is mature
 /// @param maxRetries windows granted anew in one global round before a shard stalls (or a merge fails)
 /// @param collectWindowS the job clock: seconds of a collecting, aggregating, exporting or merging window
+/// @param epsilonMicros what the job may spend of each member's dataset over all its rounds, in millionths; 0 for a job
+/// without differential privacy, which reserves nothing and takes no dataset that has a budget
+/// @param deltaAttos the same of delta, in units of 1e-18
 struct JobParameters {
     bytes32 spec;
     uint32 joinWindowS;
@@ -75,6 +78,8 @@ struct JobParameters {
     Sensitivity sensitivity;
     Tier maxTier;
     uint24 safeguards;
+    uint64 epsilonMicros;
+    uint64 deltaAttos;
     bytes8[] denied;
 }
 
@@ -143,6 +148,7 @@ struct JobState {
     uint24 safeguards;
     uint16 minNodes;
     bool hasDenied;
+    bool hasBudget;
 }
 
 /// @notice What every action on a shard reads; one storage slot, and the running hash beside it.
@@ -169,13 +175,14 @@ struct ShardState {
 }
 
 /// @notice Membership of a node in a job; one storage slot. Rounds count from 0; `hasCommitted` says
-/// whether the last-round fields mean anything.
+/// whether the last-round fields mean anything. `dataset` is that of which the job's budget is reserved, 0 for none.
 struct Member {
     bool joined;
     bool hasCommitted;
     uint8 shard;
     uint16 lastGlobalRound;
     uint16 lastRegionalRound;
+    uint64 dataset;
 }
 
 /// @title Training jobs: membership, rounds, commitments, committee votes, exports
@@ -191,7 +198,8 @@ struct Member {
 interface ITrainingJobs {
     event JobCreated(uint256 indexed job, address indexed owner, JobParameters parameters, Committee globalCommittee);
     event ShardCreated(uint256 indexed job, uint8 indexed shard, ShardParameters parameters);
-    event MemberJoined(uint256 indexed job, uint8 indexed shard, address indexed node);
+    /// @notice The member reserved the job's whole budget of this dataset; 0 in a job without a budget.
+    event MemberJoined(uint256 indexed job, uint8 indexed shard, address indexed node, uint64 dataset);
     event MemberLeft(uint256 indexed job, uint8 indexed shard, address indexed node);
     event JobPhaseChanged(uint256 indexed job, JobPhase phase, uint16 globalRound, uint8 retries, uint40 deadline);
     event ShardPhaseChanged(
@@ -280,6 +288,10 @@ interface ITrainingJobs {
     /// @notice A loss of fewer than `minContributors` nodes was given, or none although there are enough.
     error LossNotPublishable(uint64 lossMicros, uint256 contributors);
     error NothingToAdvance(uint256 job);
+    /// @notice The job states a budget, and the member named no dataset to reserve it of.
+    error DatasetRequired(uint256 job);
+    /// @notice The job states no budget, so that it could spend any amount of a dataset.
+    error NoBudget(uint256 job);
 
     /// @notice Creates a job owned by the sender, open for joining for `joinWindowS`.
     function createJob(
@@ -288,10 +300,12 @@ interface ITrainingJobs {
         Committee calldata globalCommittee
     ) external returns (uint256 job);
 
-    /// @notice Joins a shard while the job is `Joining`. Asks the gate.
-    function join(uint256 job, uint8 shard) external;
+    /// @notice Joins a shard while the job is `Joining`. Asks the gate, and reserves the job's whole budget.
+    /// @param dataset what the sender will train on; 0 in a job without a budget
+    function join(uint256 job, uint8 shard, uint64 dataset) external;
 
-    /// @notice Leaves a job; not between committing and the end of the collecting phase.
+    /// @notice Leaves a job; not between committing and the end of the collecting phase. Before the job starts, this
+    /// returns the whole reservation.
     function leave(uint256 job) external;
 
     /// @notice Starts the first global round before the join window ends. Owner only.

@@ -14,11 +14,16 @@ import {
     StallReason
 } from "../interfaces/ITrainingJobs.sol";
 import {Seat} from "../libraries/Seats.sol";
+import {IPrivacyLedger} from "../interfaces/IPrivacyLedger.sol";
+import {PrivacyLedger} from "../PrivacyLedger.sol";
 
 /// @title What is kept of jobs, and how it is read
 abstract contract JobLedger is ITrainingJobs {
     /// @notice Where places, participants, attestations and clearance are kept: the gate.
     INodeRegistry public immutable NODES;
+
+    /// @notice Where the budgets of datasets are kept.
+    IPrivacyLedger public immutable BUDGETS;
 
     /// @dev A ShardState and what a commit needs besides, so that it need not read the job.
     /// @param globalRound that of the job
@@ -66,10 +71,11 @@ abstract contract JobLedger is ITrainingJobs {
     //   1  id -> job:
     //        +0  state, one slot          +1  running hash of reports   +2  mask of denied jurisdictions
     //        +3  last global model        +4  owner
-    //        +5  spec                     +6  all other numbers of the parameters, one slot
-    //        +7  denied codes             +8  members of the global committee   +9  its quorum
-    //        +10 node -> seat, one slot
-    //        +11 index -> shard: +0 state, one slot, +1 running hash, +2 last model, +3 committee, +4 its quorum
+    //        +5  spec                     +6  the other numbers of the parameters, one slot
+    //        +7  the budget's two numbers, one slot
+    //        +8  denied codes             +9  members of the global committee   +10 its quorum
+    //        +11 node -> seat, one slot
+    //        +12 index -> shard: +0 state, one slot, +1 running hash, +2 last model, +3 committee, +4 its quorum
     //   2  proposal id -> bitmask of its voters by position in the committee
     uint256 internal _numJobs;
     mapping(uint256 id => Job) internal _jobs;
@@ -77,6 +83,7 @@ abstract contract JobLedger is ITrainingJobs {
 
     constructor(INodeRegistry nodes) {
         NODES = nodes;
+        BUDGETS = new PrivacyLedger();
     }
 
     /// @inheritdoc ITrainingJobs

@@ -25,6 +25,8 @@ library JobRules {
         _require(numShards != 0 && numShards <= MAX_SHARDS, "shards");
         _require(parameters.minShards != 0 && parameters.minShards <= numShards, "minShards");
         _require(parameters.maxTier >= Tier.Open && parameters.maxTier <= Tier.HighRisk, "maxTier");
+        _require(parameters.epsilonMicros != 0 || parameters.deltaAttos == 0, "epsilonMicros");
+        _require(parameters.deltaAttos < 1 ether, "deltaAttos");
     }
 
     /// @notice Members are distinct and not zero, and the quorum can be reached.

@@ -8,7 +8,7 @@ import {JobState, Member} from "../interfaces/ITrainingJobs.sol";
 /// @notice A Member, and besides those figures of its job that never change and the place that it had when the job's
 /// deny list was last compared with it, so that a commit reads neither the job nor the list. From the low end: joined (8
 /// bits), has committed (8), shard (8), place (8), last regional round (16), last global round (16), minNodes (16),
-/// collectWindowS (32), safeguards (24), sensitivity (8), maxTier (8), hasDenied (8).
+/// collectWindowS (32), safeguards (24), sensitivity (8), maxTier (8), hasDenied (8), dataset (64).
 /// @dev A word of our own, since the compiler reads a struct in storage field by field, each time from storage.
 type Seat is uint256;
 
@@ -20,9 +20,15 @@ library Seats {
     uint256 private constant COMMITTED = 1 << 8;
     uint256 private constant PLACE = uint256(type(uint8).max) << 24;
     uint256 private constant ROUND = uint256(type(uint32).max) << 32;
+    uint256 private constant DATASET = uint256(type(uint64).max) << 160;
 
     /// @notice The seat of a new member.
-    function take(JobState memory job, uint8 shardIndex, uint8 placeIndex) internal pure returns (Seat) {
+    function take(
+        JobState memory job,
+        uint8 shardIndex,
+        uint8 placeIndex,
+        uint64 datasetNumber
+    ) internal pure returns (Seat) {
         return
             Seat.wrap(
                 JOINED |
@@ -33,13 +39,19 @@ library Seats {
                     (uint256(job.safeguards) << 112) |
                     (uint256(job.sensitivity) << 136) |
                     (uint256(job.maxTier) << 144) |
-                    (job.hasDenied ? 1 << 152 : 0)
+                    (job.hasDenied ? 1 << 152 : 0) |
+                    (uint256(datasetNumber) << 160)
             );
     }
 
     /// @notice The seat after its member left; what it committed stays known.
     function leave(Seat seat) internal pure returns (Seat) {
         return Seat.wrap(Seat.unwrap(seat) & ~JOINED);
+    }
+
+    /// @notice The seat without its reservation.
+    function release(Seat seat) internal pure returns (Seat) {
+        return Seat.wrap(Seat.unwrap(seat) & ~DATASET);
     }
 
     /// @notice The seat after a commit from a place.
@@ -90,7 +102,11 @@ library Seats {
     }
 
     function hasDenied(Seat seat) internal pure returns (bool) {
-        return Seat.unwrap(seat) >> 152 != 0;
+        return uint8(Seat.unwrap(seat) >> 152) != 0;
+    }
+
+    function dataset(Seat seat) internal pure returns (uint64) {
+        return uint64(Seat.unwrap(seat) >> 160);
     }
 
     /// @notice The seat as the interface shows it.
@@ -101,7 +117,8 @@ library Seats {
                 hasCommitted: Seat.unwrap(seat) & COMMITTED != 0,
                 shard: shard(seat),
                 lastGlobalRound: uint16(Seat.unwrap(seat) >> 48),
-                lastRegionalRound: uint16(Seat.unwrap(seat) >> 32)
+                lastRegionalRound: uint16(Seat.unwrap(seat) >> 32),
+                dataset: dataset(seat)
             });
     }
 }

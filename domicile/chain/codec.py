@@ -11,6 +11,7 @@ from eth_abi.abi import decode, encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
+from domicile.protocol.budget import Budget, Dataset
 from domicile.protocol.eligibility import Refusal, Requirement, Safeguard, Sensitivity, Standing
 from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.proposal import GlobalProposal, NodeExclusion, RegionalProposal, ShardExclusion
@@ -36,7 +37,9 @@ _ENUMS: dict[str, type[IntEnum]] = {
 _STRUCTS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
+        Budget,
         Committee,
+        Dataset,
         GlobalProposal,
         JobParameters,
         JobState,

@@ -12,11 +12,20 @@ from domicile.chain.codec import Component, decode_values, encode_values, select
 from domicile.chain.deployment import Deployment
 from domicile.chain.sender import Call
 from domicile.protocol.attestation import Attestation
+from domicile.protocol.budget import Budget, Dataset
 from domicile.protocol.eligibility import Refusal, Requirement, Safeguard, Sensitivity, Standing
 from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
-from domicile.protocol.round import Committee, JobParameters, JobState, Member, ShardParameters, ShardState
-from domicile.types import Address, Digest, JobId, JurisdictionCode, ShardIndex
+from domicile.protocol.round import (
+    NO_DATASET,
+    Committee,
+    JobParameters,
+    JobState,
+    Member,
+    ShardParameters,
+    ShardState,
+)
+from domicile.types import Address, DatasetId, Digest, JobId, JurisdictionCode, ShardIndex
 
 
 class _Contract:
@@ -180,8 +189,9 @@ class Jobs(_Contract):
     ) -> Call:
         return self._action("createJob", parameters, shards, global_committee)
 
-    def join(self, job: JobId, shard: ShardIndex) -> Call:
-        return self._action("join", job, shard)
+    def join(self, job: JobId, shard: ShardIndex, dataset: DatasetId = NO_DATASET) -> Call:
+        """With a dataset exactly where the job has a budget."""
+        return self._action("join", job, shard, dataset)
 
     def leave(self, job: JobId) -> Call:
         return self._action("leave", job)
@@ -263,3 +273,39 @@ class Jobs(_Contract):
 
     def global_model_of(self, job: JobId) -> Digest:
         return Digest(self._view("globalModelOf", job))
+
+
+class Budgets(_Contract):
+    """PrivacyLedger."""
+
+    def __init__(self, chain: Chain, deployment: Deployment) -> None:
+        super().__init__(chain, "PrivacyLedger", deployment.privacy_ledger)
+
+    def register_dataset(self, commitment: Digest, holder: Address) -> Call:
+        return self._action("registerDataset", commitment, holder)
+
+    def grant_budget(self, dataset: DatasetId, budget: Budget, valid_until_s: int) -> Call:
+        return self._action("grantBudget", dataset, budget.epsilon_micros, budget.delta_attos, valid_until_s)
+
+    def return_budget(self, job: JobId, node: Address, spent: Budget) -> Call:
+        return self._action("returnBudget", job, node, spent.epsilon_micros, spent.delta_attos)
+
+    def num_datasets(self) -> int:
+        return int(self._view("numDatasets"))
+
+    def dataset_of(self, commitment: Digest) -> DatasetId:
+        """Number of the dataset with a commitment, 0 for none."""
+        return DatasetId(self._view("datasetOf", commitment))
+
+    def dataset_at(self, dataset: DatasetId) -> Dataset:
+        """A registered dataset.
+
+        Raises:
+            UnknownDataset: there is none of this number.
+        """
+        found: Dataset = self._view("datasetAt", dataset)
+        return found
+
+    def has_returned(self, job: JobId, node: Address) -> bool:
+        """Whether a member's reservation ended other than by leaving before the start."""
+        return bool(self._view("hasReturned", job, node))

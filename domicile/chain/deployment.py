@@ -24,11 +24,12 @@ from domicile.chain.sender import Sender
 from domicile.errors import ConfigurationError
 from domicile.types import Address
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _FIELDS = {
     "AccessManager": "access_manager",
     "NodeRegistry": "node_registry",
     "TrainingJobs": "training_jobs",
+    "PrivacyLedger": "privacy_ledger",
 }
 
 
@@ -41,6 +42,7 @@ class Deployment:
     access_manager: Address
     node_registry: Address
     training_jobs: Address
+    privacy_ledger: Address
     abis: Mapping[str, str]
     codes: Mapping[str, str]
 

@@ -26,6 +26,9 @@ from domicile.types import Address
 CONTRACTS = ("AccessManager", "NodeRegistry", "TrainingJobs")
 """In the order of their creation: each is told the address of the one before, the first that of its administrator."""
 
+LEDGER_NONCE = 1
+"""TrainingJobs creates the PrivacyLedger, its one creation, with itself; nonces of contracts count from 1."""
+
 IDLE_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
@@ -52,6 +55,7 @@ class Steps:
         argument = self.sender.address
         for name in CONTRACTS:
             argument = found[name] = self._existing(name) or self._create(name, argument)
+        found["PrivacyLedger"] = creation_address(found["TrainingJobs"], LEDGER_NONCE)
         return found
 
     def settle_roles(self, manager: Address, nodes: Address) -> None:

@@ -21,7 +21,7 @@ from domicile.errors import ChainFault
 from domicile.protocol import notice
 from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
-from domicile.types import Address, Digest, JobId, JurisdictionCode
+from domicile.types import Address, DatasetId, Digest, JobId, JurisdictionCode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,6 +148,31 @@ class QuorumChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetEvent(Event):
+    """An event of one dataset and of no job."""
+
+    dataset: DatasetId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetRegistered(DatasetEvent):
+    owner: Address
+    holder: Address
+    commitment: Digest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetGranted(DatasetEvent):
+    epsilon_micros: int
+    delta_attos: int
+    valid_until_s: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetReturned(JobEvent, notice.BudgetReturned): ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GlobalModelAccepted(JobEvent, notice.GlobalModelAccepted): ...
 
 
@@ -242,7 +267,7 @@ def _values(inputs: tuple[Component, ...], topics: list[bytes], data: bytes) -> 
 
 
 def read_events(chain: Chain, deployment: Deployment, first: int, last: int) -> Iterator[Event]:
-    """All events of the three contracts from block `first` to `last`, both included, in their order."""
+    """All events of the contracts from block `first` to `last`, both included, in their order."""
     names = {address.lower(): name for name, address in deployment.event_sources().items()}
     for log in chain.logs(tuple(deployment.event_sources().values()), first, last):
         event = decode_log(names[log["address"].lower()], log)

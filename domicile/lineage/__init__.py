@@ -18,7 +18,7 @@ from domicile.lineage.gate import PastGate
 from domicile.lineage.payloads import PayloadReader
 from domicile.lineage.record import Record, read_record
 from domicile.lineage.replay import replay
-from domicile.lineage.state import Contracts, compare_job, compare_registries
+from domicile.lineage.state import Contracts, compare_job, compare_ledger, compare_registries
 from domicile.lineage.verdict import Findings, GlobalLineage, Lineage, RegionalLineage, RegionLineage
 from domicile.participation import GlobalParticipation
 from domicile.protocol.job import Job
@@ -46,6 +46,7 @@ def verify_lineage(chain: Chain, deployment: Deployment, job: JobId, stores: Map
         contracts = Contracts.at(pinned, deployment)
         compare_registries(record, replayed.registry, contracts, findings)
         compare_job(record, replayed.job, contracts, findings)
+        compare_ledger(replayed.job, replayed.ledger, contracts, findings)
     if chain.hash_of(block) != block_hash:
         raise ChainFault(f"the chain was reorganised at block {block} while it was replayed; run it again")
     reader = PayloadReader(stores, findings)
@@ -65,7 +66,7 @@ def verify_lineage(chain: Chain, deployment: Deployment, job: JobId, stores: Map
 
 
 def _participation(record: Record, job: Job) -> tuple[GlobalParticipation, ...]:
-    history = history_of(event for event in record.events if isinstance(event, ev.JobEvent))
+    history = history_of(record.of_job())
     registries = [event for event in record.events if not isinstance(event, ev.JobEvent)]
     gate = PastGate(registries, record.times_s.__getitem__)
     return call_roll(history, gate.of_shards([job.requirement(index) for index in range(len(job.shards))]))

@@ -1,13 +1,16 @@
 """The act that an event begins, done to the twin.
 
 Who called `start`, `cancel` and `advance` is in no event: the first two are taken to be the owner's, which the contract
-demands.
+demands. Nor is who said what was spent: the member or the dataset's owner, to whom the same holds.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from domicile.chain import events as ev
-from domicile.protocol import acts
+from domicile.protocol import acts, reservation
+from domicile.protocol.budget import Budget, PrivacyLedger, budget_of
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.job import Job
 from domicile.protocol.registry import Registry
@@ -18,12 +21,22 @@ TRACELESS = (ev.JobPhaseChanged, ev.ShardPhaseChanged)
 """Events that begin only those acts that leave no other trace: start, cancel and advance."""
 
 
-def after(job: Job, event: ev.JobEvent, registry: Registry, now_s: int) -> Job | None:  # noqa: PLR0911 - a case an event
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """What the contract asked beside the job, as it was right before an event."""
+
+    registry: Registry
+    ledger: PrivacyLedger
+    now_s: int
+
+
+def after(job: Job, event: ev.JobEvent, moment: Moment) -> Job | None:  # noqa: PLR0911 - a case an event
     """The job after the act that an event begins; `None` for an event that begins none.
 
     Raises:
         ContractRefusal: the contract would have refused the act.
     """
+    registry, now_s = moment.registry, moment.now_s
 
     def gate(account: Address, shard: int) -> Refusal:
         if shard >= len(job.shards):
@@ -32,7 +45,15 @@ def after(job: Job, event: ev.JobEvent, registry: Registry, now_s: int) -> Job |
 
     match event:
         case ev.MemberJoined():
-            return acts.join(job, event.node, event.shard, now_s=now_s, refusal=gate(event.node, event.shard))
+            return acts.join(
+                job,
+                event.node,
+                event.shard,
+                now_s=now_s,
+                refusal=gate(event.node, event.shard),
+                dataset=event.dataset,
+                ledger=moment.ledger,
+            )
         case ev.MemberLeft():
             return acts.leave(job, event.node, now_s=now_s)
         case ev.UpdateCommitted():
@@ -49,10 +70,17 @@ def after(job: Job, event: ev.JobEvent, registry: Registry, now_s: int) -> Job |
         case ev.GlobalVote():
             refusal = registry.refusal(event.voter, job.global_requirement(), now_s)
             return acts.vote_global(job, event.voter, event.proposal, now_s=now_s, refusal=refusal)
+        case ev.BudgetReturned():
+            return _after_return(job, event, moment.ledger)
         case ev.JobPhaseChanged() | ev.ShardPhaseChanged():
             return _after_change(job, event, now_s)
         case _:
             return None
+
+
+def _after_return(job: Job, event: ev.BudgetReturned, ledger: PrivacyLedger) -> Job:
+    spent = budget_of(job.parameters) - Budget(epsilon_micros=event.epsilon_micros, delta_attos=event.delta_attos)
+    return reservation.return_budget(job, event.node, event.node, spent, ledger)
 
 
 def _after_change(job: Job, event: ev.JobPhaseChanged | ev.ShardPhaseChanged, now_s: int) -> Job:

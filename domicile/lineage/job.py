@@ -10,6 +10,7 @@ from domicile.errors import LineageError
 from domicile.lineage import act
 from domicile.lineage.ancestry import Ancestry
 from domicile.lineage.record import Record, place_of
+from domicile.protocol.budget import PrivacyLedger
 from domicile.protocol.complaint import ContractRefusal, shown
 from domicile.protocol.creation import create
 from domicile.protocol.eligibility import Refusal
@@ -45,8 +46,8 @@ class JobReplay:
             raise LineageError(f"{self._place(self._begun_by)}: {_told(self._expected[0])} is missing after it")
         return self._job
 
-    def follow(self, event: ev.JobEvent, registry: Registry, now_s: int) -> None:
-        """Takes in the next event of the job; `registry` is that of the same moment.
+    def follow(self, event: ev.JobEvent, registry: Registry, ledger: PrivacyLedger, now_s: int) -> None:
+        """Takes in the next event of the job; `registry` and `ledger` are those of the same moment.
 
         Raises:
             LineageError: the contract would not have told this now.
@@ -59,7 +60,7 @@ class JobReplay:
             for earlier in self._opening:
                 self._match(earlier)
         if not self._expected:
-            self._act(self._job, event, registry, now_s)
+            self._act(self._job, event, act.Moment(registry=registry, ledger=ledger, now_s=now_s))
         self._match(event)
         self.ancestry.note(event, self._job)
         if isinstance(event, ev.RegionalModelAccepted):
@@ -87,9 +88,9 @@ class JobReplay:
         self._expected.extend(job.told)
         return replace(job, told=())
 
-    def _act(self, job: Job, event: ev.JobEvent, registry: Registry, now_s: int) -> None:
+    def _act(self, job: Job, event: ev.JobEvent, moment: act.Moment) -> None:
         try:
-            after = act.after(job, event, registry, now_s)
+            after = act.after(job, event, moment)
         except ContractRefusal as exc:
             cause = "no act in the record leads to it: " if isinstance(event, act.TRACELESS) else ""
             raise LineageError(f"{self._place(event)}: {cause}{exc.complaint}") from exc

@@ -42,7 +42,7 @@ class PayloadReader:
 
     def read_all(self, record: Record, replayed: Replayed) -> None:
         """Reads them from every store that has them."""
-        created = next(event for event in record.events if isinstance(event, ev.JobCreated))
+        created = next(event for event in record.of_job() if isinstance(event, ev.JobCreated))
         self._read_spec(created.parameters.spec)
         for card, digest, place in _cards(record):
             self._read_card(card, Payload(digest=digest, place=place))

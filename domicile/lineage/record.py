@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from domicile.chain import events as ev
 from domicile.chain.client import Chain
 from domicile.chain.deployment import Deployment
 from domicile.errors import LineageError
+from domicile.protocol.round import NO_DATASET
 from domicile.types import Address, JobId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """`events`: those of both registries and of this job, in the chain's order. `times_s`: chain time by block."""
+    """`events`: those of the registries and of this job, and what the privacy ledger needs of all jobs, in the chain's
+    order. `times_s`: chain time by block.
+    """
 
     chain_id: int
     contract: Address
@@ -22,10 +25,14 @@ class Record:
     events: tuple[ev.Event, ...]
     times_s: Mapping[int, int]
 
+    def of_job(self) -> tuple[ev.JobEvent, ...]:
+        """The events of this job alone."""
+        return tuple(event for event in self.events if isinstance(event, ev.JobEvent) and event.job == self.job)
+
     def parties(self) -> frozenset[Address]:
         """The job's owner, the members of its committees, and all who ever joined it."""
         found: set[Address] = set()
-        for event in self.events:
+        for event in self.of_job():
             match event:
                 case ev.JobCreated():
                     found.update((event.owner, *event.global_committee.members))
@@ -45,9 +52,10 @@ def read_record(chain: Chain, deployment: Deployment, job: JobId) -> Record:
         LineageError: the job's creation is not among the chain's events.
         ChainFault: the endpoint cannot be reached, or tells what no contract of ours wrote.
     """
-    told = ev.read_events(chain, deployment, deployment.first_block, chain.block_number())
-    events = tuple(event for event in told if not isinstance(event, ev.JobEvent) or event.job == job)
-    if not any(isinstance(event, ev.JobCreated) for event in events):
+    told = tuple(ev.read_events(chain, deployment, deployment.first_block, chain.block_number()))
+    spenders = {event.job for event in told if isinstance(event, ev.MemberJoined) and event.dataset != NO_DATASET}
+    events = tuple(event for event in told if _concerns(event, job, spenders))
+    if not any(isinstance(event, ev.JobCreated) and event.job == job for event in events):
         raise LineageError(f"job {job}: its creation is missing from the chain's events; ask another endpoint")
     return Record(
         chain_id=deployment.chain_id,
@@ -56,6 +64,13 @@ def read_record(chain: Chain, deployment: Deployment, job: JobId) -> Record:
         events=events,
         times_s=chain.timestamps_of(event.block for event in events),
     )
+
+
+def _concerns(event: ev.Event, job: JobId, spenders: Set[JobId]) -> bool:
+    """Datasets serve many jobs, so that what is left of one follows from the budgets of all of these."""
+    if not isinstance(event, ev.JobEvent) or event.job == job:
+        return True
+    return event.job in spenders and isinstance(event, (ev.JobCreated, ev.MemberJoined, ev.BudgetReturned))
 
 
 def place_of(event: ev.Event, shards: Sequence[str]) -> str:

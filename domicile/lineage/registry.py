@@ -14,11 +14,13 @@ from domicile.protocol.registry import Registry
 
 
 def follow_registry(registry: Registry, event: ev.Event, now_s: int) -> Registry:
-    """The registries after one more of their events.
+    """The registries after one more event that is of no job; those of datasets change none of them.
 
     Raises:
         LineageError: after the events before it, the contracts would have refused this act, or told something else.
     """
+    if isinstance(event, ev.DatasetEvent):
+        return registry
     try:
         return _of_nodes(registry, event, now_s)
     except ContractRefusal as exc:

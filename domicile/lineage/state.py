@@ -9,16 +9,17 @@ from typing import Any, Self, TypeVar
 
 from domicile.chain import events as ev
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Budgets, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.lineage.record import Record
 from domicile.lineage.verdict import Findings
 from domicile.protocol import jurisdiction
+from domicile.protocol.budget import PrivacyLedger
 from domicile.protocol.complaint import ContractRefusal, shown
 from domicile.protocol.job import Job
 from domicile.protocol.listing import MAX_INDEX
 from domicile.protocol.registry import Attester, Registry
-from domicile.protocol.round import Committee
+from domicile.protocol.round import NO_DATASET, Committee
 from domicile.types import DIGEST_BYTES, Address, Digest, JurisdictionCode, ShardIndex
 
 NO_CARD = Digest(bytes(DIGEST_BYTES))
@@ -27,17 +28,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contracts:
-    """Views of the three contracts, all at one block."""
+    """Views of the contracts, all at one block."""
 
     places: Jurisdictions
     nodes: Nodes
     jobs: Jobs
+    budgets: Budgets
 
     @classmethod
     def at(cls, chain: Chain, deployment: Deployment) -> Self:
         """`chain` MUST be pinned to a block."""
         return cls(
-            places=Jurisdictions(chain, deployment), nodes=Nodes(chain, deployment), jobs=Jobs(chain, deployment)
+            places=Jurisdictions(chain, deployment),
+            nodes=Nodes(chain, deployment),
+            jobs=Jobs(chain, deployment),
+            budgets=Budgets(chain, deployment),
         )
 
 
@@ -96,6 +101,19 @@ def compare_job(record: Record, job: Job, contracts: Contracts, findings: Findin
     for account, member in job.members.items():
         _equal_fields(findings, f"member {account}", jobs.member_of(number, account), member)
     _compare_votes(record, job, jobs, findings)
+
+
+def compare_ledger(job: Job, ledger: PrivacyLedger, contracts: Contracts, findings: Findings) -> None:
+    """Every dataset with its grant and what is reserved of it, and whose reservation for the job ended."""
+    budgets = contracts.budgets
+    _equal(findings, "the number of datasets", budgets.num_datasets(), len(ledger.datasets))
+    for commitment, number in ledger.commitments.items():
+        _equal(findings, f"dataset {number}: its commitment", budgets.dataset_of(commitment), number)
+        held = _if_any(partial(budgets.dataset_at, number))
+        _equal(findings, f"dataset {number}", held, ledger.datasets[number])
+    for account, member in job.members.items():
+        ended = member.dataset != NO_DATASET and (job.id, account) not in ledger.reservations
+        _equal(findings, f"member {account}: its budget returned", budgets.has_returned(job.id, account), ended)
 
 
 def _compare_votes(record: Record, job: Job, jobs: Jobs, findings: Findings) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from domicile.protocol import commitment, notice
+from domicile.protocol import commitment, notice, reservation
 from domicile.protocol import job as rules
+from domicile.protocol.budget import PrivacyLedger
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.job import Job
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
@@ -40,6 +41,7 @@ from domicile.protocol.refusals import (
 )
 from domicile.protocol.round import (
     FINAL_PHASES,
+    NO_DATASET,
     NO_LOSS,
     Committee,
     ExclusionReason,
@@ -48,19 +50,38 @@ from domicile.protocol.round import (
     ShardPhase,
     StallReason,
 )
-from domicile.types import Address, Digest, ShardIndex
+from domicile.types import Address, DatasetId, Digest, ShardIndex
 
 MAX_MEMBERS = 256
+NO_LEDGER = PrivacyLedger()
+"""Enough for jobs without a budget."""
+
 _STALLS = {
     ShardPhase.COLLECTING: StallReason.TOO_FEW_UPDATES,
     ShardPhase.AGGREGATING: StallReason.NO_QUORUM,
     ShardPhase.MATURE: StallReason.NOT_EXPORTED,
 }
-_OUTSIDE = Member(joined=False, has_committed=False, shard=ShardIndex(0), last_global_round=0, last_regional_round=0)
+_OUTSIDE = Member(
+    joined=False,
+    has_committed=False,
+    shard=ShardIndex(0),
+    last_global_round=0,
+    last_regional_round=0,
+    dataset=NO_DATASET,
+)
 
 
-def join(job: Job, sender: Address, shard: int, *, now_s: int, refusal: Refusal) -> Job:
-    """Becomes a member of a shard."""
+def join(
+    job: Job,
+    sender: Address,
+    shard: int,
+    *,
+    now_s: int,
+    refusal: Refusal,
+    dataset: DatasetId = NO_DATASET,
+    ledger: PrivacyLedger = NO_LEDGER,
+) -> Job:
+    """Becomes a member of a shard, and reserves the job's budget of a dataset where it has one."""
     _require_phase(job, JobPhase.JOINING)
     _require_open(job.state.deadline_s, now_s)
     if shard >= job.state.num_shards:
@@ -71,14 +92,17 @@ def join(job: Job, sender: Address, shard: int, *, now_s: int, refusal: Refusal)
     if state.num_members == MAX_MEMBERS:
         raise ShardFull(shard=shard)
     _admit(sender, refusal)
+    reservation.require_reservable(job, sender, dataset, ledger, now_s)
     job = job.with_shard(shard, replace(state, num_members=state.num_members + 1))
-    seat = replace(_OUTSIDE, joined=True, shard=ShardIndex(shard))
+    seat = replace(_OUTSIDE, joined=True, shard=ShardIndex(shard), dataset=dataset)
     job = replace(job, members={**job.members, sender: seat})
-    return job.telling(notice.MemberJoined(shard=ShardIndex(shard), node=sender))
+    return job.telling(notice.MemberJoined(shard=ShardIndex(shard), node=sender, dataset=dataset))
 
 
 def leave(job: Job, sender: Address, *, now_s: int) -> Job:
-    """Gives membership up; not between committing and the end of the collecting phase."""
+    """Gives membership up; not between committing and the end of the collecting phase. Before the start, the whole
+    reservation returns.
+    """
     if job.state.phase not in {JobPhase.JOINING, JobPhase.TRAINING}:
         raise WrongJobPhase(job=job.id, phase=job.state.phase)
     member = member_of(job, sender)
@@ -91,6 +115,8 @@ def leave(job: Job, sender: Address, *, now_s: int) -> Job:
     job = job.with_shard(member.shard, replace(shard, num_members=shard.num_members - 1))
     job = replace(job, members={**job.members, sender: replace(member, joined=False)})
     job = job.telling(notice.MemberLeft(shard=member.shard, node=sender))
+    if job.state.phase is JobPhase.JOINING:
+        return reservation.release(job, sender)
     return rules.close_if_complete(job, member.shard, now_s) if collecting else job
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from domicile.protocol import notice
+from domicile.protocol.budget import ATTOS
 from domicile.protocol.job import Job
 from domicile.protocol.jurisdiction import Jurisdictions, Tier
 from domicile.protocol.listing import index_of, mask_of
@@ -89,6 +90,7 @@ def _joining(parameters: JobParameters, num_shards: int, denied: int, deadline_s
         safeguards=parameters.safeguards,
         min_nodes=parameters.min_nodes,
         has_denied=denied != 0,
+        has_budget=parameters.epsilon_micros > 0,
     )
 
 
@@ -123,6 +125,8 @@ def _check(parameters: JobParameters, num_shards: int) -> None:
     _require(0 < num_shards <= MAX_SHARDS, "shards")
     _require(0 < parameters.min_shards <= num_shards, "minShards")
     _require(Tier.OPEN <= parameters.max_tier <= Tier.HIGH_RISK, "maxTier")
+    _require(parameters.epsilon_micros > 0 or parameters.delta_attos == 0, "epsilonMicros")
+    _require(parameters.delta_attos < ATTOS, "deltaAttos")
 
 
 def _check_committee(committee: Committee) -> None:

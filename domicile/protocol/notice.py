@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
 from domicile.protocol.round import Committee, JobParameters, JobPhase, ShardParameters, ShardPhase, StallReason
-from domicile.types import Address, Digest, JurisdictionCode, ShardIndex
+from domicile.types import Address, DatasetId, Digest, JurisdictionCode, ShardIndex
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,17 @@ class ShardCreated(Notice):
 class MemberJoined(Notice):
     shard: ShardIndex
     node: Address
+    dataset: DatasetId
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetReturned(Notice):
+    """Told by the PrivacyLedger."""
+
+    dataset: DatasetId
+    node: Address
+    epsilon_micros: int
+    delta_attos: int
 
 
 @dataclass(frozen=True, kw_only=True)

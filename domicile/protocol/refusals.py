@@ -175,6 +175,97 @@ class NothingToAdvance(ContractRefusal):
     job: int
 
 
+class DatasetRequired(ContractRefusal):
+    cause = "The job reserves a privacy budget, and no dataset was named to reserve it of."
+    mend = "have the dataset's owner register it and grant a budget (`domicile dataset register`), and name its number"
+    job: int
+
+
+class NoBudget(ContractRefusal):
+    cause = "The job states no privacy budget, so that it could spend any amount of the dataset."
+    mend = "join with data that has no budget, or ask the job's owner for a job with differential privacy"
+    job: int
+
+
+class NotJobs(ContractRefusal):
+    cause = "Only TrainingJobs reserves and gives back."
+    mend = "join a job with the dataset's number instead"
+    account: Address
+
+
+class UnknownDataset(ContractRefusal):
+    cause = "No dataset has this number."
+    mend = "register it first, or correct the number"
+    dataset: int
+
+
+class DatasetAlreadyRegistered(ContractRefusal):
+    cause = "A dataset with this commitment is registered already."
+    mend = "use its number, or register other data with a salt of its own"
+    dataset: int
+
+
+class ZeroCommitment(ContractRefusal):
+    cause = "The commitment is zero."
+    mend = "give the salted digest of the dataset"
+
+
+class ZeroHolder(ContractRefusal):
+    cause = "The dataset has no holder."
+    mend = "name the account of the node that holds the data"
+
+
+class NotDatasetOwner(ContractRefusal):
+    cause = "Only the dataset's owner may do this (of what was spent, its node speaks too)."
+    mend = "ask the dataset's owner"
+    dataset: int
+    account: Address
+
+
+class NotHolder(ContractRefusal):
+    cause = "The dataset was registered for another node."
+    mend = "name a dataset of this node"
+    dataset: int
+    account: Address
+
+
+class GrantOver(ContractRefusal):
+    cause = "The dataset's owner granted nothing yet, or the period of the grant is over."
+    mend = "ask the dataset's owner for a grant"
+    dataset: int
+    valid_until_s: int
+
+
+class BudgetExceeded(ContractRefusal):
+    cause = "The job's privacy budget is above what is left of the dataset's grant."
+    mend = "join a job with a smaller budget, or ask the dataset's owner for a larger grant"
+    dataset: int
+    remaining_epsilon_micros: int
+    remaining_delta_attos: int
+
+
+class NothingReserved(ContractRefusal):
+    cause = "The account reserved nothing for the job, or its reservation ended."
+    mend = "nothing is left to do"
+    job: int
+    node: Address
+
+
+class ReservationInUse(ContractRefusal):
+    cause = "The node is a member of a job that is not over."
+    mend = "wait for the job's end, or leave it first"
+    job: int
+    node: Address
+    phase: JobPhase
+
+
+class InvalidSpending(ContractRefusal):
+    cause = "More is said to be spent than was reserved, or less than the rounds that the node committed in."
+    mend = "state what the node's accountant says, and at least these figures"
+    least_epsilon_micros: int
+    least_delta_attos: int
+
+
 class InvalidJurisdictionCode(ContractRefusal):
     cause = "The code is empty or holds other bytes than A-Z, 0-9 and -."
     mend = "write an ISO 3166 code or a bloc's name"

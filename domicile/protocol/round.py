@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
-from domicile.types import Address, Digest, JurisdictionCode, ShardIndex
+from domicile.types import Address, DatasetId, Digest, JurisdictionCode, ShardIndex
 
 
 class JobPhase(IntEnum):
@@ -56,12 +56,16 @@ class ExclusionReason(IntEnum):
 NO_LOSS = 2**64 - 1
 """Stands for *no loss published* where a round had fewer than ``min_contributors`` contributors."""
 
+NO_DATASET = DatasetId(0)
+
 FINAL_PHASES = frozenset({JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobParameters:
-    """What a job's owner fixes for ever; the meaning of each is documented in ``ITrainingJobs.sol``."""
+    """What a job's owner fixes for ever; the meaning of each is documented in ``ITrainingJobs.sol``. A job without
+    differential privacy has no budget.
+    """
 
     spec: Digest
     join_window_s: int
@@ -78,6 +82,8 @@ class JobParameters:
     sensitivity: Sensitivity
     max_tier: Tier
     safeguards: Safeguard
+    epsilon_micros: int = 0
+    delta_attos: int = 0
     denied: tuple[JurisdictionCode, ...]
 
 
@@ -112,6 +118,7 @@ class JobState:
     safeguards: Safeguard
     min_nodes: int
     has_denied: bool
+    has_budget: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,10 +142,13 @@ class ShardState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """Rounds count from 0; `has_committed` says whether the last-round fields mean anything."""
+    """Rounds count from 0; `has_committed` says whether the last-round fields mean anything. `dataset`: of which the
+    job's budget is reserved.
+    """
 
     joined: bool
     has_committed: bool
     shard: ShardIndex
     last_global_round: int
     last_regional_round: int
+    dataset: DatasetId

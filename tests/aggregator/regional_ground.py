@@ -121,7 +121,9 @@ def _party(folder: Path) -> Party:
         first_block=0,
         **{
             field: Address(to_checksum_address(f"0x{number:040x}"))
-            for number, field in enumerate(("access_manager", "node_registry", "training_jobs"), start=1000)
+            for number, field in enumerate(
+                ("access_manager", "node_registry", "training_jobs", "privacy_ledger"), start=1000
+            )
         },
         abis={},
         codes={},

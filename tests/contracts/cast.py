@@ -72,7 +72,7 @@ class Cast:
         job = self.job(**changes)
         for index, nodes in enumerate((self.europe, self.america)):
             for node in nodes:
-                job.send(node, "join", index)
+                job.join(node, index)
         job.send(self.owner, "start")
         return job
 

@@ -25,7 +25,6 @@ from domicile.chain.artifacts import Artifact, load_artifacts
 
 GAS_LIMIT = 12_000_000
 MNEMONIC = "test test test test test test test test test test test junk"
-CONTRACTS = ("AccessManager", "NodeRegistry", "TrainingJobs")
 
 
 class Reverted(Exception):
@@ -285,6 +284,7 @@ class Ground:
     manager: Contract
     nodes: Contract
     jobs: Contract
+    budgets: Contract
 
     @property
     def governor(self) -> str:
@@ -359,7 +359,8 @@ def deploy(chain: Chain) -> Ground:
     nodes = create("NodeRegistry", ["address"], [manager.address])
     jobs = create("TrainingJobs", ["address"], [nodes.address])
     nodes.send(governor, "setGuardian", governor, True)
-    return Ground(chain, manager, nodes, jobs)
+    budgets = Contract(chain, artifacts["PrivacyLedger"], jobs.call("BUDGETS"))
+    return Ground(chain, manager, nodes, jobs, budgets)
 
 
 def settle_places(ground: Ground, quorum: int = 1) -> None:
@@ -385,6 +386,9 @@ class Job:
 
     def send(self, sender: str, function: str, *arguments: Any) -> Receipt:
         return self.ground.jobs.send(sender, function, self.id, *arguments)
+
+    def join(self, node: str, shard: int, dataset: int = 0) -> Receipt:
+        return self.send(node, "join", shard, dataset)
 
     def call(self, function: str, *arguments: Any) -> Any:
         return self.ground.jobs.call(function, self.id, *arguments)
@@ -453,6 +457,8 @@ def parameters(**changes: Any) -> dict[str, Any]:
         "sensitivity": 2,
         "maxTier": 2,
         "safeguards": 1,
+        "epsilonMicros": 0,
+        "deltaAttos": 0,
         "denied": [],
         **changes,
     }

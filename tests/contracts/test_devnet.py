@@ -116,7 +116,7 @@ def test_the_same_bytecode_runs_on_ganache() -> None:
             ground.admit(account, "DE")
         job = create_job(ground, ground.governor, [shard_of("EU", [committee])], {"members": [committee], "quorum": 1})
         for account in node:
-            job.send(account, "join", 0)
+            job.join(account, 0)
         job.send(ground.governor, "start")
         for account in node:
             job.commit(account)

@@ -33,6 +33,14 @@ def test_a_senseless_parameter_is_refused_by_name(cast: Cast, name: str, value: 
 
 
 @pytest.mark.parametrize(
+    ("epsilon", "delta", "name"), [(0, 1, b"epsilonMicros"), (1, 10**18, b"deltaAttos"), (1, 2**64 - 1, b"deltaAttos")]
+)
+def test_a_budget_that_is_none_is_refused_by_name(cast: Cast, epsilon: int, delta: int, name: bytes) -> None:
+    answer = refused(lambda: cast.job(epsilonMicros=epsilon, deltaAttos=delta))
+    assert answer == ("InvalidParameter", (name.ljust(32, b"\0"),))
+
+
+@pytest.mark.parametrize(
     ("members", "quorum", "name"),
     [
         ([], 1, b"committee"),
@@ -118,44 +126,44 @@ def test_creating_tells_everything(cast: Cast) -> None:
 def test_joining_is_refused_by_the_gate_with_the_reason(cast: Cast) -> None:
     job = cast.job(denied=[code("FR")])
     outsider, unregistered = cast.ground.people[10], cast.stranger
-    assert refused(lambda: job.send(outsider, "join", 0)) == ("NotEligible", (outsider, 3))
-    assert refused(lambda: job.send(unregistered, "join", 0)) == ("NotEligible", (unregistered, 1))
-    assert refused(lambda: job.send(cast.europe[0], "join", 1)) == ("NotEligible", (cast.europe[0], 3))
+    assert refused(lambda: job.join(outsider, 0)) == ("NotEligible", (outsider, 3))
+    assert refused(lambda: job.join(unregistered, 0)) == ("NotEligible", (unregistered, 1))
+    assert refused(lambda: job.join(cast.europe[0], 1)) == ("NotEligible", (cast.europe[0], 3))
 
 
 def test_joining_has_an_end_and_happens_once(cast: Cast) -> None:
     job = cast.job()
     node = cast.europe[0]
-    assert refused(lambda: job.send(node, "join", 2)) == ("UnknownShard", (job.id, 2))
-    assert job.send(node, "join", 0).event("MemberJoined") == {"job": job.id, "shard": 0, "node": node}
+    assert refused(lambda: job.join(node, 2)) == ("UnknownShard", (job.id, 2))
+    assert job.join(node, 0).event("MemberJoined") == {"job": job.id, "shard": 0, "node": node, "dataset": 0}
     assert job.call("memberOf", node)["joined"]
-    assert refused(lambda: job.send(node, "join", 0)) == ("AlreadyMember", (node,))
+    assert refused(lambda: job.join(node, 0)) == ("AlreadyMember", (node,))
     deadline = job.state["deadline"]
     cast.ground.chain.to(deadline - 1)
-    job.send(cast.europe[1], "join", 0)
+    job.join(cast.europe[1], 0)
     cast.ground.chain.to(deadline)
-    assert refused(lambda: job.send(cast.europe[2], "join", 0)) == ("WindowClosed", (deadline, deadline))
+    assert refused(lambda: job.join(cast.europe[2], 0)) == ("WindowClosed", (deadline, deadline))
     assert refused(lambda: job.send(cast.owner, "start")) == ("WindowClosed", (deadline, deadline))
 
 
 def test_a_shard_holds_256_members(cast: Cast) -> None:
     job = cast.job()
-    base = int.from_bytes(keccak(encode(["uint256", "uint256"], [job.id, 1])), "big") + 11
+    base = int.from_bytes(keccak(encode(["uint256", "uint256"], [job.id, 1])), "big") + 12
     slot = "0x" + keccak(encode(["uint256", "uint256"], [0, base])).hex()
     chain = cast.ground.chain
     word_now = int(chain.rpc("eth_getStorageAt", cast.ground.jobs.address, slot, "latest"), 16)
     full = word_now | 256 << 80
     chain.rpc("anvil_setStorageAt", cast.ground.jobs.address, slot, "0x" + full.to_bytes(32, "big").hex())
     assert job.shard()["numMembers"] == 256
-    assert refused(lambda: job.send(cast.europe[0], "join", 0)) == ("ShardFull", (0,))
+    assert refused(lambda: job.join(cast.europe[0], 0)) == ("ShardFull", (0,))
 
 
 def test_who_left_while_joining_may_join_another_shard(cast: Cast) -> None:
     job = cast.job()
     node = cast.europe[0]
     assert refused(lambda: job.send(node, "leave")) == ("NotMember", (node,))
-    job.send(node, "join", 0)
+    job.join(node, 0)
     assert job.send(node, "leave").event("MemberLeft") == {"job": job.id, "shard": 0, "node": node}
     assert job.shard()["numMembers"] == 0
-    job.send(node, "join", 0)
+    job.join(node, 0)
     assert job.shard()["numMembers"] == 1

@@ -32,7 +32,7 @@ from tests.contracts.ground import Ground, Job, Reverted, code, refused, word
 
 def test_a_job_with_too_few_members_does_not_start_and_fails_at_the_deadline(cast: Cast) -> None:
     job = cast.job()
-    job.send(cast.europe[0], "join", 0)
+    job.join(cast.europe[0], 0)
     assert refused(lambda: job.send(cast.stranger, "start")) == ("NotOwner", (cast.stranger,))
     assert refused(lambda: job.send(cast.owner, "start")) == ("TooFewShards", (1, 0))
     deadline, now = job.state["deadline"], cast.ground.chain.now
@@ -48,7 +48,7 @@ def test_a_job_with_too_few_members_does_not_start_and_fails_at_the_deadline(cas
 def test_a_shard_without_enough_members_sits_the_round_out(cast: Cast) -> None:
     job = cast.job()
     for node in cast.europe:
-        job.send(node, "join", 0)
+        job.join(node, 0)
     receipt = job.send(cast.owner, "start")
     assert receipt.names() == ["JobPhaseChanged", "ShardPhaseChanged", "ShardPhaseChanged"]
     assert [event.values for event in receipt.events] == [
@@ -123,7 +123,7 @@ def test_an_act_in_a_phase_that_has_it_not_is_refused_by_that_phase(cast: Cast, 
 
 def test_a_commit_is_refused_out_of_place_round_and_time(cast: Cast) -> None:
     waiting = cast.job()
-    waiting.send(cast.europe[0], "join", 0)
+    waiting.join(cast.europe[0], 0)
     late = lambda j, *arguments: refused(lambda: j.send(cast.europe[0], "commit", *arguments))  # noqa: E731
     assert late(waiting, 0, 0, word(1)) == ("WrongJobPhase", (waiting.id, JOINING))
     job = cast.training()
@@ -169,7 +169,7 @@ def test_whatever_the_gate_refuses_now_counts_at_join_commit_and_vote(
     withdraw(ground, node)
     if reason not in (4, 2) or ground.nodes.call("standingOf", voter)["jurisdiction"]:
         withdraw(ground, voter) if reason != 4 and not _dismissed(ground) else None
-    assert refused(lambda: joining.send(node, "join", 0)) == ("NotEligible", (node, reason))
+    assert refused(lambda: joining.join(node, 0)) == ("NotEligible", (node, reason))
     assert refused(lambda: job.commit(node)) == ("NotEligible", (node, reason))
     assert refused(lambda: voting.send(voter, "voteRegional", 0, proposal)) == ("NotEligible", (voter, reason))
 

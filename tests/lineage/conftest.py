@@ -1,29 +1,43 @@
-"""One network whose record has every kind of event of all three contracts, driven without daemons."""
+"""One network whose record has every kind of event of all contracts, driven without daemons."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 
 import pytest
 
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Budgets, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import deploy
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
 from domicile.chain.sender import Call, Sender
 from domicile.protocol.attestation import Attestation
+from domicile.protocol.budget import NOTHING, Budget
 from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.proposal import GlobalProposal, NodeExclusion, RegionalProposal, ShardExclusion
-from domicile.protocol.round import NO_LOSS, Committee, ExclusionReason, JobParameters, ShardParameters
-from domicile.types import Address, Digest, JobId, JurisdictionCode, ShardIndex
+from domicile.protocol.round import (
+    NO_DATASET,
+    NO_LOSS,
+    Committee,
+    ExclusionReason,
+    JobParameters,
+    ShardParameters,
+)
+from domicile.types import Address, DatasetId, Digest, JobId, JurisdictionCode, ShardIndex
 
 WINDOW_S = 1000
 EU, US = ShardIndex(0), ShardIndex(1)
 PLACE = dict.fromkeys(["e1", "e2", "e3", "ce1", "ce2", "g1"], "DE") | {"e4": "FR", "e5": "FR"}
 PLACE |= dict.fromkeys(["u1", "u2", "u3", "cu1"], "US")
 ATTESTERS = ["att1", "att2"]
+NODES = ["e1", "e2", "e3", "e4", "e5", "u1", "u2", "u3"]
+DATASETS = {name: DatasetId(number) for number, name in enumerate(NODES, 1)}
+ASKED = Budget(epsilon_micros=1_000_003, delta_attos=7)
+"""What jobs with a budget reserve."""
+
 PARAMETERS = JobParameters(
     spec=Digest(b"\x07" * 32),
     join_window_s=WINDOW_S,
@@ -56,6 +70,7 @@ class Stage:
         self.jobs = Jobs(chain, self.deployment)
         self.nodes = Nodes(chain, self.deployment)
         self.places = Jurisdictions(chain, self.deployment)
+        self.budgets = Budgets(chain, self.deployment)
         names = [*PLACE, *ATTESTERS, "owner", "stranger"]
         self.signers = {name: Signer.from_key(bytes([number]) * 32) for number, name in enumerate(names, 1)}
         self.senders = {name: Sender(chain, signer) for name, signer in self.signers.items()}
@@ -98,7 +113,7 @@ class Stage:
         until_s = self.chain.timestamp() + 10**7
         self.governor.act(self.nodes.clear(self.address(name), Sensitivity.SPECIAL, self.digest(), until_s))
 
-    def create_job(self) -> JobId:
+    def create_job(self, asked: Budget = NOTHING) -> JobId:
         shards = [
             ShardParameters(
                 jurisdiction=JurisdictionCode("EU"),
@@ -109,12 +124,13 @@ class Stage:
             ),
         ]
         worldwide = Committee(members=(self.address("g1"),), quorum=1)
-        self.act("owner", self.jobs.create_job(PARAMETERS, shards, worldwide))
+        self.act("owner", self.jobs.create_job(replace(PARAMETERS, **asdict(asked)), shards, worldwide))
         return JobId(self.jobs.num_jobs())
 
     def join(self, job: JobId, shard: ShardIndex, names: Sequence[str]) -> None:
+        has_budget = self.jobs.snapshot(job)[0].has_budget
         for name in names:
-            self.act(name, self.jobs.join(job, shard))
+            self.act(name, self.jobs.join(job, shard, DATASETS[name] if has_budget else NO_DATASET))
 
     def commit(self, job: JobId, shard: ShardIndex, names: Sequence[str]) -> None:
         state, shards = self.jobs.snapshot(job)
@@ -188,6 +204,10 @@ def settle_in(stage: Stage) -> None:
     govern(nodes.reinstate(stage.address("u3"), stage.digest()))
     stage.act("stranger", nodes.register(stage.digest(), Safeguard.NONE))
     stage.act("stranger", nodes.retire())
+    until_s = stage.chain.timestamp() + 10**7
+    for name in NODES:
+        stage.act("owner", stage.budgets.register_dataset(stage.digest(), stage.address(name)))
+        stage.act("owner", stage.budgets.grant_budget(DATASETS[name], ASKED + ASKED, until_s))
 
 
 def first_round(stage: Stage, job: JobId) -> None:
@@ -215,6 +235,7 @@ def second_round(stage: Stage, job: JobId) -> None:
     stage.vote(job, EU, ["ce1", "ce2"], loss=700_000)
     stage.export(job, EU, "ce1")
     stage.act("u3", stage.jobs.leave(job))
+    stage.act("u3", stage.budgets.return_budget(job, stage.address("u3"), NOTHING))
     stage.advance_shard(job, US)
     stage.advance_shard(job, US)
     stage.vote_globally(job)
@@ -222,20 +243,24 @@ def second_round(stage: Stage, job: JobId) -> None:
 
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
-    """Job 1 is complete, job 2 was cancelled, job 3 is in its first round, job 4 failed for want of members."""
+    """Job 1 is complete, job 2 was cancelled, job 3 failed for want of members, job 4 is in its first round. The first
+    two have budgets.
+    """
     with Devnet() as devnet:
         stage = Stage(devnet.rpc_url)
         settle_in(stage)
-        job = stage.create_job()
+        job = stage.create_job(ASKED)
         stage.join(job, EU, ["e1", "e2", "e3", "e4", "e5"])
         stage.join(job, US, ["u1", "u2", "u3"])
         stage.act("e5", stage.jobs.leave(job))
         stage.act("owner", stage.jobs.start(job))
         first_round(stage, job)
         second_round(stage, job)
-        cancelled = stage.create_job()
+        cancelled = stage.create_job(ASKED)
         stage.join(cancelled, EU, ["e1"])
         stage.act("owner", stage.jobs.cancel(cancelled))
+        stage.act("e1", stage.budgets.return_budget(cancelled, stage.address("e1"), NOTHING))
+        stage.act("owner", stage.budgets.return_budget(job, stage.address("e2"), ASKED))
         failed = stage.create_job()
         stage.pass_window()
         stage.act("stranger", stage.jobs.advance(failed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 from domicile.chain import events as ev
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Budgets, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import deploy
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
 from domicile.chain.sender import Call, Sender
 from domicile.errors import Refused
 from domicile.lineage.record import read_record
 from domicile.lineage.replay import replay
-from domicile.lineage.state import Contracts, compare_job, compare_registries
+from domicile.lineage.state import Contracts, compare_job, compare_ledger, compare_registries
 from domicile.lineage.verdict import Findings
-from domicile.protocol import acts, commitment, eligibility
+from domicile.protocol import acts, budget, commitment, eligibility, reservation
 from domicile.protocol import jurisdiction as places
 from domicile.protocol.attestation import Attestation
+from domicile.protocol.budget import NOTHING, Budget, PrivacyLedger, budget_of, least_spent
 from domicile.protocol.creation import create
 from domicile.protocol.eligibility import Refusal, Safeguard, Sensitivity
 from domicile.protocol.job import Job
@@ -33,6 +34,7 @@ from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.notice import Notice
 from domicile.protocol.proposal import GlobalProposal, NodeExclusion, RegionalProposal, ShardExclusion
 from domicile.protocol.round import (
+    NO_DATASET,
     NO_LOSS,
     Committee,
     ExclusionReason,
@@ -42,14 +44,17 @@ from domicile.protocol.round import (
     ShardPhase,
     StallReason,
 )
-from domicile.types import Digest, JobId, JurisdictionCode, ShardIndex
+from domicile.types import DatasetId, Digest, JobId, JurisdictionCode, ShardIndex
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
 WINDOW_S = 40
 NODES = ["e1", "e2", "e3", "u1", "u2", "u3"]
 MEMBERS = ["ce1", "ce2", "cu1", "g1", "g2"]
 OWNER = "owner"
+ASKED = Budget(epsilon_micros=1_000_003, delta_attos=7)
+"""What a job with a budget reserves: neither figure is a multiple of any number of rounds."""
+
 PLACE = dict.fromkeys(["e1", "e2", "e3", "ce1", "ce2"], "DE") | dict.fromkeys(
     ["u1", "u2", "u3", "cu1", "g1", "g2"], "US"
 )
@@ -79,6 +84,8 @@ class World:
         self.jobs = Jobs(chain, self.deployment)
         self.nodes = Nodes(chain, self.deployment)
         self.places = Jurisdictions(chain, self.deployment)
+        self.budgets = Budgets(chain, self.deployment)
+        self.ledger = PrivacyLedger()
         self.seen: Counter[str] = Counter()
         self._settle_in()
         self.job: Job
@@ -101,6 +108,12 @@ class World:
             act(self.nodes.clear(ADDRESS[name], Sensitivity.SPECIAL, digest(2), now_s + 10**8))
         for name in (*NODES, *MEMBERS, OWNER):
             self.chain.request("anvil_impersonateAccount", ADDRESS[name])
+        for number, name in enumerate(NODES, 1):
+            commitment_of, holder = digest(100 + number), ADDRESS[name]
+            Sender(self.chain, SIGNERS[OWNER]).act(self.budgets.register_dataset(commitment_of, holder))
+            self.ledger = budget.register(self.ledger, ADDRESS[OWNER], commitment_of, holder)
+            self.now_s = self.chain.timestamp() + 1
+            self.grant(OWNER, number, ASKED, self.now_s + 10**6)
 
     def attest(self, name: str, place: str, *, until_s: int = 10**11) -> Call:
         """An attestation of a participant in a place, signed."""
@@ -118,11 +131,12 @@ class World:
     @contextmanager
     def undone(self) -> Iterator[None]:
         """Whatever happens meanwhile is taken back."""
-        snapshot = self.chain.request("evm_snapshot")
+        snapshot, ledger = self.chain.request("evm_snapshot"), self.ledger
         try:
             yield
         finally:
             self.chain.request("evm_revert", snapshot)
+            self.ledger = ledger
             self.governor._nonce = None
 
     def begin(self, parameters: JobParameters) -> None:
@@ -199,6 +213,29 @@ class World:
         self.job = after
         self.compare(told)
 
+    def grant(self, name: str, number: int, granted: Budget, valid_until_s: int) -> None:
+        """Somebody says on both sides what a dataset may spend."""
+        self._mine()
+        dataset, ours = DatasetId(number), None
+        try:
+            self.ledger = budget.grant(self.ledger, ADDRESS[name], dataset, granted, valid_until_s)
+        except Refused as exc:
+            ours = exc
+        call, theirs = self.budgets.grant_budget(dataset, granted, valid_until_s), None
+        try:
+            self.chain.call(call.target, call.data, sender=ADDRESS[name])
+        except Refused as exc:
+            theirs = exc
+        assert ours == theirs
+        self.seen[type(ours).__name__] += 1
+        if theirs is None:
+            self._send(name, call)
+        self.compare_dataset(dataset)
+
+    def compare_dataset(self, number: DatasetId) -> None:
+        if number in self.ledger.datasets:
+            assert self.budgets.dataset_at(number) == self.ledger.datasets[number]
+
     def govern(self, call: object) -> None:
         self._mine()
         self.chain.request("evm_setNextBlockTimestamp", self.now_s)
@@ -209,6 +246,10 @@ class World:
         assert [plain(event, type(notice)) for event, notice in zip(told, self.job.told, strict=True)] == [
             *self.job.told
         ]
+        for told_here in self.job.told:
+            self.ledger = reservation.after(self.ledger, self.job, told_here, self.now_s)
+            self.seen[type(told_here).__name__] += 1
+            self.compare_dataset(getattr(told_here, "dataset", NO_DATASET))
         self.job = replace(self.job, told=())
         state, shards = self.jobs.snapshot(self.job.id)
         assert state == self.job.state
@@ -238,6 +279,8 @@ class World:
         contracts = Contracts.at(pinned, self.deployment)
         compare_registries(record, replayed.registry, contracts, findings)
         compare_job(record, self.job, contracts, findings)
+        assert replayed.ledger == self.ledger
+        compare_ledger(self.job, self.ledger, contracts, findings)
         assert findings.problems == []
 
     def _mine(self) -> None:
@@ -249,7 +292,9 @@ class World:
         transaction = {"from": ADDRESS[name], "to": call.target, "data": "0x" + call.data.hex(), "gas": hex(3_000_000)}  # type: ignore[attr-defined]
         receipt = self.chain.request("eth_sendTransactionSync", transaction)
         assert receipt["status"] == "0x1"
-        return [event for log in receipt["logs"] if (event := ev.decode_log("TrainingJobs", log)) is not None]
+        names = {address.lower(): name for name, address in self.deployment.event_sources().items()}
+        told = [ev.decode_log(names[log["address"]], log) for log in receipt["logs"]]
+        return [event for event in told if event is not None]
 
 
 @pytest.fixture(scope="module")
@@ -258,8 +303,10 @@ def world():
         yield World(Chain(devnet.rpc_url))
 
 
+BUDGETS = st.sampled_from([NOTHING, ASKED, replace(ASKED, delta_attos=0)])
 PARAMETERS = st.builds(
-    JobParameters,
+    lambda asked, **others: JobParameters(**others, **asdict(asked)),
+    BUDGETS,
     spec=st.just(digest(3)),
     join_window_s=st.just(WINDOW_S),
     collect_window_s=st.just(WINDOW_S),
@@ -321,11 +368,13 @@ def move(world: World, kind: int, who: int, salt: int) -> None:
         world.both(name, jobs.start(number), lambda now_s: acts.start(job, ADDRESS[name], now_s=now_s))
     elif kind < 26 or (now.phase is JobPhase.JOINING and kind < 76):
         target = shard if salt < 8 else salt - 7
-        refusal = world.gate(node, target)
+        refusal, dataset, ledger = world.gate(node, target), named_dataset(job, who, salt), world.ledger
         world.both(
             node,
-            jobs.join(number, ShardIndex(target)),
-            lambda now_s: acts.join(job, ADDRESS[node], target, now_s=now_s, refusal=refusal),
+            jobs.join(number, ShardIndex(target), dataset),
+            lambda now_s: acts.join(
+                job, ADDRESS[node], target, now_s=now_s, refusal=refusal, dataset=dataset, ledger=ledger
+            ),
         )
     elif kind < 58 and now.phase is not JobPhase.MERGING:
         seat = acts.member_of(job, ADDRESS[node])
@@ -385,10 +434,55 @@ def move(world: World, kind: int, who: int, salt: int) -> None:
         )
     elif kind == 97:
         world.both(node, jobs.leave(number), lambda now_s: acts.leave(job, ADDRESS[node], now_s=now_s))
-    elif kind == 98 and salt < 2:
-        world.both(OWNER, jobs.cancel(number), lambda _now_s: acts.cancel(job, ADDRESS[OWNER]))
+    elif kind == 98:
+        settle_up(world, who, salt)
     elif kind == 99:
         change_the_law(world, who, salt)
+
+
+def settle_up(world: World, who: int, salt: int) -> None:
+    """The owner ends the job, a reservation ends, or a grant becomes another one."""
+    job = world.job
+    if salt < 2:
+        world.both(OWNER, world.jobs.cancel(job.id), lambda _now_s: acts.cancel(job, ADDRESS[OWNER]))
+    elif salt < 6:
+        give_back(world, who, salt)
+    else:
+        grant(world, who, salt)
+
+
+def named_dataset(job: Job, who: int, salt: int) -> DatasetId:
+    """A node's own dataset where the job has a budget, unless `salt` makes it wrong in one way."""
+    own = DatasetId(who + 1 if job.state.has_budget else NO_DATASET)
+    wrong = {3: NO_DATASET, 4: 99, 5: (who + 1) % 6 + 1, 6: who + 1}
+    return DatasetId(wrong.get(salt, own))
+
+
+def grant(world: World, who: int, salt: int) -> None:
+    """What a dataset may spend becomes enough for one job, for none, for the half of one figure, or is over."""
+    granted = {
+        0: ASKED,
+        6: NOTHING,
+        7: replace(ASKED, epsilon_micros=ASKED.epsilon_micros // 2),
+        8: replace(ASKED, delta_attos=3),
+    }.get(salt, ASKED)
+    until_s = world.now_s + (0 if salt == 9 else WINDOW_S)
+    name, number = (NODES[who], who + 1) if salt == 5 else (OWNER, 99 if salt == 4 else who + 1)
+    world.grant(name, number, granted, until_s)
+
+
+def give_back(world: World, who: int, salt: int) -> None:
+    """A reservation ends; what was spent is right, unless `salt` makes it too little or too much."""
+    job, node = world.job, NODES[who]
+    least = least_spent(acts.member_of(job, ADDRESS[node]), job.parameters)
+    one = Budget(epsilon_micros=1, delta_attos=0)
+    spent = {3: least - one, 4: budget_of(job.parameters) + one, 5: budget_of(job.parameters)}.get(salt, least)
+    name, ledger = {6: NODES[who - 1], 7: OWNER}.get(salt, node), world.ledger
+    world.both(
+        name,
+        world.budgets.return_budget(job.id, ADDRESS[node], spent),
+        lambda _now_s: reservation.return_budget(job, ADDRESS[name], ADDRESS[node], spent, ledger),
+    )
 
 
 def change_the_law(world: World, who: int, salt: int = 0) -> None:
@@ -411,10 +505,15 @@ def test_twin_and_contracts_agree_after_every_act(world: World) -> None:
     def drive(parameters: JobParameters, moves: list[tuple[int, int, int]]) -> None:
         with world.undone():
             world.begin(parameters)
+            for who in range(6):
+                if moves[who][0] < 20:
+                    grant(world, who, moves[who][2])
             for name in NODES if moves[0][2] < 8 else []:
                 move(world, 10, NODES.index(name), 0)
             for kind, who, salt in moves:
                 move(world, kind, who, salt)
+            for kind, who, salt in moves[:6]:
+                give_back(world, kind % 6, salt if who else 2)
             world.replay()
 
     drive()
@@ -422,8 +521,10 @@ def test_twin_and_contracts_agree_after_every_act(world: World) -> None:
     wanted = [JobPhase.TRAINING, JobPhase.MERGING, JobPhase.COMPLETE, JobPhase.FAILED, JobPhase.CANCELLED, *ShardPhase]
     wanted += [StallReason.TOO_FEW_UPDATES, StallReason.NO_QUORUM, StallReason.TOO_FEW_CONTRIBUTORS]
     wanted += [StallReason.ROUND_OVER, Refusal.TIER_FORBIDS, Refusal.SUSPENDED, Refusal.OUTSIDE_SHARD]
+    wanted_refusals = ["BudgetExceeded", "GrantOver", "NotHolder", "UnknownDataset", "NoBudget", "DatasetRequired"]
+    wanted_refusals += ["NotDatasetOwner", "NothingReserved", "ReservationInUse", "InvalidSpending", "BudgetReturned"]
     missed = [f"{type(one).__name__}.{one.name}" for one in wanted]
-    assert [name for name in (*missed, "reopened") if not world.seen[name]] == []
+    assert [name for name in (*missed, *wanted_refusals, "reopened") if not world.seen[name]] == []
 
 
 def honest_life(world: World) -> None:
@@ -448,7 +549,30 @@ def honest_life(world: World) -> None:
     )
     for script in ("complete", "stall", "few", "nothing", "silent", "law", "cancel", "moved"):
         with world.undone():
-            _live(world, script, base)
+            _live(world, script, replace(base, **asdict(NOTHING if script == "law" else ASKED)))
+    with world.undone():
+        _two_jobs_of_one_grant(world, replace(base, **asdict(ASKED)))
+
+
+def _two_jobs_of_one_grant(world: World, base: JobParameters) -> None:
+    """Every refusal at joining; then one job's reservations, of which half return, stand in the way of the next."""
+    world.begin(base)
+    for who, granted in ((0, 6), (1, 7), (2, 8), (3, 9)):
+        grant(world, who, granted)
+        for salt in (0, 3, 4, 5):
+            move(world, 10, who, salt)
+        grant(world, who, 0)
+    for who in range(6):
+        for kind in (10, 97, 10):
+            move(world, kind, who, 0)
+    move(world, 98, 0, 0)
+    for who in range(3):
+        give_back(world, who, 2)
+    world.begin(base)
+    for who in range(6):
+        move(world, 10, who, 0)
+    assert [acts.member_of(world.job, ADDRESS[name]).joined for name in NODES] == [True] * 3 + [False] * 3
+    world.replay()
 
 
 def _live(world: World, script: str, base: JobParameters) -> None:  # noqa: PLR0912 - one script after the other
@@ -494,6 +618,9 @@ def _live(world: World, script: str, base: JobParameters) -> None:  # noqa: PLR0
             move(world, 92, 0, 0)
     if script == "cancel":
         move(world, 98, 0, 0)
+    for who in range(6):
+        for salt in (3, 4, 6)[: 3 - who] + (7 if who % 2 else 2, 2)[: 1 + who // 5]:
+            give_back(world, who, salt)
     world.replay()
 
 

@@ -15,10 +15,10 @@ from tests.verbs import job_ground
 from tests.verbs.job_ground import Region
 from tests.verbs.network_ground import GOVERNOR, NODE, OFFICE, OTHER, Network, domicile
 from tests.verbs.party_ground import BERLIN, CLINIC, MEMBER, config, signed, written_request
-from tests.verbs.wrong_input import attestation, job, machine, network, party
+from tests.verbs.wrong_input import attestation, dataset, job, machine, network, party
 from tests.verbs.wrong_input.desk import NOWHERE, VERBS, Desk, Row, verb_of
 
-ROWS = (*machine.ROWS, *network.ROWS, *party.ROWS, *attestation.ROWS)
+ROWS = (*machine.ROWS, *network.ROWS, *party.ROWS, *attestation.ROWS, *dataset.ROWS)
 SENDERS = (GOVERNOR, OFFICE, NODE, OTHER, BERLIN, CLINIC, MEMBER)
 
 

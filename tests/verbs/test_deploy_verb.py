@@ -153,15 +153,15 @@ REFUSALS: dict[str, tuple[Callable[[Site], None], str]] = {
     "wrong password": (lambda site: site.password.write_text("x"), "the password is wrong"),
     "no account": (lambda site: site.account.unlink(), "cannot be read"),
 }
-ADDRESSES = dict.fromkeys(("access_manager", "node_registry", "training_jobs"), GOVERNOR.address)
+ADDRESSES = dict.fromkeys(("access_manager", "node_registry", "training_jobs", "privacy_ledger"), GOVERNOR.address)
 ELSEWHERE = json.dumps(
     {
-        "version": 2,
+        "version": 3,
         "chain_id": 5,
         "first_block": 0,
         **ADDRESSES,
-        "abis": dict.fromkeys(CONTRACTS, ""),
-        "codes": dict.fromkeys(CONTRACTS, ""),
+        "abis": dict.fromkeys((*CONTRACTS, "PrivacyLedger"), ""),
+        "codes": dict.fromkeys((*CONTRACTS, "PrivacyLedger"), ""),
     }
 )
 
