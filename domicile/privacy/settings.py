@@ -1,0 +1,47 @@
+"""What a job says about the privacy of a node's rows."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from domicile.settings import Settings
+
+
+class PrivacySettings(Settings):
+    """DP-SGD (Abadi et al. 2016) at every node, for all rounds of the job together.
+
+    `epsilon` and `delta`: the most that a row may lose. `max_grad_norm`: L2 norm to which each row's gradient is
+    clipped. `noise_multiplier`: deviation of the noise by that norm; left out, each node takes the least that keeps
+    `epsilon`; given, each node computes its own ε, and declines where that is above `epsilon`.
+
+    `held_out_figures`: loss and accuracy on a node's held-out rows, which no noise covers. ``withheld``, they stay at
+    the node; ``open``, they go to the committee as in any job, and the claim is of training rows alone.
+    """
+
+    epsilon: float | None = Field(default=None, allow_inf_nan=False)
+    delta: float = Field(allow_inf_nan=False)
+    max_grad_norm: float = Field(allow_inf_nan=False)
+    noise_multiplier: float | None = Field(default=None, allow_inf_nan=False)
+    held_out_figures: Literal["withheld", "open"] = "withheld"
+
+    @field_validator("epsilon", "max_grad_norm", "noise_multiplier")
+    @classmethod
+    def _check_positive(cls, value: float | None) -> float | None:
+        if value is not None and value <= 0:
+            raise ValueError(f"{value:g} is not above 0; write a positive number")
+        return value
+
+    @field_validator("delta")
+    @classmethod
+    def _check_delta(cls, delta: float) -> float:
+        if not 0 < delta < 1:
+            raise ValueError(f"{delta:g} is no probability between 0 and 1; write less than 1 in a node's rows: 1e-5")
+        return delta
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> Self:
+        if self.epsilon is None and self.noise_multiplier is None:
+            raise ValueError("neither epsilon nor noise_multiplier is given; add epsilon, the most that a row may lose")
+        return self
