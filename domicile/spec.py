@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from domicile.errors import PeerError
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.privacy.settings import PrivacySettings
 from domicile.settings import Settings, describe
 from domicile.types import Digest, digest
 
@@ -43,6 +44,7 @@ class JobSpec(Settings):
     """All that a job's participants must agree on and that the contract need not know.
 
     `max_update_norm` is the L2 norm above which an update is left out of a merge; `None` sets no bound.
+    `privacy` is `None` where nothing of a row's privacy is promised.
     """
 
     version: Literal["1"] = "1"
@@ -55,6 +57,7 @@ class JobSpec(Settings):
     regional_merging: MergingSettings
     global_merging: MergingSettings
     max_update_norm: float | None = Field(default=None, gt=0)
+    privacy: PrivacySettings | None = None
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, UTF-8."""

@@ -58,9 +58,18 @@ class NodeJobs(Settings):
         return tuple(join) if isinstance(join, list) else join
 
 
+class NodePrivacy(Settings):
+    """Where draws and noise of a job with privacy come from: ``secure``, or ``reproducible``, which follows from the
+    job's public seed and protects nobody. A sandbox asks for the latter, so that a run can be repeated.
+    """
+
+    noise: Literal["secure", "reproducible"] = "secure"
+
+
 class NodeConfig(PartySettings):
     """Everything that a node daemon needs to know; secrets come from files or the environment."""
 
     data: NodeData
     tasks: tuple[ApprovedTask, ...]
     jobs: NodeJobs = NodeJobs()
+    privacy: NodePrivacy = NodePrivacy()

@@ -4,26 +4,50 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from domicile.learning.model import ModelLayout, load_flat
 from domicile.learning.task import NodeData, Task
 from domicile.learning.training import TrainingResult, train
+from domicile.privacy.randomness import SecureRandomness, SeededRandomness
 from domicile.spec import JobSpec
 from domicile.types import Address
+
+if TYPE_CHECKING:
+    from domicile.privacy.budget import Budget
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalPrivacy:
+    """`reproducible`: draws and noise follow from the round's seed, so that nothing is protected."""
+
+    budget: Budget
+    reproducible: bool
+
+    def told(self) -> dict[str, Any]:
+        """For the log: what this node promises, and by which noise."""
+        return {
+            "epsilon": self.budget.epsilon,
+            "delta": self.budget.settings.delta,
+            "noise_multiplier": self.budget.mechanism.noise_multiplier,
+            "max_rounds": self.budget.horizon.num_rounds,
+            "max_steps": self.budget.horizon.num_steps,
+            "reproducible": self.reproducible,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalJob:
-    """What a node needs to train for one job."""
+    """What a node needs to train for one job; `privacy` is `None` where the job asks for none."""
 
     spec: JobSpec
     task: Task
     layout: ModelLayout
     data: NodeData
     module: torch.nn.Module
+    privacy: LocalPrivacy | None = None
 
 
 class Trainer(Protocol):
@@ -39,7 +63,25 @@ class LocalTrainer:
 
     def train(self, job: LocalJob, base_P: torch.Tensor, seed: int) -> TrainingResult:
         load_flat(job.module, base_P)
-        return train(job.task, job.module, job.data.train, job.spec.training, seed=seed)
+        if job.privacy is None:
+            return train(job.task, job.module, job.data.train, job.spec.training, seed=seed)
+        return _train_privately(job, job.privacy, seed)
+
+
+def _train_privately(job: LocalJob, privacy: LocalPrivacy, seed: int) -> TrainingResult:
+    # Opacus takes seconds to import, which a job without privacy need not wait for.
+    from domicile.privacy.training import train_privately
+
+    return train_privately(
+        job.task,
+        job.module,
+        job.data.train,
+        job.spec.training,
+        mechanism=privacy.budget.mechanism,
+        max_grad_norm=privacy.budget.settings.max_grad_norm,
+        seed=seed,
+        randomness=SeededRandomness(seed) if privacy.reproducible else SecureRandomness(),
+    )
 
 
 def split_seed(job_seed: int, name: str) -> int:

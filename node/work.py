@@ -18,19 +18,20 @@ from domicile.exchange import fetch_spec, note_locked_out
 from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import planned_layout, within_memory
 from domicile.learning.model import load_flat
-from domicile.learning.task import Split, find_task, require_approved
+from domicile.learning.task import NodeData, Split, Task, find_task, require_approved
 from domicile.learning.training import Evaluation, evaluate
 from domicile.learning.update import EncodedUpdate, Update, encode_update, update_bytes
 from domicile.log import log_event
 from domicile.models import JobModels, open_job_models
 from domicile.outbox import Outbox
 from domicile.party import Party
-from domicile.spec import TaskReference
+from domicile.protocol.round import JobParameters
+from domicile.spec import JobSpec, TaskReference
 from domicile.types import JobId, ShardIndex
 from node.config import ApprovedTask, NodeConfig
 from node.delivery import region_of
 from node.journal import NodeJournal, SealedUpdate
-from node.training import LocalJob, Trainer, split_seed, training_seed
+from node.training import LocalJob, LocalPrivacy, Trainer, split_seed, training_seed
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class JobWork:
         self._job = job
         self._trainer = trainer
         self._local, self._models = prepare(config, party, job, history)
+        if self._local.privacy is not None:
+            log_event(log, "privacy", job=job, **self._local.privacy.told())
         with within_memory():
             self._model_P = torch.empty(self._local.layout.num_parameters)
         self._loaded: RegionalKey | None = None
@@ -80,18 +83,21 @@ class JobWork:
 
         Raises:
             DiskFault: there is no room for it, which is looked at before anything is trained.
+            ConfigurationError: the job has no privacy left.
         """
         shard, global_round, regional_round = key
         committee = self._models.history.shards[shard].parameters.committee
         self._outbox.require_room(sealed_size(update_bytes(self._local.layout), len(committee.members)))
+        if self._local.privacy is not None:
+            self._local.privacy.budget.require_round(len(self._journal.updates(self._job)))
         starts_global = regional_round == first_round
         if starts_global:
             self._load_global(shard, global_round - 1)
         else:
             self._models.regional_model(self._region, (shard, global_round, regional_round - 1), self._model_P)
             self._loaded = (shard, global_round, regional_round - 1)
-        validation = self._evaluate(self._local.data.validation)
-        test = self._evaluate(self._local.data.test) if starts_global else None
+        validation = self._evaluate(self._told(self._local.data.validation))
+        test = self._evaluate(self._told(self._local.data.test)) if starts_global else None
         seed = training_seed(self._local.spec, self._party.sender.address, global_round, regional_round)
         result = self._trainer.train(self._local, self._model_P, seed)
         update = Update.of(result, validation=validation, test=test)
@@ -105,6 +111,11 @@ class JobWork:
             self._loaded = None
             self._models.global_model(global_round, self._model_P)
             self._loaded = key
+
+    def _told(self, split: Split) -> Split:
+        """Held-out rows whose figures the committee may learn."""
+        withheld = self._local.spec.privacy is not None and self._local.spec.privacy.held_out_figures == "withheld"
+        return (split[0][:0], split[1][:0]) if withheld else split
 
     def _evaluate(self, split: Split) -> Evaluation:
         if len(split[0]):
@@ -156,7 +167,40 @@ def prepare(config: NodeConfig, party: Party, job: JobId, history: JobHistory) -
     folder = approved_folder(spec.task, config.tasks)
     task = find_task(spec.task.use, spec.task.options, folder=folder, expected=spec.task.digest)
     models = open_job_models(party, job, history, spec, planned_layout(task))
-    data = task.load(config.data.train, config.data.test, spec.data, split_seed(spec.seed, config.name))
+    reader = task if spec.privacy is None else _reader(spec, folder)
+    data = reader.load(config.data.train, config.data.test, spec.data, split_seed(spec.seed, config.name))
     with within_memory():
         module = task.build_model()
-    return LocalJob(spec=spec, task=task, layout=models.layout, data=data, module=module), models
+    privacy = _privacy(config, spec, task, module, data, history.created.parameters)
+    return LocalJob(spec=spec, task=task, layout=models.layout, data=data, module=module, privacy=privacy), models
+
+
+def _reader(spec: JobSpec, folder: Path) -> Task:
+    """Another one of the task: what trains sees no rows but those that the sampler draws, so that it can keep none."""
+    return find_task(spec.task.use, spec.task.options, folder=folder, expected=spec.task.digest)
+
+
+def _privacy(
+    config: NodeConfig,
+    spec: JobSpec,
+    task: Task,
+    module: torch.nn.Module,
+    data: NodeData,
+    parameters: JobParameters,
+) -> LocalPrivacy | None:
+    if spec.privacy is None:
+        return None
+    # Opacus takes seconds to import, which a job without privacy need not wait for.
+    from domicile.privacy.admission import admit
+
+    budget = admit(
+        spec.privacy,
+        spec.training,
+        use=spec.task.use,
+        task=task,
+        module=module,
+        rows=data.train,
+        data=spec.data,
+        rounds=(parameters.global_rounds, parameters.max_regional_rounds, parameters.max_retries),
+    )
+    return LocalPrivacy(budget=budget, reproducible=config.privacy.noise == "reproducible")

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from domicile.errors import ConfigurationError
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.settings import Settings, load_settings
@@ -87,6 +88,7 @@ class JobFile(Settings):
     rounds: RoundSettings
     participation: ParticipationSettings = ParticipationSettings()
     max_update_norm: float | None = Field(default=None, gt=0)
+    privacy: PrivacySettings | None = None
 
     @field_validator("shards")
     @classmethod
@@ -95,6 +97,11 @@ class JobFile(Settings):
             if shards.count(code) > 1:
                 raise ValueError(f"{code!r} comes twice; name each shard once")
         return shards
+
+    @property
+    def horizon_rounds(self) -> tuple[int, int, int]:
+        """Global rounds, regional rounds of each at most, and retries."""
+        return self.rounds.global_rounds, self.rounds.regional_max, self.rounds.max_retries
 
     @property
     def sensitivity_class(self) -> Sensitivity:

@@ -100,6 +100,7 @@ def _spec(order: Order, *, payload: Digest, model: Digest) -> JobSpec:
         regional_merging=job.merging.regional,
         global_merging=job.merging.global_,
         max_update_norm=job.max_update_norm,
+        privacy=job.privacy,
     )
 
 

@@ -82,6 +82,10 @@ class Images:
         binary = scores[:, 1] if self._num_classes == 2 else scores
         return classification(scores.argmax(dim=1), targets, binary)
 
+    def couplings(self) -> tuple[str, ...]:
+        """An image is divided by 255 and by nothing of others."""
+        return ()
+
     def load(self, train: Path, test: Path | None, settings: DataSettings, seed: int) -> NodeData:
         """Reads images; without `test`, a part of `train` is held out.
 
@@ -90,12 +94,13 @@ class Images:
         """
         pixels, labels = self._read(train)
         rows = np.arange(len(labels))
+        strata = labels.numpy() if settings.stratified else None
         if test is None:
-            rows, test_rows = split_rows(rows, labels.numpy(), settings.test_fraction, seed)
+            rows, test_rows = split_rows(rows, strata, settings.test_fraction, seed)
             held_out = pixels[test_rows], labels[test_rows]
         else:
             held_out = self._read(test)
-        rows, validation = split_rows(rows, labels.numpy(), settings.validation_fraction, seed + 1)
+        rows, validation = split_rows(rows, strata, settings.validation_fraction, seed + 1)
         if not len(held_out[1]):
             raise ConfigurationError(f"{test or train}: no test images; add some or raise data.test_fraction")
         if len(np.unique(labels[rows])) < 2:

@@ -12,10 +12,14 @@ ADAPTIVE = ("fedadam", "fedyogi", "fedadagrad")
 
 
 class DataSettings(Settings):
-    """`test_fraction` applies only where a node has no test file; `validation_fraction` is a part of the rest."""
+    """`test_fraction` applies only where a node has no test file; `validation_fraction` is a part of the rest.
+
+    `stratified`: each class is held out by the same fractions. Where it is not, a row's number alone decides its part.
+    """
 
     test_fraction: float = Field(default=0.2, gt=0, lt=1, allow_inf_nan=False)
     validation_fraction: float = Field(default=0.2, ge=0, lt=1, allow_inf_nan=False)
+    stratified: bool = True
 
 
 class TrainingSettings(Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +37,9 @@ class TabularOptions(Settings):
     `missing`: ``mean`` of the local training rows, ``constant`` (`fill_value`), ``drop`` the row, or ``refuse``.
     `missing_indicator` adds one column a feature, whatever the data, so that all nodes build the same model.
 
+    `ranges` gives columns of numbers the lowest and highest value that is publicly known of them, which become -1
+    and 1: knowledge from elsewhere, so that a row is scaled by nothing of other rows.
+
     `hidden`: widths of the layers of an ``mlp``, one of 16 unless told.
 
     `single_class`: training rows of one class mostly mean a mistake, and at times a hospital that sees no other.
@@ -51,6 +54,7 @@ class TabularOptions(Settings):
     fill_value: float | None = Field(default=None, ge=-FLOAT32_MAX, le=FLOAT32_MAX)
     missing_indicator: bool = False
     standardize: bool = True
+    ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
     kind: Literal["binary", "multiclass", "regression"] = "binary"
     classes: tuple[str, ...] = ()
     single_class: Literal["refuse", "accept"] = "refuse"
@@ -82,6 +86,17 @@ class TabularOptions(Settings):
                 raise ValueError(
                     f"categorical.{name} repeats a level, or lists too few (one; two with drop_first); correct the list"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        if self.ranges and self.standardize:
+            raise ValueError("ranges and standardize both scale a column; set standardize to false, or remove ranges")
+        for name, (low, high) in self.ranges.items():
+            if self.features is not None and (name not in self.features or name in self.categorical):
+                raise ValueError(f"ranges.{name} is no column of numbers among the features; correct the name")
+            if not -FLOAT32_MAX < low < high < FLOAT32_MAX:
+                raise ValueError(f"ranges.{name} is not a lower and a higher number; write [lowest, highest]")
         return self
 
     @model_validator(mode="after")
@@ -210,19 +225,38 @@ class Tabular:
             return classification((logits > 0).long(), targets.long(), torch.sigmoid(logits))
         return classification(outputs.argmax(1), targets, outputs.softmax(1))
 
+    def couplings(self) -> Iterator[str]:
+        """What is computed of a node's training rows, and applied to each of them."""
+        if self.options.standardize:
+            yield (
+                "task.options.standardize: rows are scaled by mean and deviation of all rows; set it to false, and "
+                "write what is publicly known of each column into task.options.ranges"
+            )
+        if self.options.missing == "mean":
+            yield (
+                "task.options.missing: a missing value becomes the mean of all rows; write "
+                'missing = "constant" and fill_value, or missing = "refuse"'
+            )
+        if self.options.missing == "drop":
+            yield (
+                "task.options.missing: a row that is dropped moves the others' places in the split; write "
+                'missing = "constant" and fill_value, or missing = "refuse"'
+            )
+
     def load(self, train: Path, test: Path | None, settings: DataSettings, seed: int) -> NodeData:
         """See `Task.load`; all statistics come from the local training rows."""
         known = self._read(train)
         labels = None if self.options.kind == "regression" else known.targets
+        strata = labels if settings.stratified else None
         rows = np.arange(len(known.targets))
         if test is None:
-            rows, test_rows = split_rows(rows, labels, settings.test_fraction, seed)
+            rows, test_rows = split_rows(rows, strata, settings.test_fraction, seed)
             held_out = known.take(test_rows)
         else:
             held_out = self._read(test)
         if not len(held_out.targets):
             raise ConfigurationError(f"{train}: no test rows; add rows or raise data.test_fraction")
-        rows, validation_rows = split_rows(rows, labels, settings.validation_fraction, seed + 1)
+        rows, validation_rows = split_rows(rows, strata, settings.validation_fraction, seed + 1)
         if labels is not None and self.options.single_class == "refuse" and len(np.unique(known.targets[rows])) < 2:
             raise ConfigurationError(
                 f"{train}: column {self.options.target!r}: fewer than two classes to train on; add rows of another or "
@@ -295,10 +329,17 @@ class Tabular:
         mean = np.nansum(train, axis=0) / np.maximum((~np.isnan(train)).sum(0), 1)
         fill = mean if self.options.fill_value is None else np.full_like(mean, self.options.fill_value)
         if not self.options.standardize:
-            return _Scale(fill=fill, mean=np.zeros_like(mean), deviation=np.ones_like(mean))
+            middle, half = self._ranged()
+            return _Scale(fill=fill, mean=middle, deviation=half)
         filled = np.where(np.isnan(train), fill, train)
         deviation = filled.std(0)
         return _Scale(fill=fill, mean=filled.mean(0), deviation=np.where(deviation > 1e-12, deviation, 1.0))
+
+    def _ranged(self) -> tuple[Array, Array]:
+        """Middle and half width of each input's range; where none is known, it stays as it is."""
+        bounds = [self.options.ranges.get(name, (-1.0, 1.0)) for name in self._origins]
+        low, high = np.array(bounds).T
+        return (low + high) / 2, (high - low) / 2
 
     def _split(self, rows: _Rows, scale: _Scale) -> Split:
         with np.errstate(over="ignore"):
@@ -307,13 +348,14 @@ class Tabular:
         if len(beyond):
             row, column = beyond[0]
             raise ConfigurationError(
-                f"{rows.path}: row {rows.numbers[row]}, column {self._origin_of(column)!r}: the value is beyond "
+                f"{rows.path}: row {rows.numbers[row]}, column {self._origins[column]!r}: the value is beyond "
                 "float32 when it is divided by the deviation of the training rows; correct it or leave the cell empty"
             )
         kind = torch.int64 if self.options.kind == "multiclass" else torch.float32
         return torch.from_numpy(scaled), torch.tensor(rows.targets, dtype=kind)
 
-    def _origin_of(self, column: int) -> str:
-        """The feature that a column of the inputs is made of."""
+    @property
+    def _origins(self) -> list[str]:
+        """The feature that each column of the inputs is made of; an indicator of a missing value has an empty name."""
         names = [name for name in self.features for _ in self._columns_of(name) or ("",)]
-        return [*names, *self.features][column]
+        return [*names, *("" for _ in range(self.num_inputs - len(names)))]

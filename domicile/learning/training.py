@@ -35,12 +35,12 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingResult:
-    """`delta_P`: trained minus base model. `training_loss`: mean over all steps."""
+    """`delta_P`: trained minus base model. `training_loss`: mean over all steps; `None` where it is not to be told."""
 
     delta_P: torch.Tensor
     num_examples: int
     num_steps: int
-    training_loss: float
+    training_loss: float | None
 
 
 def train(
@@ -52,11 +52,10 @@ def train(
         ConfigurationError: there are no rows; Divergence: the loss or the model is not finite.
     """
     inputs, targets = split
-    if not len(inputs):
-        raise ConfigurationError("there are no training rows; add rows or lower the fractions held out")
+    require_rows(split)
     base_P = flatten(module)
     base = [parameter.detach().clone() for parameter in module.parameters()] if settings.proximal_mu else []
-    optimizer = _optimizer(module, settings)
+    optimizer = make_optimizer(module, settings)
     num_steps = settings.num_steps(len(inputs))
     total = 0.0
     module.train()
@@ -73,12 +72,29 @@ def train(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += value
+    return trained(module, base_P, num_examples=len(inputs), num_steps=num_steps, training_loss=total / num_steps)
+
+
+def require_rows(split: Split) -> None:
+    """Raises:
+    ConfigurationError: there is nothing to train on.
+    """
+    if not len(split[0]):
+        raise ConfigurationError("there are no training rows; add rows or lower the fractions held out")
+
+
+def trained(
+    module: torch.nn.Module, base_P: torch.Tensor, *, num_examples: int, num_steps: int, training_loss: float | None
+) -> TrainingResult:
+    """What came of a round that began at `base_P`.
+
+    Raises:
+        Divergence: the model is not finite.
+    """
     delta_P = flatten(module).sub_(base_P)
     if not math.isfinite(l2_norm(delta_P)):
         raise Divergence("the trained model is not finite; lower training.learning_rate")
-    return TrainingResult(
-        delta_P=delta_P, num_examples=len(inputs), num_steps=num_steps, training_loss=total / num_steps
-    )
+    return TrainingResult(delta_P=delta_P, num_examples=num_examples, num_steps=num_steps, training_loss=training_loss)
 
 
 def evaluate(task: Task, module: torch.nn.Module, split: Split) -> Evaluation:
@@ -102,7 +118,8 @@ def evaluate(task: Task, module: torch.nn.Module, split: Split) -> Evaluation:
     return Evaluation(metrics=metrics, loss_sum=loss * len(inputs), correct=correct, count=len(inputs))
 
 
-def _optimizer(module: torch.nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+def make_optimizer(module: torch.nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """The job's optimiser, as it begins each round."""
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimizer == "sgd":
         return torch.optim.SGD(module.parameters(), lr=rate, momentum=settings.momentum, weight_decay=decay)

@@ -40,11 +40,13 @@ class InvalidUpdate(UpdateError):
 
 
 class UpdateMetadata(Settings):
-    """`validation` and `test` are of the model that the node started from; `test` only if that is a global model."""
+    """`validation` and `test` are of the model that the node started from; `test` only if that is a global model.
+    `training_loss` is `None` in a job with privacy, whose noise does not cover it.
+    """
 
     num_examples: int = Field(ge=1, le=ROWS_MAX)
     num_steps: int = Field(ge=1, le=ROWS_MAX)
-    training_loss: float = Field(allow_inf_nan=False)
+    training_loss: float | None = Field(allow_inf_nan=False)
     validation: Figures
     test: Figures | None = None
 

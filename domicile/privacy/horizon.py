@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domicile.learning.settings import TrainingSettings
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Horizon:
@@ -17,6 +19,16 @@ class Horizon:
     retries: int
     steps_per_round: int
 
+    @classmethod
+    def of(cls, training: TrainingSettings, *, num_rows: int, rounds: tuple[int, int, int]) -> Horizon:
+        """`rounds`: global rounds, regional rounds of each at most, and retries."""
+        return cls(
+            global_rounds=rounds[0],
+            regional_rounds=rounds[1],
+            retries=rounds[2],
+            steps_per_round=training.num_steps(num_rows),
+        )
+
     @property
     def num_rounds(self) -> int:
         """Regional rounds in which a node can be asked for an update."""
@@ -26,6 +38,10 @@ class Horizon:
     def num_steps(self) -> int:
         return self.num_rounds * self.steps_per_round
 
-    def __str__(self) -> str:
-        rounds = f"{self.global_rounds} global x {self.regional_rounds} regional rounds"
-        return f"{self.num_steps} steps: {rounds} x {1 + self.retries} tries x {self.steps_per_round} steps"
+    def told(self, *, same_steps: bool) -> str:
+        """`same_steps`: whether every node takes as many."""
+        rounds = (
+            f"{self.num_rounds} regional rounds at most ({self.global_rounds} global x {self.regional_rounds} regional "
+            f"x {1 + self.retries} tries)"
+        )
+        return f"{rounds} of {self.steps_per_round} steps: {self.num_steps} steps" if same_steps else rounds

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from domicile.settings import Settings
 
+EPSILON_RANGE = (0.01, 100.0)
+"""Below it noise drowns whatever there is, above it nothing is protected."""
+
 
 class PrivacySettings(Settings):
     """DP-SGD (Abadi et al. 2016) at every node, for all rounds of the job together.
@@ -32,6 +35,14 @@ class PrivacySettings(Settings):
         if value is not None and value <= 0:
             raise ValueError(f"{value:g} is not above 0; write a positive number")
         return value
+
+    @field_validator("epsilon")
+    @classmethod
+    def _check_epsilon(cls, epsilon: float | None) -> float | None:
+        least, most = EPSILON_RANGE
+        if epsilon is not None and not least <= epsilon <= most:
+            raise ValueError(f"{epsilon:g} is not between {least:g} and {most:g}; write a number such as 8, 4 or 1")
+        return epsilon
 
     @field_validator("delta")
     @classmethod
