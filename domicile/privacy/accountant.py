@@ -20,7 +20,7 @@ EPSILON_ERROR_MAX = 0.01
 EPSILON_ERROR_PART = 0.01
 """Of ε: how far the bound may lie above it. Memory and time grow as it falls."""
 
-SEARCH_STRIDE = 0.1
+SEARCH_STRIDE = 1.1
 SEARCH_PRECISION = 5e-3
 """Of the noise multiplier; the search ends on the side of more noise."""
 
@@ -29,7 +29,7 @@ NOISE_MULTIPLIER_MIN = 0.1
 EPSILON_MAX = 500.0
 """Beyond it PRV's grid outgrows any memory."""
 
-ORDERS = [1 + part / 20 for part in range(1, 200)] + list(range(11, 64)) + [2.0**power for power in range(6, 13)]
+ORDERS = [1.1, 1.25, 1.5, 1.75, 2.5, 3.5, 4.5, *range(2, 64), *(2**power for power in range(6, 13))]
 """Rényi orders: from those that suit a large ε to those that suit a small one."""
 
 
@@ -94,20 +94,23 @@ def noise_multiplier_for(epsilon: float, delta: float, *, sample_rate: float, nu
         mechanism = Mechanism(sample_rate=sample_rate, noise_multiplier=noise_multiplier)
         return account(mechanism, num_steps, delta) <= epsilon
 
-    high = NOISE_MULTIPLIER_MIN
-    # Rényi accounting, which is quick, leads close to it.
-    for account in (rdp_epsilon_of, epsilon_of):
+    def search(low: float, account: Callable[[Mechanism, int, float], float], precision: float, stride: float) -> float:
+        """From a noise that does not keep ε, or the least there is, to the least that does."""
+        high = low * stride
         while not keeps(high, account):
-            high *= 1 + SEARCH_STRIDE
+            low, high = high, high * stride
             if high > NOISE_MULTIPLIER_MAX:
                 raise ConfigurationError(
                     f"privacy.epsilon: no noise keeps {epsilon:g} at delta {delta:g} over {num_steps} steps; raise it "
                     "or lower the number of rounds and steps"
                 )
-    low = high / (1 + SEARCH_STRIDE)
-    while keeps(low, epsilon_of) and low > NOISE_MULTIPLIER_MIN:
-        low, high = low / (1 + SEARCH_STRIDE), low
-    while high - low > SEARCH_PRECISION * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if keeps(middle, epsilon_of) else (middle, high)
-    return high
+        while high - low > precision * high:
+            middle = (low + high) / 2
+            low, high = (low, middle) if keeps(middle, account) else (middle, high)
+        return high
+
+    # Rényi accounting, which is quick, leads close to it; it asks for more noise than needed.
+    low = search(NOISE_MULTIPLIER_MIN, rdp_epsilon_of, 0.05, 2.0)
+    while low > NOISE_MULTIPLIER_MIN and keeps(low, epsilon_of):
+        low /= SEARCH_STRIDE
+    return search(low, epsilon_of, SEARCH_PRECISION, SEARCH_STRIDE)
