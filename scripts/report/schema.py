@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from domicile.participation import GlobalParticipation
+from domicile.privacy.claim import Claim
 
 REPORT_VERSION: Literal["1"] = "1"
 
@@ -133,6 +134,27 @@ class LineageRecord(_Record):
     problems: list[str]
 
 
+class NodePrivacyRecord(_Record):
+    """``epsilon`` is over all rounds that the job could ask for, ``epsilon_spent`` over those that were trained."""
+
+    node: str
+    num_rows: int
+    sample_rate: float
+    noise_multiplier: float
+    epsilon: float
+    num_rounds: int
+    num_steps: int
+    max_steps: int
+    epsilon_spent: float
+
+
+class PrivacyRecord(_Record):
+    """What is claimed of each row's privacy, point by point as NIST SP 800-226 asks for it."""
+
+    claim: Claim
+    nodes: list[NodePrivacyRecord]
+
+
 class JobRecord(_Record):
     id: int
     name: str
@@ -147,6 +169,9 @@ class Report(_Record):
     version: Literal["1"] = REPORT_VERSION
     job: JobRecord
     nodes: list[NodeRecord]
+    privacy: PrivacyRecord | None = None
+    """``None`` where the job promises nothing of a row's privacy."""
+
     rounds: list[GlobalRound]
     regional_rounds: list[RegionalRound]
     participation: list[GlobalParticipation]

@@ -31,6 +31,7 @@ def print_report(report: Report, console: Console) -> None:
     for problem in lineage.problems:
         console.print(f"  {printable(problem)}", markup=False, highlight=False)
     _print_nodes(report, console)
+    _print_privacy(report, console)
     _print_exports(report, console)
     _print_participation(report, console)
     kept = report.bytes
@@ -38,6 +39,16 @@ def print_report(report: Report, console: Console) -> None:
         f"bytes sealed {kept.sealed:,}, kept in their region {kept.kept_in_region:,}, exported {kept.exported:,}"
     )
     _print_gas(report, console)
+
+
+def _print_privacy(report: Report, console: Console) -> None:
+    if report.privacy is None:
+        return
+    for point, told in report.privacy.claim.lines():
+        _line(console, f"privacy, {point}: {told}")
+    for one in report.privacy.nodes:
+        promised = f"{one.epsilon_spent:.3f} of {one.epsilon:.3f}"
+        _line(console, f"privacy of {one.node}: ε spent {promised}, noise multiplier {one.noise_multiplier:.3f}")
 
 
 def _print_exports(report: Report, console: Console) -> None:

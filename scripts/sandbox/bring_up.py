@@ -198,6 +198,9 @@ def _write_node(plan: Plan, ground: Ground, node: NodeEntry) -> Path:
         f"use = {_toml(plan.job.task.use)}",
         f"digest = {_toml(plan.task_digest)}",
         f"folder = {_toml(plan.folder.absolute())}",
+        "",
+        "[privacy]",
+        'noise = "reproducible"',
     ]
     return _write(ground.party_folder(node.name) / "node.toml", lines)
 

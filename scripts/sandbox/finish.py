@@ -43,6 +43,7 @@ from scripts.report.schema import (
 )
 from scripts.report.screen import print_report
 from scripts.sandbox.journals import held_out_figure
+from scripts.sandbox.privacy import local_training, pooled_training, privacy_of
 from scripts.sandbox.run import Finish, Outcome
 
 MICROS = 1_000_000
@@ -99,6 +100,7 @@ def build_report(outcome: Outcome) -> Report:
             model=None if newest is None else _hex(history.global_models[newest].model),
         ),
         nodes=_nodes(outcome),
+        privacy=privacy_of(outcome.plan, _rounds(outcome)),
         rounds=[_global_round(outcome, whole, seconds) for whole in participation],
         regional_rounds=_regional_rounds(outcome, participation, seconds),
         participation=list(participation),
@@ -155,12 +157,27 @@ def _nodes(outcome: Outcome) -> list[NodeRecord]:
     seed = outcome.plan.job.seed
     task, settings = outcome.plan.task, outcome.plan.job.training
     pooled_steps = round(statistics.median(steps.values()))
-    pooled_P = train_pooled(task, initial_P, list(data.values()), settings, num_steps=pooled_steps, seed=seed)
+    num_pooled = sum(len(one.train[0]) for one in data.values())
+    pooled_P = train_pooled(
+        task,
+        initial_P,
+        list(data.values()),
+        settings,
+        num_steps=pooled_steps,
+        seed=seed,
+        training=pooled_training(outcome.plan, num_pooled, seed),
+    )
     found = []
     for node in members:
         own_seed = training_seed(outcome.models.spec, outcome.ground.addresses[node.name], 0, 0)
         local_P = train_local_only(
-            task, initial_P, data[node.name], settings, num_steps=steps[node.name], seed=own_seed
+            task,
+            initial_P,
+            data[node.name],
+            settings,
+            num_steps=steps[node.name],
+            seed=own_seed,
+            training=local_training(outcome.plan, node.name, own_seed),
         )
         found.append(
             NodeRecord(
@@ -190,6 +207,17 @@ def _steps(outcome: Outcome) -> dict[str, int]:
         if taken:
             steps[node.name] = taken
     return steps
+
+
+def _rounds(outcome: Outcome) -> dict[str, int]:
+    """Regional rounds in which each node sealed an update; nodes that sealed none are left out."""
+    rounds = {}
+    for node in outcome.plan.network.nodes:
+        journal = NodeJournal(outcome.ground.party_folder(node.name) / "journal.sqlite")
+        if updates := journal.updates(outcome.job):
+            rounds[node.name] = len(updates)
+        journal.close()
+    return rounds
 
 
 def _journaled(outcome: Outcome, name: str) -> Metrics | None:

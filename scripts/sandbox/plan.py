@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,13 +19,18 @@ from scripts.job_file import JobFile, load_job_file
 from scripts.network_file import NetworkFile, NodeEntry, load_network_file
 from scripts.sandbox.admission import open_gate
 
+if TYPE_CHECKING:
+    from domicile.privacy.budget import Budget
+
 NETWORK_FILE = "network.toml"
 JOB_FILE = "job.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One sandbox. `home` maps each participant to the shard that contains it, or to its own place."""
+    """One sandbox. `home` maps each participant to the shard that contains it, or to its own place. `budgets`: of each
+    node, where the job asks for privacy.
+    """
 
     folder: Path
     network: NetworkFile
@@ -33,6 +40,7 @@ class Plan:
     task_digest: str
     data: dict[str, NodeData]
     home: dict[str, JurisdictionCode]
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
 
     def data_path(self, path: Path) -> Path:
         """A path of ``network.toml`` is relative to its folder."""
@@ -53,6 +61,7 @@ def load_plan(folder: Path) -> Plan:
     data = {node.name: _load(folder, job, task, node) for node in network.nodes}
     home = {one.name: _home(network, job, one.jurisdiction) for one in (*network.nodes, *network.aggregators)}
     _check_members(folder, network, job, home)
+    budgets = {name: _budget(folder, job, task, name, one) for name, one in data.items()} if job.privacy else {}
     return Plan(
         folder=folder,
         network=network,
@@ -62,6 +71,7 @@ def load_plan(folder: Path) -> Plan:
         task_digest=task_digest(job.task.use, folder=folder),
         data=data,
         home=home,
+        budgets=budgets,
     )
 
 
@@ -185,6 +195,26 @@ def _load(folder: Path, job: JobFile, task: Task, node: NodeEntry) -> NodeData:
             return task.load(folder / node.train, test, job.data, split_seed(job.seed, node.name))
     except ConfigurationError as exc:
         raise ConfigurationError(f"{folder / NETWORK_FILE}: nodes: {node.name!r}: {exc}") from exc
+
+
+def _budget(folder: Path, job: JobFile, task: Task, name: str, data: NodeData) -> Budget:
+    """What the job's privacy means at one node, which it would decline a job for."""
+    from domicile.privacy.admission import admit
+
+    assert job.privacy is not None  # noqa: S101 - asked for only then
+    try:
+        return admit(
+            job.privacy,
+            job.training,
+            use=job.task.use,
+            task=task,
+            module=fresh_model(task, job.seed),
+            rows=data.train,
+            data=job.data,
+            rounds=job.horizon_rounds,
+        )
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{folder / JOB_FILE}: node {name!r}: {exc}") from exc
 
 
 def initial_values(plan: Plan) -> torch.nn.Module:

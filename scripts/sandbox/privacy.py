@@ -1,0 +1,75 @@
+"""What a sandbox's job says of its privacy, and reference models that keep the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from domicile.learning.references import Training
+from domicile.learning.training import train
+from scripts.report.schema import NodePrivacyRecord, PrivacyRecord
+from scripts.sandbox.plan import Plan
+
+
+def privacy_of(plan: Plan, rounds_trained: Mapping[str, int]) -> PrivacyRecord | None:
+    """`rounds_trained`: regional rounds in which each node sealed an update."""
+    if plan.job.privacy is None:
+        return None
+    from domicile.privacy.claim import REPRODUCIBLE, claim_of
+
+    budgets = {name: plan.budgets[name] for name in rounds_trained}
+    return PrivacyRecord(
+        claim=claim_of(
+            plan.job.privacy,
+            plan.job.training,
+            rounds=plan.job.horizon_rounds,
+            epsilon=max((one.epsilon for one in budgets.values()), default=plan.job.privacy.epsilon),
+            randomness=REPRODUCIBLE,
+        ),
+        nodes=[
+            NodePrivacyRecord(
+                node=name,
+                num_rows=budget.num_rows,
+                sample_rate=budget.mechanism.sample_rate,
+                noise_multiplier=budget.mechanism.noise_multiplier,
+                epsilon=budget.epsilon,
+                num_rounds=rounds_trained[name],
+                num_steps=rounds_trained[name] * budget.horizon.steps_per_round,
+                max_steps=budget.horizon.num_steps,
+                epsilon_spent=budget.spent(rounds_trained[name]),
+            )
+            for name, budget in budgets.items()
+        ],
+    )
+
+
+def local_training(plan: Plan, name: str, seed: int) -> Training:
+    """How a node trains, for the reference that it reaches alone."""
+    if plan.job.privacy is None:
+        return train
+    from domicile.privacy.randomness import SeededRandomness
+    from domicile.privacy.training import train_privately
+
+    return partial(
+        train_privately,
+        mechanism=plan.budgets[name].mechanism,
+        max_grad_norm=plan.job.privacy.max_grad_norm,
+        randomness=SeededRandomness(seed),
+    )
+
+
+def pooled_training(plan: Plan, num_rows: int, seed: int) -> Training:
+    """The same of all rows in one place, under the same ε."""
+    if plan.job.privacy is None:
+        return train
+    from domicile.privacy.budget import budget_of
+    from domicile.privacy.randomness import SeededRandomness
+    from domicile.privacy.training import train_privately
+
+    pooled = budget_of(plan.job.privacy, plan.job.training, num_rows=num_rows, rounds=plan.job.horizon_rounds)
+    return partial(
+        train_privately,
+        mechanism=pooled.mechanism,
+        max_grad_norm=plan.job.privacy.max_grad_norm,
+        randomness=SeededRandomness(seed),
+    )
