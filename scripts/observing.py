@@ -16,8 +16,10 @@ from domicile.history import Histories, JobHistory
 from domicile.lineage.gate import PastGate
 from domicile.models import JobModels
 from domicile.participation import GlobalParticipation
+from domicile.privacy.claim import NODES_OWN, Claim, claim_of
 from domicile.protocol.eligibility import Requirement
 from domicile.roll_call import call_roll
+from domicile.spec import JobSpec
 from domicile.types import Address, JobId
 from scripts.view import GlobalFigure, JobView
 from scripts.viewing import Sight, named
@@ -69,6 +71,9 @@ class Observer:
         self.models: JobModels | None = None
         """Access to the job's models; set where the observer may open them, so that it sees their figures too."""
 
+        self.spec: JobSpec | None = None
+        """The job's specification; set where it can be had, so that what it asks for is told."""
+
     def _begin(self) -> None:
         """What is built on the record; anew where a reorganisation made it another one."""
         self._requirements: list[Requirement] = []
@@ -108,7 +113,22 @@ class Observer:
             names=self._names,
         )
         figures = tuple(self.figures[key] for key in sorted(self.figures))
-        return replace(sight.view(self._name), gas_used=self.gas.total, figures=figures, refusals=refusals)
+        return replace(
+            sight.view(self._name), gas_used=self.gas.total, figures=figures, refusals=refusals, claim=self._claim()
+        )
+
+    def _claim(self) -> Claim | None:
+        """What the job asks of each node; what a node makes of it follows from its number of rows."""
+        if self.spec is None or self.spec.privacy is None:
+            return None
+        parameters = self.history.created.parameters
+        return claim_of(
+            self.spec.privacy,
+            self.spec.training,
+            rounds=(parameters.global_rounds, parameters.max_regional_rounds, parameters.max_retries),
+            epsilon=self.spec.privacy.epsilon,
+            randomness=NODES_OWN,
+        )
 
     def participation(self) -> tuple[GlobalParticipation, ...]:
         """Who took part until now, with names in full."""

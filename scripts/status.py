@@ -34,6 +34,7 @@ def snapshot_lines(view: JobView) -> list[str]:
     over = why_over(view)
     if over:
         lines.append(f"  {view.phase.name.lower()} since {moment(view.since_s)}: {over}")
+    lines += [f"  privacy, {point}: {told}" for point, told in view.claim.lines()] if view.claim else []
     if view.phase is JobPhase.TRAINING:
         lines.append(f"  the round ends at {_deadline(view, view.deadline_s)}; whatever has not reported then stalls")
     for shard in view.shards:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domicile.participation import GlobalParticipation
+from domicile.privacy.claim import Claim
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.round import JobPhase, ShardPhase, StallReason
 
@@ -118,3 +119,7 @@ class JobView:
 
     refusals: tuple[tuple[str, str], ...]
     """``(node, reason)``"""
+
+    claim: Claim | None = None
+    """What the job promises of each row's privacy; ``None`` where it promises nothing, or its specification is not to
+    be had."""

@@ -12,8 +12,8 @@ from domicile.privacy.settings import PrivacySettings
 
 ACCOUNTANT = "PRV (Gopi et al. 2021), upper bound; cross-checked by RDP (Mironov et al. 2019)"
 NEIGHBOURS = (
-    "zero-out: one row is replaced by an empty one that moves nothing; how many rows a node has is public. Of a row "
-    "replaced by another one, at most twice ε is told"
+    "zero-out: one row is replaced by an empty one that moves nothing; how many rows a node has is public. A row that is "
+    "replaced by another one loses at most 2ε, at (1 + exp ε) δ"
 )
 TRUST = (
     "each row's holder trusts its own node alone: noise is added there before anything leaves, and holds against "
@@ -92,7 +92,7 @@ def claim_of(
     return Claim(
         epsilon=epsilon,
         delta=settings.delta,
-        unit=f"one row of a node's {'data' if withheld else 'training part'}; a person of k rows may lose k times ε",
+        unit=f"one row of a node's {'data' if withheld else 'training part'}; a person of k rows may lose kε, at a greater δ",
         neighbours=NEIGHBOURS,
         trust=TRUST,
         mechanism=f"DP-SGD: {clipping}, Gaussian noise, noise multiplier {multiplier}",

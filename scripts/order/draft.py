@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from domicile.chain.client import Chain
 from domicile.errors import ConfigurationError, Refused
 from domicile.history import Histories, JobHistory
-from domicile.learning.task import task_digest
+from domicile.learning.task import Task, task_digest
 from domicile.lineage.registry import follow_registry
 from domicile.party import Party
 from domicile.protocol.creation import create
 from domicile.protocol.job import Job
 from domicile.protocol.registry import Registry
 from domicile.protocol.round import FINAL_PHASES, Committee
+from domicile.settings import named
 from domicile.types import Address, JobId
 from scripts.access import Access
 from scripts.initial_model import fitting_task, fresh_model
@@ -120,15 +123,27 @@ def read_record(network: Access) -> Record:
 def _prepared(path: Path, file: OrderFile, committees: Mapping[str, Committee]) -> PreparedOrder:
     options = _complete_options(path, file)
     task = fitting_task(path, file.task.use, options, file.seed)
+    initial = fresh_model(task, file.seed)
+    if file.privacy is not None:
+        _check_privacy(path, file, task, initial)
     order = Order(
         job=file,
         options=options,
         task_digest=task_digest(file.task.use, folder=path.parent),
-        initial=fresh_model(task, file.seed),
+        initial=initial,
         committees={code: committees[f"committees.{code}"] for code in file.shards},
         global_committee=committees[GLOBAL],
     )
     return prepare(order)
+
+
+def _check_privacy(path: Path, file: OrderFile, task: Task, initial: torch.nn.Module) -> None:
+    """What every node would decline the job for; each asks besides whether its own rows are enough."""
+    from domicile.privacy.admission import require_layers, require_row_wise
+
+    with named(path):
+        require_row_wise(file.task.use, task, file.data)
+        require_layers(initial)
 
 
 def _complete_options(path: Path, file: OrderFile) -> dict[str, object]:

@@ -133,7 +133,7 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
     _start(owner, job, journals, view)
     spec = fetch_spec(owner.border, observer.history.created.parameters.spec)
     models = open_job_models(owner, job, observer.history, spec)
-    observer.models = models
+    observer.models, observer.spec = models, spec
     _follow(ground, job, observer, journals, processes, view)
     seconds = time.monotonic() - started
     _await_evaluations(job, observer, journals, processes, view)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from domicile.learning.settings import TrainingSettings
 from domicile.participation import (
     Absence,
     GlobalParticipation,
@@ -14,6 +15,8 @@ from domicile.participation import (
     RegionalParticipation,
     ShardParticipation,
 )
+from domicile.privacy.claim import REPRODUCIBLE, claim_of
+from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.round import JobPhase, ShardPhase, StallReason
 from domicile.types import Address, JurisdictionCode, ShardIndex
 from scripts.report.schema import (
@@ -26,7 +29,9 @@ from scripts.report.schema import (
     LineageRecord,
     Metrics,
     NodeMetrics,
+    NodePrivacyRecord,
     NodeRecord,
+    PrivacyRecord,
     RefusalRecord,
     RegionalRound,
     Report,
@@ -50,6 +55,10 @@ class FinishedJob:
         self._kind = kind
         self._shards = shards
         self._name = name
+
+    def private_report(self) -> Report:
+        """The same of a job that promises something of each row's privacy."""
+        return self.report().model_copy(update={"privacy": _privacy(self._shards)})
 
     def report(self) -> Report:
         nodes = [self._node(shard, node) for shard, members in self._shards.items() for node in members]
@@ -295,3 +304,17 @@ def _committee(*members: str) -> CommitteeView:
 def _losses(*values: float) -> tuple[ShardLoss, ...]:
     """Of the regional rounds of the first global round."""
     return tuple(ShardLoss(global_round=0, regional_round=number, loss=loss) for number, loss in enumerate(values))
+
+
+def _privacy(shards: Mapping[str, Sequence[str]]) -> PrivacyRecord:
+    claim = claim_of(
+        PrivacySettings(epsilon=8.0, delta=1e-5, max_grad_norm=1.0),
+        TrainingSettings(steps=5),
+        rounds=(NUM_GLOBAL_ROUNDS, NUM_REGIONAL_ROUNDS, 1),
+        epsilon=7.987,
+        randomness=REPRODUCIBLE,
+    )
+    spent = {"num_rows": 44, "sample_rate": 0.727, "noise_multiplier": 4.031, "epsilon": 7.987}
+    taken = {"num_rounds": 9, "num_steps": 45, "max_steps": 90, "epsilon_spent": 5.346}
+    names = [name for members in shards.values() for name in members]
+    return PrivacyRecord(claim=claim, nodes=[NodePrivacyRecord(node=name, **spent, **taken) for name in names])

@@ -79,6 +79,16 @@ class TestReportAsData:
     def test_the_lineage_says_whether_it_was_verified(self, data: dict[str, object]) -> None:
         assert data["lineage"] == {"verified": True, "checks": 412, "problems": []}
 
+    def test_the_claim_has_every_point_of_nist_sp_800_226(self, tmp_path: Path) -> None:
+        write_json(FinishedJob().private_report(), tmp_path / "report.json")
+        privacy = json.loads((tmp_path / "report.json").read_bytes())["privacy"]
+        assert (privacy["claim"]["epsilon"], privacy["claim"]["delta"]) == (7.987, 1e-5)
+        points = {"unit", "neighbours", "trust", "accountant", "horizon", "sampling", "implementation"}
+        assert all(privacy["claim"][point] for point in points)
+        assert (privacy["claim"]["num_rounds"], privacy["claim"]["num_steps"]) == (18, 90)
+        assert {one["epsilon_spent"] for one in privacy["nodes"]} == {5.346}
+        assert Report.model_validate_json((tmp_path / "report.json").read_bytes()) == FinishedJob().private_report()
+
     @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
     def test_what_was_written_reads_back_as_the_same_report(self, kind: str, tmp_path: Path) -> None:
         report = FinishedJob(kind=kind).report()

@@ -166,3 +166,15 @@ class TestSmallAndLargeJobs:
         many = {f"S{number}": SHARDS["EU"] for number in range(9)}
         html = render_page(FinishedJob(shards=many).report())
         assert all(f">{name}</text>" in html for name in many)
+
+
+def test_a_job_with_privacy_states_its_claim_and_what_was_spent_and_one_without_says_so() -> None:
+    private = Page(render_page(FinishedJob().private_report())).text
+    for point, told in FinishedJob().private_report().privacy.claim.lines():  # type: ignore[union-attr]
+        assert point in private
+        assert told in private
+    assert "45 of 90" in private
+    assert "5.346" in private
+    plain = Page(render_page(FinishedJob().report())).text
+    assert "neither differential privacy nor secure aggregation" in plain
+    assert "unit of privacy" not in plain

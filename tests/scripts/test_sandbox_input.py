@@ -278,6 +278,86 @@ def test_wrong_data_is_refused_naming_the_node_and_the_file(folder: Path, conten
     assert told in message
 
 
+PRIVATE = """
+[privacy]
+epsilon = 8.0
+delta = 1e-5
+max_grad_norm = 1.0
+[data]
+stratified = false
+[task]
+use = "tabular"
+[task.options]
+target = "y"
+standardize = false
+missing = "refuse"
+ranges.x = [0, 4]
+"""
+
+UNSOUND = {
+    "epsilon of 0": ("epsilon = 8.0", "epsilon = 0", "job.toml: privacy.epsilon: 0 is not above 0; write a positive"),
+    "negative epsilon": ("epsilon = 8.0", "epsilon = -2", "job.toml: privacy.epsilon: -2 is not above 0; write"),
+    "neither": ("epsilon = 8.0", "", "job.toml: privacy: neither epsilon nor noise_multiplier is given; add epsilon"),
+    "no clipping": ("max_grad_norm = 1.0", "max_grad_norm = 0", "job.toml: privacy.max_grad_norm: 0 is not above 0;"),
+    "no delta": ("delta = 1e-5", "", "job.toml: privacy.delta: missing; add this key"),
+    "delta of a whole row": ("delta = 1e-5", "delta = 0.04", "node 'a': privacy.delta: 0.04 is not below 1 in 26"),
+    "too little noise": (
+        "epsilon = 8.0",
+        "epsilon = 1\nnoise_multiplier = 0.7",
+        "node 'a': privacy.noise_m",
+    ),
+    "misspelt": (
+        "max_grad_norm",
+        "max_gradient_norm",
+        "privacy.max_gradient_norm: unknown key; did you mean",
+    ),
+    "scaled by others": ("standardize = false", "", "task.options: ranges and standardize both scale"),
+    "split by labels": (
+        "stratified = false",
+        "stratified = true",
+        "node 'a': data.stratified: one row's label",
+    ),
+    "filled by others": (
+        'missing = "refuse"',
+        'missing = "mean"',
+        "node 'a': privacy: task.options.missing: ",
+    ),
+    "no such range": ("ranges.x", "ranges.z", "task.options: ranges.z is no column of numbers among the features;"),
+    "range upside down": ("[0, 4]", "[4, 0]", "task.options: ranges.x is not a lower and a higher number; write"),
+}
+
+
+@pytest.fixture
+def private_folder(folder: Path) -> Path:
+    """A sandbox folder whose job asks for privacy."""
+    job = folder / "job.toml"
+    plain = job.read_text(encoding="utf-8")
+    task = '[task]\nuse = "tabular"\n[task.options]\ntarget = "y"\n'
+    assert task in plain
+    job.write_text(plain.replace(task, PRIVATE), encoding="utf-8")
+    return folder
+
+
+def test_a_job_that_asks_for_privacy_has_a_budget_for_each_node(private_folder: Path) -> None:
+    budgets = load_plan(private_folder).budgets
+    assert sorted(budgets) == ["a", "b", "c"]
+    # One global round of one regional round, and the default's one retry.
+    assert {(one.num_rows, one.horizon.num_steps) for one in budgets.values()} == {(26, 4)}
+    assert all(7 < one.epsilon <= 8 for one in budgets.values())
+
+
+@pytest.mark.parametrize(("old", "new", "told"), UNSOUND.values(), ids=list(UNSOUND))
+def test_privacy_that_is_unsound_is_refused_in_one_line(private_folder: Path, old: str, new: str, told: str) -> None:
+    job = private_folder / "job.toml"
+    text = job.read_text(encoding="utf-8")
+    assert old in text
+    job.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        load_plan(private_folder)
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_the_command_exits_with_2_and_starts_nothing(folder: Path) -> None:
     (folder / "job.toml").write_text("name = 3", encoding="utf-8")
     done = subprocess.run(

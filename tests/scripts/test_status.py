@@ -114,3 +114,13 @@ def test_views_are_the_same_while_only_time_passes() -> None:
     assert is_same(replace(first, now_s=999, block=99, gas_used=1), first)
     assert not is_same(second, first)
     assert not is_same(first, None)
+
+
+def test_a_job_with_privacy_tells_its_claim() -> None:
+    claim = FinishedJob().private_report().privacy.claim  # type: ignore[union-attr]
+    view = replace(FinishedJob().views()[2], claim=claim)
+    lines = snapshot_lines(view)
+    assert "  privacy, ε, δ: 7.987, 1e-05" in lines
+    assert any(line.startswith("  privacy, trust model: each row's holder trusts its own node alone") for line in lines)
+    assert json.loads(as_json(view))["claim"]["num_steps"] == 90
+    assert not any("privacy" in line for line in snapshot_lines(FinishedJob().views()[2]))

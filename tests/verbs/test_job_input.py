@@ -43,6 +43,16 @@ SPECS: dict[str, tuple[str, str, str]] = {
         'target = "y"\nmodel = "mlp"\nhidden = [65536, 65536, 65536, 65536, 65536, 65536, 65536]',
         "parameters, this party takes on",
     ),
+    "privacy without clipping": (
+        "[task]\n",
+        "[privacy]\nepsilon = 8.0\ndelta = 1e-5\n[task]\n",
+        "max_grad_norm: missing",
+    ),
+    "privacy of scaled rows": (
+        "[task]\n",
+        "[privacy]\nepsilon = 8.0\ndelta = 1e-5\nmax_grad_norm = 1.0\n[task]\n",
+        "privacy: task.options.standardize: rows are scaled by mean and deviation of all rows; set it to false",
+    ),
     "no training length": ("steps = 2", "", "training: neither epochs nor steps is given"),
     "window of nothing": ("collect_window_s = 30", "collect_window_s = 0", "rounds.collect_window_s: "),
     "too few contributors": ("[task]\n", "[participation]\nmin_contributors = 2\n[task]\n", "min_contributors: "),

@@ -1,0 +1,149 @@
+"""Whole jobs under differential privacy: what is promised, what is spent, and that no crash spends it twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from domicile.crypto.context import PayloadKind
+from domicile.crypto.sealing import OpeningReader
+from domicile.learning.update import read_update
+from domicile.privacy.accountant import Mechanism, epsilon_of
+from domicile.protocol.round import JobPhase
+from domicile.storage.store import open_store
+from node.journal import NodeJournal, SealedUpdate
+from scripts.sandbox.finish import build_report
+from scripts.status import snapshot_lines
+from tests.end_to_end.conftest import SmallNetwork
+from tests.end_to_end.instants import DyingProcesses
+from tests.end_to_end.test_instants import payloads
+
+STEPS = 3
+NOISE_MULTIPLIER = 4.0
+DELTA = 1e-5
+OPTIONS = 'target = "y"\nstandardize = false\nmissing = "refuse"'
+PRIVACY = f"""
+[privacy]
+noise_multiplier = {NOISE_MULTIPLIER}
+delta = {DELTA}
+max_grad_norm = 1.0
+[data]
+stratified = false
+"""
+
+KILLS = 20
+DOOM = {
+    "a": ["before training", "update sealed, not journaled", "update stored, not committed"],
+    "b": ["during training", "update journaled, not stored", "commit sent"],
+    "c": ["after training", "update stored, not pinned", "commit seen"],
+}
+
+
+class PrivateNetwork(SmallNetwork):
+    """Its job asks for privacy."""
+
+    def write(self, folder: Path) -> Path:
+        super().write(folder)
+        job = folder / "job.toml"
+        plain = job.read_text(encoding="utf-8")
+        job.write_text(plain.replace('target = "y"', OPTIONS) + PRIVACY, encoding="utf-8")
+        return folder
+
+
+def with_secret_noise(field, *names: str) -> None:
+    """What a sandbox makes reproducible is secret everywhere else."""
+    for name in names:
+        config = field.ground.party_folder(name) / "node.toml"
+        text = config.read_text(encoding="utf-8")
+        assert 'noise = "reproducible"' in text
+        config.write_text(text.replace('noise = "reproducible"', 'noise = "secure"'), encoding="utf-8")
+
+
+def updates_of(field, name: str, job) -> list[SealedUpdate]:
+    journal = NodeJournal(field.ground.party_folder(name) / "journal.sqlite")
+    updates = journal.updates(job)
+    journal.close()
+    return updates
+
+
+def logged(field, name: str, event: str) -> list[dict[str, object]]:
+    lines = (field.ground.party_folder(name) / "log.jsonl").read_text().splitlines()
+    told = [json.loads(line) for line in lines if line.startswith("{")]
+    return [line for line in told if line["event"] == event]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(170)
+def test_a_private_job_promises_and_spends_what_its_steps_cost_and_tells_no_figure_of_a_row(arena) -> None:
+    field = arena(PrivateNetwork(nodes=("a", "b", "c"), global_rounds=2, window_s=40))
+    outcome = field.run(lambda _: None)
+    assert outcome.observer.history.job_phases[-1].phase is JobPhase.COMPLETE
+    report = build_report(outcome)
+    num_rows = 26  # Of 40, a fifth is held out, and a fifth of the rest.
+    mechanism = Mechanism(sample_rate=1.0, noise_multiplier=NOISE_MULTIPLIER)
+    promised, spent = (epsilon_of(mechanism, rounds * STEPS, DELTA) for rounds in (4, 2))
+    assert report.privacy is not None
+    assert report.privacy.claim.epsilon == promised
+    assert "4 regional rounds at most (2 global x 1 regional x 2 tries) of 3 steps: 12" in report.privacy.claim.horizon
+    assert {(one.num_rows, one.num_steps, one.epsilon_spent) for one in report.privacy.nodes} == {
+        (num_rows, 2 * STEPS, spent)
+    }
+    told = logged(field, "a", "privacy")
+    assert [(line["epsilon"], line["max_steps"], line["reproducible"]) for line in told] == [(promised, 12, True)]
+    assert f"  privacy, ε, δ: each node's own, {DELTA:g}" in snapshot_lines(outcome.observer.look())
+    assert_no_figure_left(field, outcome)
+
+
+def assert_no_figure_left(field, outcome) -> None:
+    """The committee opens an update: nothing in it is computed of rows but the delta."""
+    history = outcome.observer.history
+    region, key = open_store(field.ground.store("EU")), field.liar("agg-1").hpke
+    for (shard, global_round, regional_round), events in history.commits.items():
+        for event in events:
+            context = outcome.models.context(PayloadKind.UPDATE, shard, global_round, regional_round, event.node)
+            delta_P = torch.empty(outcome.models.layout.num_parameters)
+            with region.open(event.digest) as source:
+                metadata = read_update(OpeningReader(source, key, context), outcome.models.layout, delta_P)
+            assert (metadata.training_loss, metadata.validation.count, metadata.validation.loss_sum) == (None, 0, 0.0)
+            assert metadata.test is None or metadata.test.count == 0
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_twenty_kills_of_nodes_spend_no_step_twice(arena) -> None:
+    """With secret noise, two trainings of one round never make the same bytes: a second one would be seen."""
+    processes = DyingProcesses()
+    rounds = 8
+    field = arena(PrivateNetwork(nodes=("a", "b", "c"), global_rounds=rounds, window_s=120), processes)
+    with_secret_noise(field, *DOOM)
+    for name, instants in DOOM.items():
+        processes.doom(name, instants)
+
+    def revive(_: object) -> None:
+        processes.revive()
+        for name, instants in DOOM.items():
+            if not processes.ahead(name) and len(processes.deaths) < KILLS:
+                processes.doom(name, instants)
+
+    outcome = field.run(revive)
+    history, job = outcome.observer.history, outcome.job
+    assert history.job_phases[-1].phase is JobPhase.COMPLETE
+    assert len(processes.deaths) >= KILLS
+    released = {event.digest.hex() for events in history.commits.values() for event in events}
+    region = {event.payload.hex() for event in history.regional_models.values()}
+    assert payloads(field.ground.folder / "stores" / "EU") <= released | region
+    nodes = {name: field.ground.addresses[name] for name in DOOM}
+    for name, address in nodes.items():
+        updates = updates_of(field, name, job)
+        committed = [event.digest for events in history.commits.values() for event in events if event.node == address]
+        assert sorted(update.digest for update in updates) == sorted(committed)
+        assert len(updates) == rounds
+        assert sum(update.num_steps for update in updates) == rounds * STEPS
+        assert not any(line["reproducible"] for line in logged(field, name, "privacy")[1:])
+    report = build_report(outcome)
+    assert report.privacy is not None
+    spent = epsilon_of(Mechanism(sample_rate=1.0, noise_multiplier=NOISE_MULTIPLIER), rounds * STEPS, DELTA)
+    assert {(one.num_steps, one.epsilon_spent) for one in report.privacy.nodes} == {(rounds * STEPS, spent)}
