@@ -79,6 +79,11 @@ train = {train}
 # then joins jobs that reserve of it, and no others.
 # dataset = 1
 
+[privacy]
+# Where the noise of jobs with privacy comes from: "secure", or "reproducible", which anybody can repeat and which
+# therefore protects nobody.
+noise = "secure"
+
 # Code that may be run on the data: by name and by digest, so that nothing runs that was not approved. These come with
 # the installed version of Domicile, which you trust by having installed it. To approve code of your own, read it, and
 # write down what `domicile task digest FILE.py:Name` prints.

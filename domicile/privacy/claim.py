@@ -12,8 +12,8 @@ from domicile.privacy.settings import PrivacySettings
 
 ACCOUNTANT = "PRV (Gopi et al. 2021), upper bound; cross-checked by RDP (Mironov et al. 2019)"
 NEIGHBOURS = (
-    "zero-out: one row is replaced by an empty one that moves nothing; how many rows a node has is public. A row that is "
-    "replaced by another one loses at most 2ε, at (1 + exp ε) δ"
+    "zero-out: one row is replaced by an empty one that moves nothing; how many rows a node has is public. A row "
+    "that is replaced by another one loses at most 2ε, at (1 + exp ε) δ"
 )
 TRUST = (
     "each row's holder trusts its own node alone: noise is added there before anything leaves, and holds against "
@@ -86,13 +86,14 @@ def claim_of(
     same_steps = training.steps is not None
     horizon = Horizon.of(training, num_rows=1, rounds=rounds)
     withheld = settings.held_out_figures == "withheld"
+    covered = "data" if withheld else "training part"
     noise = settings.noise_multiplier
     multiplier = f"{noise:g}" if noise is not None else "the least that keeps ε, by each node's number of rows"
     clipping = f"each row's gradient clipped to L2 norm {settings.max_grad_norm:g}"
     return Claim(
         epsilon=epsilon,
         delta=settings.delta,
-        unit=f"one row of a node's {'data' if withheld else 'training part'}; a person of k rows may lose kε, at a greater δ",
+        unit=f"one row of a node's {covered}; a person of k rows may lose kε, at a greater δ",
         neighbours=NEIGHBOURS,
         trust=TRUST,
         mechanism=f"DP-SGD: {clipping}, Gaussian noise, noise multiplier {multiplier}",

@@ -105,8 +105,9 @@ def assert_no_figure_left(field, outcome) -> None:
         for event in events:
             context = outcome.models.context(PayloadKind.UPDATE, shard, global_round, regional_round, event.node)
             delta_P = torch.empty(outcome.models.layout.num_parameters)
-            with region.open(event.digest) as source:
-                metadata = read_update(OpeningReader(source, key, context), outcome.models.layout, delta_P)
+            with region.open(event.digest, max_bytes=1 << 20) as source:
+                reader = OpeningReader(source, key, context, max_plaintext_bytes=1 << 20)
+                metadata = read_update(reader, outcome.models.layout, delta_P)
             assert (metadata.training_loss, metadata.validation.count, metadata.validation.loss_sum) == (None, 0, 0.0)
             assert metadata.test is None or metadata.test.count == 0
 
@@ -123,10 +124,12 @@ def test_twenty_kills_of_nodes_spend_no_step_twice(arena) -> None:
         processes.doom(name, instants)
 
     def revive(_: object) -> None:
-        processes.revive()
-        for name, instants in DOOM.items():
+        for name in processes.ended():
+            # Only the dead write nothing into the list of what is ahead of them.
             if not processes.ahead(name) and len(processes.deaths) < KILLS:
-                processes.doom(name, instants)
+                processes.deaths.append(name)
+                processes.doom(name, DOOM[name])
+        processes.revive()
 
     outcome = field.run(revive)
     history, job = outcome.observer.history, outcome.job
