@@ -66,7 +66,8 @@ class JobWork:
         self._trainer = trainer
         self._local, self._models = prepare(config, party, job, history)
         if self._local.privacy is not None:
-            log_event(log, "privacy", job=job, **self._local.privacy.told())
+            level = logging.WARNING if self._local.privacy.reproducible else logging.INFO
+            log_event(log, "privacy", level=level, job=job, **self._local.privacy.told())
         with within_memory():
             self._model_P = torch.empty(self._local.layout.num_parameters)
         self._loaded: RegionalKey | None = None

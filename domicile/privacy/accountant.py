@@ -7,7 +7,8 @@ Zhang 2019) is looser, and checks it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -62,7 +63,7 @@ def epsilon_of(mechanism: Mechanism, num_steps: int, delta: float) -> float:
     error = min(EPSILON_ERROR_MAX, EPSILON_ERROR_PART * loose)
     accountant = PRVAccountant()
     accountant.history = [(mechanism.noise_multiplier, mechanism.sample_rate, num_steps)]
-    with np.errstate(divide="ignore"):  # The logarithm of 0, where every row is drawn, is meant.
+    with _as_meant():
         tight = float(accountant.get_epsilon(delta, eps_error=error))
     if not 0 < tight <= loose + error:
         raise AccountantsDisagree(
@@ -76,10 +77,18 @@ def rdp_epsilon_of(mechanism: Mechanism, num_steps: int, delta: float) -> float:
     """The same by Rényi accounting: looser, and computed in quite another way."""
     accountant = RDPAccountant()
     accountant.history = [(mechanism.noise_multiplier, mechanism.sample_rate, num_steps)]
-    with warnings.catch_warnings():
-        # That the best order is the first or the last: the bound holds all the same.
-        warnings.simplefilter("ignore", UserWarning)
+    with _as_meant():
         return float(accountant.get_epsilon(delta, alphas=ORDERS))
+
+
+@contextmanager
+def _as_meant() -> Iterator[None]:
+    """Without warnings that the best order is the first or the last, where the bound holds all the same, and that 0 has
+    no logarithm, where every row is drawn.
+    """
+    with warnings.catch_warnings(), np.errstate(divide="ignore"):
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 @cache

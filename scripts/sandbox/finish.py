@@ -290,9 +290,13 @@ def _regional_round(
         committed=[outcome.ground.names.get(event.node, event.node) for event in history.commits_of(key)],
         excluded={lost.node: lost.reason.upper() for lost in one.left_out if lost.cause is Absence.EXCLUDED},
         contributors=accepted.contributors if accepted else None,
-        loss=None if accepted is None or accepted.loss_micros == NO_LOSS else accepted.loss_micros / MICROS,
+        loss=None if accepted is None or not outcome.tells_losses else _loss(accepted.loss_micros),
         model=_hex(accepted.model) if accepted else None,
     )
+
+
+def _loss(micros: int) -> float | None:
+    return None if micros == NO_LOSS else micros / MICROS
 
 
 def _bytes(outcome: Outcome) -> ByteRecord:

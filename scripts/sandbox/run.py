@@ -59,6 +59,12 @@ class Outcome:
     seconds_in_all: float
     """Until the last measurements were there and the record was replayed as well."""
 
+    @property
+    def tells_losses(self) -> bool:
+        """Whether the losses on chain are of rows; where privacy withholds them, they are 0."""
+        privacy = self.plan.job.privacy
+        return privacy is None or privacy.held_out_figures == "open"
+
 
 Finish = Callable[[Outcome, View], bool]
 """Shows and writes what came of a job; `False` if anything could not be written, which it has told."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from domicile.storage.store import open_store
 from node.journal import NodeJournal, SealedUpdate
 from scripts.sandbox.finish import build_report
 from scripts.status import snapshot_lines
-from tests.end_to_end.conftest import SmallNetwork
+from tests.end_to_end.conftest import SmallNetwork, write_table
 from tests.end_to_end.instants import DyingProcesses
 from tests.end_to_end.test_instants import payloads
 
@@ -28,7 +29,7 @@ OPTIONS = 'target = "y"\nstandardize = false\nmissing = "refuse"'
 PRIVACY = f"""
 [privacy]
 noise_multiplier = {NOISE_MULTIPLIER}
-delta = {DELTA}
+delta = {{delta}}
 max_grad_norm = 1.0
 [data]
 stratified = false
@@ -42,14 +43,17 @@ DOOM = {
 }
 
 
+@dataclass(kw_only=True)
 class PrivateNetwork(SmallNetwork):
     """Its job asks for privacy."""
+
+    delta: float = DELTA
 
     def write(self, folder: Path) -> Path:
         super().write(folder)
         job = folder / "job.toml"
         plain = job.read_text(encoding="utf-8")
-        job.write_text(plain.replace('target = "y"', OPTIONS) + PRIVACY, encoding="utf-8")
+        job.write_text(plain.replace('target = "y"', OPTIONS) + PRIVACY.format(delta=self.delta), encoding="utf-8")
         return folder
 
 
@@ -73,6 +77,20 @@ def logged(field, name: str, event: str) -> list[dict[str, object]]:
     lines = (field.ground.party_folder(name) / "log.jsonl").read_text().splitlines()
     told = [json.loads(line) for line in lines if line.startswith("{")]
     return [line for line in told if line["event"] == event]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(170)
+def test_a_node_declines_what_would_not_protect_its_rows_and_the_job_goes_on_without_it(arena) -> None:
+    network = PrivateNetwork(nodes=("a", "b", "c", "d"), global_rounds=1, window_s=40)
+    field = arena(replace(network, delta=0.03))
+    # 52 of 80 rows train, of which 0.03 would be more than one.
+    write_table(field.plan.folder / "d.csv", rows=80, seed=9)
+    outcome = field.run(lambda _: None)
+    assert outcome.observer.history.job_phases[-1].phase is JobPhase.COMPLETE
+    assert list(outcome.absent) == ["d"]
+    assert "privacy.delta: 0.03 is not below 1 in 51 training rows" in outcome.absent["d"]
+    assert not updates_of(field, "d", outcome.job)
 
 
 @pytest.mark.slow

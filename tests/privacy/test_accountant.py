@@ -59,6 +59,7 @@ def test_the_exact_integral_is_the_closed_form_where_there_is_one(noise_multipli
         assert oracle.delta(epsilon) == pytest.approx(closed, rel=1e-6, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epsilon", "sample_rate", "num_steps"), [(8.0, 0.46, 150), (1.0, 0.1, 40), (0.2, 1.0, 3)])
 def test_the_noise_keeps_epsilon_and_less_noise_would_not(epsilon: float, sample_rate: float, num_steps: int) -> None:
     found = noise_multiplier_for(epsilon, 1e-5, sample_rate=sample_rate, num_steps=num_steps)

@@ -42,7 +42,7 @@ class TestReportAsData:
 
     def test_keys_are_as_documented(self, data: dict[str, object]) -> None:
         assert list(data) == [
-            *("version", "job", "nodes", "rounds", "regional_rounds", "participation", "absent"),
+            *("version", "job", "nodes", "privacy", "rounds", "regional_rounds", "participation", "absent"),
             *("exports", "refusals", "gas", "gas_totals", "bytes", "seconds", "seconds_in_all", "lineage"),
         ]
 
