@@ -10,6 +10,7 @@
     ├── PeerError               another party sent something that does not hold         exit 4
     │   ├── SealError           a sealed payload cannot be opened here, `reason` says why
     │   ├── UpdateError         an update is malformed, not finite or too large
+    │   ├── BudgetMismatch      a job's documents promise another privacy than it reserves on chain
     │   └── LineageError        the record on chain or in a store does not add up
     ├── Fault                   an outside system failed; trying again may help         exit 5
     │   ├── ChainFault
@@ -81,6 +82,10 @@ class SealError(PeerError):
 
 class UpdateError(PeerError):
     """An update is malformed, not finite or too large."""
+
+
+class BudgetMismatch(PeerError):
+    """A job's documents promise another privacy than it reserves on chain."""
 
 
 class LineageError(PeerError):

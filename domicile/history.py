@@ -12,9 +12,10 @@ from domicile.chain.deployment import Deployment
 from domicile.clock import DEFAULT_CLOCK, JobClock
 from domicile.errors import ChainFault, LineageError
 from domicile.protocol import commitment
+from domicile.protocol.budget import Budget
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
-from domicile.protocol.round import JobState, ShardPhase, ShardState
-from domicile.types import Address, Digest, JobId, ShardIndex
+from domicile.protocol.round import NO_DATASET, JobState, ShardPhase, ShardState
+from domicile.types import Address, DatasetId, Digest, JobId, ShardIndex
 
 KEPT_HEADS = 4_096
 """How many of the newest heads are remembered by their hash: a chain that was brought back from a state below the
@@ -48,6 +49,12 @@ class JobHistory:
     shards: list[ev.ShardCreated] = field(default_factory=list)
     members: dict[Address, ShardIndex] = field(default_factory=dict)
     membership: list[ev.MemberJoined | ev.MemberLeft] = field(default_factory=list)
+    datasets: dict[Address, DatasetId] = field(default_factory=dict)
+    """Of which members, those who left included, reserved the job's budget."""
+
+    unspent: dict[Address, Budget] = field(default_factory=dict)
+    """What they gave back; with it their reservation ended."""
+
     job_phases: list[ev.JobPhaseChanged] = field(default_factory=list)
     shard_phases: list[ev.ShardPhaseChanged] = field(default_factory=list)
     commits: dict[RegionalKey, list[ev.UpdateCommitted]] = field(default_factory=dict)
@@ -122,12 +129,8 @@ class JobHistory:
         match event:
             case ev.ShardCreated():
                 self.shards.append(event)
-            case ev.MemberJoined():
-                self.members[event.node] = event.shard
-                self.membership.append(event)
-            case ev.MemberLeft():
-                self.members.pop(event.node, None)
-                self.membership.append(event)
+            case ev.MemberJoined() | ev.MemberLeft() | ev.BudgetReturned():
+                self._apply_membership(event)
             case ev.JobPhaseChanged():
                 self.job_phases.append(event)
             case ev.ShardPhaseChanged():
@@ -150,6 +153,19 @@ class JobHistory:
                 self.global_models[event.global_round] = event
             case _:
                 pass
+
+    def _apply_membership(self, event: ev.MemberJoined | ev.MemberLeft | ev.BudgetReturned) -> None:
+        if isinstance(event, ev.BudgetReturned):
+            self.unspent[event.node] = Budget(epsilon_micros=event.epsilon_micros, delta_attos=event.delta_attos)
+            return
+        self.membership.append(event)
+        if isinstance(event, ev.MemberLeft):
+            self.members.pop(event.node, None)
+            return
+        self.members[event.node] = event.shard
+        self.unspent.pop(event.node, None)
+        if event.dataset != NO_DATASET:
+            self.datasets[event.node] = event.dataset
 
 
 def history_of(events: Iterable[ev.JobEvent]) -> JobHistory:

@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
-from domicile.errors import PeerError
+from domicile.errors import BudgetMismatch, PeerError
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
 from domicile.privacy.settings import PrivacySettings
+from domicile.protocol.budget import NOTHING, Budget
 from domicile.settings import Settings, describe
 from domicile.types import Digest, digest
 
@@ -58,6 +59,28 @@ class JobSpec(Settings):
     global_merging: MergingSettings
     max_update_norm: float | None = Field(default=None, gt=0)
     privacy: PrivacySettings | None = None
+
+    @property
+    def reserved(self) -> Budget:
+        """What its job must reserve of each node's dataset."""
+        return NOTHING if self.privacy is None else self.privacy.reserved
+
+    def require_reserved(self, budget: Budget) -> None:
+        """Whether a job reserves on chain what this promises: else the ledger would keep another promise than nodes do.
+
+        Raises:
+            BudgetMismatch: it does not.
+        """
+        if self.privacy is None and budget != NOTHING:
+            raise BudgetMismatch(
+                f"the job reserves {budget} of each dataset, and its specification has no privacy, so that nothing "
+                "would keep it; ask the job's owner for another one"
+            )
+        if budget != self.reserved:
+            raise BudgetMismatch(
+                f"the job's specification promises {self.reserved}, and the job reserves {budget} of each dataset; ask "
+                "the job's owner for another one"
+            )
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, UTF-8."""

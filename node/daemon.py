@@ -21,8 +21,9 @@ from domicile.learning.memory import within_memory
 from domicile.log import configure_logging, log_event
 from domicile.outbox import Outbox
 from domicile.party import Party, open_daemon
+from domicile.protocol.budget import Budget
 from domicile.protocol.eligibility import Requirement
-from domicile.protocol.refusals import NotEligible, WindowClosed, WrongJobPhase
+from domicile.protocol.refusals import BudgetExceeded, NotEligible, WindowClosed, WrongJobPhase
 from domicile.protocol.round import JobState, ShardState
 from domicile.settings import load_settings
 from domicile.types import JobId, ShardIndex
@@ -32,7 +33,7 @@ from node.config import NodeConfig
 from node.delivery import UpdateDelivery, region_of
 from node.journal import NodeJournal, Skipped
 from node.recovery import compare, recover
-from node.reservation import return_untouched
+from node.reservation import settle
 from node.training import LocalTrainer, Trainer
 from node.work import GLOBAL, JobWork
 
@@ -124,8 +125,7 @@ class NodeJob:
         """Looks, decides and acts; the history MUST be at least as new as the states."""
         act = step.decide(self._observe(state, shards, now_s))
         if isinstance(act, step.Finished):
-            if return_untouched(self._party, self._journal, self._job, state, self._history.clock):
-                log_event(log, "budget_returned", job=self._job)
+            settle(self._party, self._journal, self._history, state)
             self.finished = True
             self._delivery.leave_behind(None)
             self._work = None  # Data and model are of no use any more.
@@ -152,6 +152,7 @@ class NodeJob:
             collect_window_s=state.collect_window_s,
             declined=self._journal.declined(self._job) is not None,
             left=self._journal.has_left(self._job),
+            has_budget=state.has_budget,
         )
         if shard is None:
             return outside
@@ -272,6 +273,9 @@ class NodeJob:
 
     def _note_refusal(self, action: str, refusal: Refused) -> None:
         name = refusal.reason.name if isinstance(refusal, NotEligible) else type(refusal).__name__
+        if isinstance(refusal, BudgetExceeded):
+            left = Budget(epsilon_micros=refusal.remaining_epsilon_micros, delta_attos=refusal.remaining_delta_attos)
+            name += f": {left} are left of dataset {refusal.dataset}"
         if self._journal.record_refusal(self._job, action, name):
             log_event(log, "refused", level=logging.WARNING, job=self._job, action=action, reason=name)
 

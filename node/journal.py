@@ -10,13 +10,14 @@ from pathlib import Path
 from domicile.journal import Journal
 from domicile.types import Digest, JobId
 
-VERSION = 4
+VERSION = 5
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS memberships (job INTEGER PRIMARY KEY, global_round INTEGER, regional_round INTEGER);
 CREATE TABLE IF NOT EXISTS left_by_hand (job INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS updates (
     job INTEGER, global_round INTEGER, regional_round INTEGER,
     digest BLOB NOT NULL, num_steps INTEGER NOT NULL, sealed_bytes INTEGER NOT NULL, pinned INTEGER NOT NULL DEFAULT 1,
+    sample_rate REAL, noise_multiplier REAL,
     PRIMARY KEY (job, global_round, regional_round));
 CREATE TABLE IF NOT EXISTS evaluations (
     job INTEGER, global_round INTEGER, metrics TEXT NOT NULL, num_test INTEGER NOT NULL,
@@ -31,13 +32,19 @@ CREATE TABLE IF NOT EXISTS skipped (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SealedUpdate:
-    """An update that was sealed here; `num_steps` is 0 where the journal that knew it was lost."""
+    """An update that was sealed here; `num_steps` is 0 where the journal that knew it was lost.
+
+    `sample_rate`, `noise_multiplier`: by which its steps were private, so that what they cost does not depend on what
+    rows lie here later; `None` where the job asks for no privacy, and where the journal was lost.
+    """
 
     global_round: int
     regional_round: int
     digest: Digest
     num_steps: int
     sealed_bytes: int
+    sample_rate: float | None = None
+    noise_multiplier: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,8 +104,12 @@ class NodeJournal(Journal):
 
     def record_update(self, job: JobId, update: SealedUpdate) -> None:
         self._write(
-            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, 1)",
-            (job, update.global_round, update.regional_round, update.digest, update.num_steps, update.sealed_bytes),
+            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)",
+            (
+                *(job, update.global_round, update.regional_round),
+                *(update.digest, update.num_steps, update.sealed_bytes),
+                *(update.sample_rate, update.noise_multiplier),
+            ),
         )
 
     def update(self, job: JobId, global_round: int, regional_round: int) -> SealedUpdate | None:
@@ -159,11 +170,19 @@ class NodeJournal(Journal):
 
     def _updates(self, where: str, arguments: tuple[int, ...]) -> list[SealedUpdate]:
         rows = self._read(
-            f"SELECT global_round, regional_round, digest, num_steps, sealed_bytes FROM updates WHERE {where} "  # noqa: S608
-            "ORDER BY global_round, regional_round",
+            "SELECT global_round, regional_round, digest, num_steps, sealed_bytes, sample_rate, noise_multiplier "  # noqa: S608
+            f"FROM updates WHERE {where} ORDER BY global_round, regional_round",
             arguments,
         )
         return [
-            SealedUpdate(global_round=g, regional_round=r, digest=Digest(d), num_steps=s, sealed_bytes=b)
-            for g, r, d, s, b in rows
+            SealedUpdate(
+                global_round=g,
+                regional_round=r,
+                digest=Digest(d),
+                num_steps=s,
+                sealed_bytes=b,
+                sample_rate=q,
+                noise_multiplier=n,
+            )
+            for g, r, d, s, b, q, n in rows
         ]

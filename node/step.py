@@ -18,7 +18,7 @@ class Observation:
     hold it, a short while ago. `declined` says that the node takes no part in the job, `given_up` that it trains no
     update in the present round, `lost` that what it trained is gone, and a round that is `measured` needs no
     evaluation, be it that none was possible: why stands in the node's journal. A job that was `left` by hand is not
-    joined again.
+    joined again. `has_budget`: a member has something to give back when the job is over.
     """
 
     now_s: int
@@ -27,6 +27,7 @@ class Observation:
     collect_window_s: int
     declined: bool
     left: bool = False
+    has_budget: bool = False
     forgotten: bool = False
     shard_phase: ShardPhase | None = None
     shard_deadline_s: int = 0
@@ -125,7 +126,8 @@ _FINAL = frozenset({JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED})
 def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads best
     """The next act in one job."""
     if seen.declined:
-        return Finished("declined")
+        settles_later = seen.has_budget and seen.shard_phase is not None and seen.job_phase not in _FINAL
+        return Wait("declined; what it reserved is settled at the end") if settles_later else Finished("declined")
     if seen.newest_global_round is not None and seen.newest_global_round not in seen.measured_global_rounds:
         return Evaluate(seen.newest_global_round)
     if seen.job_phase in _FINAL:

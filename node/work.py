@@ -25,6 +25,7 @@ from domicile.log import log_event
 from domicile.models import JobModels, open_job_models
 from domicile.outbox import Outbox
 from domicile.party import Party
+from domicile.protocol.budget import budget_of
 from domicile.protocol.round import JobParameters
 from domicile.spec import JobSpec, TaskReference
 from domicile.types import JobId, ShardIndex
@@ -137,12 +138,15 @@ class JobWork:
             digest = writer.commit()
         sealed_bytes = sealed_size(encoded.num_bytes, len(recipients.cards))
         metrics.sealed(context.kind, sealed_bytes)
+        mechanism = self._local.privacy.budget.mechanism if self._local.privacy is not None else None
         return SealedUpdate(
             global_round=key[1],
             regional_round=key[2],
             digest=digest,
             num_steps=num_steps,
             sealed_bytes=sealed_bytes,
+            sample_rate=None if mechanism is None else mechanism.sample_rate,
+            noise_multiplier=None if mechanism is None else mechanism.noise_multiplier,
         )
 
 
@@ -165,6 +169,7 @@ def prepare(config: NodeConfig, party: Party, job: JobId, history: JobHistory) -
         PeerError: the job's documents do not hold.
     """
     spec = fetch_spec(party.border, history.created.parameters.spec)
+    spec.require_reserved(budget_of(history.created.parameters))
     folder = approved_folder(spec.task, config.tasks)
     task = find_task(spec.task.use, spec.task.options, folder=folder, expected=spec.task.digest)
     models = open_job_models(party, job, history, spec, planned_layout(task))

@@ -36,12 +36,6 @@ def delta(value: str) -> int:
     return _whole("--delta", value, DELTA_DIGITS, DELTA_ATTOS_MAX)
 
 
-def told(budget: Budget) -> str:
-    """``epsilon 1.5, delta 1e-05``."""
-    written = Decimal(budget.epsilon_micros).scaleb(-EPSILON_DIGITS).normalize()
-    return f"epsilon {written:f}, delta {budget.delta:g}"
-
-
 def data(budget: Budget) -> dict[str, int]:
     return {"epsilon_micros": budget.epsilon_micros, "delta_attos": budget.delta_attos}
 

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator
 from domicile.errors import ConfigurationError
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
 from domicile.privacy.settings import PrivacySettings
+from domicile.protocol.budget import NOTHING, Budget
 from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.settings import Settings, load_settings
@@ -102,6 +103,11 @@ class JobFile(Settings):
     def horizon_rounds(self) -> tuple[int, int, int]:
         """Global rounds, regional rounds of each at most, and retries."""
         return self.rounds.global_rounds, self.rounds.regional_max, self.rounds.max_retries
+
+    @property
+    def reserved(self) -> Budget:
+        """What it reserves of each node's dataset."""
+        return NOTHING if self.privacy is None else self.privacy.reserved
 
     @property
     def sensitivity_class(self) -> Sensitivity:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from domicile.errors import ConfigurationError
+from domicile.protocol.budget import ATTOS, DELTA_ATTOS_MAX, EPSILON_MICROS_MAX, MICROS
 from domicile.settings import Settings, load_settings
 from scripts.job_file import CODE_PATTERN
 
@@ -31,11 +32,16 @@ class Participant(Settings):
 
 
 class NodeEntry(Participant):
-    """A data holder. Paths are relative to this file; without `test`, a part of `train` is held out."""
+    """A data holder. Paths are relative to this file; without `test`, a part of `train` is held out.
+
+    `epsilon` and `delta`: what the owner of its data grants all jobs together; left out, what the job asks for.
+    """
 
     train: Path
     test: Path | None = None
     clearance: Literal["public", "personal", "special", "restricted"] = "special"
+    epsilon: float | None = Field(default=None, gt=0, le=EPSILON_MICROS_MAX / MICROS, allow_inf_nan=False)
+    delta: float | None = Field(default=None, ge=0, le=DELTA_ATTOS_MAX / ATTOS, allow_inf_nan=False)
 
 
 class AggregatorEntry(Participant):

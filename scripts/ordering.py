@@ -58,12 +58,12 @@ def prepare(order: Order) -> PreparedOrder:
     writer = PayloadWriter(None)
     for chunk in model.chunks(values_P):
         writer.write(chunk)
-    spec = _spec(order, payload=writer.commit(), model=model.digest(values_P)).to_bytes()
+    spec = _spec(order, payload=writer.commit(), model=model.digest(values_P))
     return PreparedOrder(
         model=model,
         values_P=values_P,
-        spec=spec,
-        parameters=_parameters(order.job, root_of(io.BytesIO(spec))),
+        spec=spec.to_bytes(),
+        parameters=_parameters(order.job, spec),
         shards=_shards(order),
         global_committee=order.global_committee,
     )
@@ -104,9 +104,9 @@ def _spec(order: Order, *, payload: Digest, model: Digest) -> JobSpec:
     )
 
 
-def _parameters(job: JobFile, spec: Digest) -> JobParameters:
+def _parameters(job: JobFile, spec: JobSpec) -> JobParameters:
     return JobParameters(
-        spec=spec,
+        spec=root_of(io.BytesIO(spec.to_bytes())),
         join_window_s=job.rounds.join_window_s,
         collect_window_s=job.rounds.collect_window_s,
         global_rounds=job.rounds.global_rounds,
@@ -121,6 +121,8 @@ def _parameters(job: JobFile, spec: Digest) -> JobParameters:
         sensitivity=job.sensitivity_class,
         max_tier=job.strictest_tier,
         safeguards=Safeguard.NONE,
+        epsilon_micros=spec.reserved.epsilon_micros,
+        delta_attos=spec.reserved.delta_attos,
         denied=tuple(JurisdictionCode(code) for code in job.denied),
     )
 

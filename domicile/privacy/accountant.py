@@ -7,7 +7,7 @@ Zhang 2019) is looser, and checks it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -52,17 +52,23 @@ def epsilon_of(mechanism: Mechanism, num_steps: int, delta: float) -> float:
     Raises:
         AccountantsDisagree; ConfigurationError: ε is beyond `EPSILON_MAX`.
     """
-    if not num_steps:
+    return composed_epsilon_of({mechanism: num_steps}, delta)
+
+
+def composed_epsilon_of(num_steps: Mapping[Mechanism, int], delta: float) -> float:
+    """The same of steps with several mechanisms, of which the order makes no difference."""
+    history = [(one.noise_multiplier, one.sample_rate, steps) for one, steps in num_steps.items() if steps]
+    if not history:
         return 0.0
-    loose = rdp_epsilon_of(mechanism, num_steps, delta)
+    loose = _rdp_epsilon_of(history, delta)
     if loose > EPSILON_MAX:
         raise ConfigurationError(
-            f"privacy: ε would be {loose:.0f} with noise_multiplier {mechanism.noise_multiplier:g}, which protects "
+            f"privacy: ε would be {loose:.0f} with noise_multiplier {history[0][0]:g}, which protects "
             "nothing; raise noise_multiplier or lower the number of rounds and steps"
         )
     error = min(EPSILON_ERROR_MAX, EPSILON_ERROR_PART * loose)
     accountant = PRVAccountant()
-    accountant.history = [(mechanism.noise_multiplier, mechanism.sample_rate, num_steps)]
+    accountant.history = history
     with _as_meant():
         tight = float(accountant.get_epsilon(delta, eps_error=error))
     if not 0 < tight <= loose + error:
@@ -75,8 +81,12 @@ def epsilon_of(mechanism: Mechanism, num_steps: int, delta: float) -> float:
 
 def rdp_epsilon_of(mechanism: Mechanism, num_steps: int, delta: float) -> float:
     """The same by Rényi accounting: looser, and computed in quite another way."""
+    return _rdp_epsilon_of([(mechanism.noise_multiplier, mechanism.sample_rate, num_steps)], delta)
+
+
+def _rdp_epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float:
     accountant = RDPAccountant()
-    accountant.history = [(mechanism.noise_multiplier, mechanism.sample_rate, num_steps)]
+    accountant.history = history
     with _as_meant():
         return float(accountant.get_epsilon(delta, alphas=ORDERS))
 

@@ -56,12 +56,10 @@ def budget_of(
     mechanism = Mechanism(
         sample_rate=sample_rate,
         noise_multiplier=settings.noise_multiplier
-        or noise_multiplier_for(
-            settings.epsilon or 0.0, settings.delta, sample_rate=sample_rate, num_steps=horizon.num_steps
-        ),
+        or noise_multiplier_for(settings.epsilon, settings.delta, sample_rate=sample_rate, num_steps=horizon.num_steps),
     )
     epsilon = epsilon_of(mechanism, horizon.num_steps, settings.delta)
-    if settings.epsilon is not None and epsilon > settings.epsilon:
+    if epsilon > settings.epsilon:
         raise ConfigurationError(
             f"privacy.noise_multiplier: {mechanism.noise_multiplier:g} gives ε = {epsilon:.3g} over {horizon.num_steps}"
             f" steps, above privacy.epsilon ({settings.epsilon:g}); raise noise_multiplier or leave it out"

@@ -33,13 +33,13 @@ OPEN_FIGURES = "loss and accuracy on held-out rows, which go to the shard's comm
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """`epsilon`: the most over all nodes and the whole horizon, or `None` where each node's own is not known here.
+    """`epsilon`: the most over all nodes and the whole horizon.
 
     `noise_multiplier` is `None` where it differs from node to node. `num_steps` is `None` where the number of a node's
     rows decides.
     """
 
-    epsilon: float | None
+    epsilon: float
     delta: float
     unit: str
     neighbours: str
@@ -58,9 +58,8 @@ class Claim:
 
     def lines(self) -> list[tuple[str, str]]:
         """Each point and what is said of it."""
-        epsilon = "each node's own" if self.epsilon is None else f"{self.epsilon:.4g}"
         return [
-            ("ε, δ", f"{epsilon}, {self.delta:g}"),
+            ("ε, δ", f"{self.epsilon:.4g}, {self.delta:g}"),
             ("unit of privacy", self.unit),
             ("neighbouring relation", self.neighbours),
             ("trust model", self.trust),
@@ -79,7 +78,7 @@ def claim_of(
     training: TrainingSettings,
     *,
     rounds: tuple[int, int, int],
-    epsilon: float | None,
+    epsilon: float,
     randomness: str,
 ) -> Claim:
     """`rounds` as in `Horizon.of`; `randomness` is one of the three above."""

@@ -7,8 +7,11 @@ spent by its own accountant, and the ledger holds it to the least that it can ha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
 from typing import Self
 
 from domicile.protocol.refusals import (
@@ -42,6 +45,20 @@ class Budget:
     epsilon_micros: int
     delta_attos: int
 
+    @classmethod
+    def covering(cls, epsilon: float, delta: float) -> Budget:
+        """The least budget that holds both figures: for what is spent."""
+        return cls(epsilon_micros=math.ceil(_scaled(epsilon, MICROS)), delta_attos=math.ceil(_scaled(delta, ATTOS)))
+
+    @classmethod
+    def within(cls, epsilon: float, delta: float) -> Budget:
+        """The greatest budget that both figures hold: for what is granted."""
+        return cls(epsilon_micros=math.floor(_scaled(epsilon, MICROS)), delta_attos=math.floor(_scaled(delta, ATTOS)))
+
+    def __str__(self) -> str:
+        """``epsilon 1.5, delta 1e-05``, exact in epsilon."""
+        return f"epsilon {(Decimal(self.epsilon_micros) / MICROS).normalize():f}, delta {self.delta:g}"
+
     def __add__(self, other: Self) -> Budget:
         return Budget(
             epsilon_micros=self.epsilon_micros + other.epsilon_micros, delta_attos=self.delta_attos + other.delta_attos
@@ -52,6 +69,13 @@ class Budget:
         return Budget(
             epsilon_micros=max(0, self.epsilon_micros - other.epsilon_micros),
             delta_attos=max(0, self.delta_attos - other.delta_attos),
+        )
+
+    def between(self, least: Self, most: Self) -> Budget:
+        """Each figure brought within its bounds."""
+        return Budget(
+            epsilon_micros=min(max(self.epsilon_micros, least.epsilon_micros), most.epsilon_micros),
+            delta_attos=min(max(self.delta_attos, least.delta_attos), most.delta_attos),
         )
 
     def holds(self, part: Self) -> bool:
@@ -65,6 +89,11 @@ class Budget:
     @property
     def delta(self) -> float:
         return self.delta_attos / ATTOS
+
+
+def _scaled(figure: float, scale: int) -> Fraction:
+    # By the digits that people write: as a binary fraction, 0.1 is more.
+    return Fraction(repr(figure)) * scale
 
 
 NOTHING = Budget(epsilon_micros=0, delta_attos=0)

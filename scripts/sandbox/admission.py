@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domicile.protocol.budget import Budget
 from domicile.protocol.eligibility import Refusal, Sensitivity
 from domicile.protocol.jurisdiction import Jurisdictions, Tier
+from domicile.protocol.refusals import BudgetExceeded
 from scripts.job_file import JobFile
 from scripts.network_file import NetworkFile, NodeEntry
 
@@ -36,6 +38,14 @@ class Gate:
             )
         return None
 
+    def granted(self, node: NodeEntry) -> Budget:
+        """What the owner of a node's data grants, where the job asks for privacy."""
+        asked, given = self.job.reserved, Budget.within(node.epsilon or 0.0, node.delta or 0.0)
+        return Budget(
+            epsilon_micros=asked.epsilon_micros if node.epsilon is None else given.epsilon_micros,
+            delta_attos=asked.delta_attos if node.delta is None else given.delta_attos,
+        )
+
     def refusal(self, node: NodeEntry, shard: str) -> Refusal:
         """Why a node of a shard will be refused."""
         allowed = 1 << self.places.codes.index(shard)
@@ -49,6 +59,13 @@ class Gate:
         if not tier_allows:
             return Refusal.TIER_FORBIDS
         return Refusal.NONE if cleared else Refusal.NOT_CLEARED
+
+    def complaint(self, node: NodeEntry, shard: str) -> str:
+        """The name of the contract's refusal of a node of a shard; empty where it would admit it."""
+        refusal = self.refusal(node, shard)
+        if refusal is not Refusal.NONE:
+            return refusal.name
+        return "" if self.granted(node).holds(self.job.reserved) else BudgetExceeded.__name__
 
     def _contains(self, outer: str, inner: str) -> bool:
         closure = self.places.closures[self.places.codes.index(inner)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jurisdictions, Nodes
+from domicile.chain.contracts import Budgets, Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment, deploy
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC
 from domicile.chain.sender import Call, Sender
@@ -22,8 +22,10 @@ from domicile.protocol.attestation import Attestation
 from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.storage.store import open_store
-from domicile.types import Address, Digest, JurisdictionCode
+from domicile.types import Address, DatasetId, Digest, JurisdictionCode
+from scripts.datasets import commitment_to
 from scripts.network_file import AggregatorEntry, NetworkFile, NodeEntry
+from scripts.sandbox.admission import open_gate
 from scripts.sandbox.keys import sandbox_secret
 from scripts.sandbox.plan import Plan
 from scripts.sandbox.processes import Processes
@@ -33,6 +35,9 @@ OWNER = "_job-owner"
 """Begins as no participant's name may, so that nobody can share its key or its folder."""
 
 ATTESTER = "_attester"
+DATA_OWNER = "_data-owner"
+"""Of all nodes' data: another account than any node's, as it should be."""
+
 ACCESS_FILE = "access.toml"
 FUNDS_WEI = 10 * 10**18
 SCRYPT_N = 1 << 10
@@ -105,15 +110,18 @@ def bring_up(
         folder=folder,
         stores=stores or {},
     )
-    _fund(governor, addresses.values())
+    data_owner = _signer(plan, DATA_OWNER)
+    _fund(governor, [*addresses.values(), data_owner.address])
     for name in addresses:
         _write_keys(plan, ground, name)
     for place in store_places(plan):
         open_store(ground.store(place))
+    datasets = _grant_budgets(plan, Sender(chain, data_owner), ground) if plan.job.privacy else {}
+    if datasets:
+        say(f"{counted(len(datasets), 'dataset')} registered, each granted a privacy budget")
     for node in plan.network.nodes:
-        processes.start(
-            node.name, "node", _write_node(plan, ground, node), ground.party_folder(node.name) / "log.jsonl"
-        )
+        config = _write_node(plan, ground, node, datasets.get(node.name))
+        processes.start(node.name, "node", config, ground.party_folder(node.name) / "log.jsonl")
     for member in plan.network.aggregators:
         config = _write_aggregator(plan, ground, member)
         processes.start(member.name, "aggregator", config, ground.party_folder(member.name) / "log.jsonl")
@@ -186,13 +194,33 @@ def _party_table(plan: Plan, ground: Ground, name: str, region: str) -> list[str
     ]
 
 
-def _write_node(plan: Plan, ground: Ground, node: NodeEntry) -> Path:
+def _grant_budgets(plan: Plan, owner: Sender, ground: Ground) -> dict[str, DatasetId]:
+    """Registers each node's training rows, of which nothing can be spent before, and grants what its owner allows."""
+    budgets, gate = Budgets(ground.chain, ground.deployment), open_gate(plan.network, plan.job)
+    folder = ground.party_folder(DATA_OWNER)
+    folder.mkdir(parents=True)
+    commitments = {
+        node.name: commitment_to(folder, plan.data_path(node.train), ground.addresses[node.name])[0]
+        for node in plan.network.nodes
+    }
+    _send_all(owner, [budgets.register_dataset(one, ground.addresses[name]) for name, one in commitments.items()])
+    datasets = {name: budgets.dataset_of(one) for name, one in commitments.items()}
+    until_s = ground.chain.timestamp() + ATTESTED_FOR_S
+    _send_all(
+        owner,
+        [budgets.grant_budget(datasets[node.name], gate.granted(node), until_s) for node in plan.network.nodes],
+    )
+    return datasets
+
+
+def _write_node(plan: Plan, ground: Ground, node: NodeEntry, dataset: DatasetId | None) -> Path:
     lines = [
         *_party_table(plan, ground, node.name, plan.home[node.name]),
         "",
         "[data]",
         f"train = {_toml((plan.folder / node.train).absolute())}",
         *([f"test = {_toml((plan.folder / node.test).absolute())}"] if node.test else []),
+        *([] if dataset is None else [f"dataset = {dataset}"]),
         "",
         "[[tasks]]",
         f"use = {_toml(plan.job.task.use)}",

@@ -11,7 +11,6 @@ import torch
 
 from domicile.errors import ConfigurationError
 from domicile.learning.task import NodeData, Task, failures_of, task_digest
-from domicile.protocol.eligibility import Refusal
 from domicile.types import JurisdictionCode
 from node.training import split_seed
 from scripts.initial_model import fitting_task, fresh_model
@@ -56,6 +55,7 @@ def load_plan(folder: Path) -> Plan:
     network = load_network_file(folder / NETWORK_FILE)
     job = load_job_file(folder / JOB_FILE)
     _check_shards(folder, network, job)
+    _check_grants(folder, network, job)
     options = _resolved_options(folder, network, job)
     task = fitting_task(folder / JOB_FILE, job.task.use, options, job.seed)
     data = {node.name: _load(folder, job, task, node) for node in network.nodes}
@@ -104,6 +104,16 @@ def _check_shards(folder: Path, network: NetworkFile, job: JobFile) -> None:
                 )
 
 
+def _check_grants(folder: Path, network: NetworkFile, job: JobFile) -> None:
+    for index, node in enumerate(network.nodes):
+        given = next((key for key in ("epsilon", "delta") if getattr(node, key) is not None), None)
+        if given is not None and job.privacy is None:
+            raise ConfigurationError(
+                f"{folder / NETWORK_FILE}: nodes.{index}.{given}: {node.name!r} is granted a privacy budget, and "
+                f"{JOB_FILE} asks for no privacy; add the table [privacy] there or remove the key"
+            )
+
+
 def _check_members(folder: Path, network: NetworkFile, job: JobFile, home: dict[str, JurisdictionCode]) -> None:
     for code in job.shards:
         for member in network.committees[code].members:
@@ -124,11 +134,11 @@ def _check_number(
     if problem is not None:
         raise ConfigurationError(f"{folder / JOB_FILE}: {problem}")
     inside = [node for node in network.nodes if home[node.name] == code]
-    refused = {node.name: reason for node in inside if (reason := gate.refusal(node, code)) is not Refusal.NONE}
+    refused = {node.name: reason for node in inside if (reason := gate.complaint(node, code))}
     admitted = len(inside) - len(refused)
     told = f"shard {code!r} has {admitted} node(s)"
     if refused:
-        reasons = ", ".join(f"{name!r} {reason.name}" for name, reason in refused.items())
+        reasons = ", ".join(f"{name!r} {reason}" for name, reason in refused.items())
         told += f" that the contract admits (it would refuse {reasons})"
     if admitted < job.participation.min_nodes:
         raise ConfigurationError(

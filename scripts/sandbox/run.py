@@ -34,6 +34,7 @@ from scripts.sandbox.processes import Processes
 
 LOOK_S = 0.2
 EVALUATION_TIMEOUT_S = 30.0
+RETURN_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +148,7 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
     if newest is not None and (figure := held_out_figure(plan, ground, job, newest)) is not None:
         observer.figures[newest] = figure
         view.update(observer.look(_refusals_seen(job, journals)))
+    _await_returns(ground, job, observer, journals, processes, view)
     lineage = verify_lineage(ground.chain, ground.deployment, job, open_stores(plan, ground))
     refusals = tuple(
         (name, action, reason) for name, journal in journals.items() for action, reason in journal.refusals(job)
@@ -288,6 +290,24 @@ def _await_evaluations(
             )
         time.sleep(LOOK_S)
     view.say(f"{', '.join(waiting)} did not measure the last global model; the report goes without that")
+
+
+def _await_returns(
+    ground: Ground, job: JobId, observer: Observer, journals: dict[str, NodeJournal], processes: Processes, view: View
+) -> None:
+    """Gives the nodes that are up time to say what they spent of their datasets."""
+    deadline = time.monotonic() + RETURN_TIMEOUT_S
+    while True:
+        history = observer.history
+        reserving = {ground.names[address] for address in history.datasets.keys() - history.unspent.keys()}
+        waiting = {name for name in reserving & processes.alive() if journals[name].recovered_in(job) is None}
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            view.say(f"{', '.join(sorted(waiting))} did not say what was spent, so that all that was reserved counts")
+            return
+        time.sleep(LOOK_S)
+        view.update(observer.look(_refusals_seen(job, journals)))
 
 
 def _absent(

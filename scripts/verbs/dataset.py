@@ -121,8 +121,8 @@ def grant(
     if changed:
         network.sender().act(budgets.grant_budget(dataset, granted, end_s))
         found = budgets.dataset_at(dataset)
-    what = f"grants {amounts.told(granted)} until {moment(end_s)}" if end_s else "grants nothing any more"
-    line = f"dataset {number} {what}; {amounts.told(found.remaining)} are left"
+    what = f"grants {granted} until {moment(end_s)}" if end_s else "grants nothing any more"
+    line = f"dataset {number} {what}; {found.remaining} are left"
     told = {"granted": amounts.data(granted), "remaining": amounts.data(found.remaining), "until_s": end_s}
     tell(as_json, {"changed": changed, "dataset": number, **told}, [line])
 
@@ -164,7 +164,7 @@ def give_back(
     spent = Budget(epsilon_micros=epsilon_micros, delta_attos=delta_attos)
     network.sender().act(budgets.return_budget(job, member, spent))
     unspent = budget_of(network.jobs.parameters_of(job)) - spent
-    line = f"{member} spent {amounts.told(spent)} in job {number}; {amounts.told(unspent)} are free again"
+    line = f"{member} spent {spent} in job {number}; {unspent} are free again"
     tell(as_json, {"changed": True, **told, "spent": amounts.data(spent), "returned": amounts.data(unspent)}, [line])
 
 
@@ -199,14 +199,14 @@ def _lines(found: DatasetStanding) -> list[str]:
     grant = f"until {moment(one.valid_until_s)}" if one.valid_until_s else "nothing is granted"
     lines = [
         f"dataset {found.number}, held by {one.holder}, of {one.owner}",
-        f"  granted {amounts.told(one.granted)} ({grant})",
-        f"  left    {amounts.told(one.remaining)}",
+        f"  granted {one.granted} ({grant})",
+        f"  left    {one.remaining}",
     ]
     for part in found.reservations:
         if part.returned is None:
-            lines.append(f"  job {part.job} reserves {amounts.told(part.reserved)}")
+            lines.append(f"  job {part.job} reserves {part.reserved}")
         else:
-            lines.append(f"  job {part.job} spent {amounts.told(part.reserved - part.returned)}")
+            lines.append(f"  job {part.job} spent {part.reserved - part.returned}")
     return lines
 
 

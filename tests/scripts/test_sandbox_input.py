@@ -297,7 +297,7 @@ ranges.x = [0, 4]
 UNSOUND = {
     "epsilon of 0": ("epsilon = 8.0", "epsilon = 0", "job.toml: privacy.epsilon: 0 is not above 0; write a positive"),
     "negative epsilon": ("epsilon = 8.0", "epsilon = -2", "job.toml: privacy.epsilon: -2 is not above 0; write"),
-    "neither": ("epsilon = 8.0", "", "job.toml: privacy: neither epsilon nor noise_multiplier is given; add epsilon"),
+    "no epsilon": ("epsilon = 8.0", "", "job.toml: privacy.epsilon: missing; add this key"),
     "no clipping": ("max_grad_norm = 1.0", "max_grad_norm = 0", "job.toml: privacy.max_grad_norm: 0 is not above 0;"),
     "no delta": ("delta = 1e-5", "", "job.toml: privacy.delta: missing; add this key"),
     "delta of a whole row": ("delta = 1e-5", "delta = 0.04", "node 'a': privacy.delta: 0.04 is not below 1 in 26"),
