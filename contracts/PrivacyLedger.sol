@@ -162,15 +162,15 @@ contract PrivacyLedger is IPrivacyLedger {
         emit BudgetReturned(dataset, job, holder, epsilonMicros, deltaAttos);
     }
 
-    /// @dev The share of a job's rounds up to a member's last commit, rounded up. A shard that opened again counts its
-    /// regional rounds on.
+    /// @dev The share of all rounds that a job can ask for, retries included, up to a member's last commit, rounded up. A
+    /// shard that opened again counts its regional rounds on.
     function _leastSpent(
         Member memory member,
         JobParameters memory reserved
     ) private pure returns (uint64 epsilonMicros, uint64 deltaAttos) {
         if (!member.hasCommitted) return (0, 0);
         uint256 perGlobalRound = reserved.maxRegionalRounds;
-        uint256 all = reserved.globalRounds * perGlobalRound;
+        uint256 all = reserved.globalRounds * perGlobalRound * (1 + uint256(reserved.maxRetries));
         uint256 ran = Math.min(all, member.lastGlobalRound * perGlobalRound + member.lastRegionalRound + 1);
         epsilonMicros = uint64(Math.ceilDiv(reserved.epsilonMicros * ran, all));
         deltaAttos = uint64(Math.ceilDiv(reserved.deltaAttos * ran, all));

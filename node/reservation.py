@@ -49,7 +49,7 @@ def settle(party: Party, journal: NodeJournal, history: JobHistory, state: JobSt
     except NothingReserved:
         # The dataset's owner was faster.
         return
-    log_event(log, "budget_settled", job=job, dataset=member.dataset, spent=str(spent), of=str(budget_of(parameters)))
+    log_event(log, "budget_returned", job=job, dataset=member.dataset, spent=str(spent), of=str(budget_of(parameters)))
 
 
 def spent_by(updates: Iterable[SealedUpdate], member: Member, parameters: JobParameters) -> Budget:

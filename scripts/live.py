@@ -20,11 +20,12 @@ from domicile.text import printable
 from scripts.fate import why_over
 from scripts.hindrance import hindrance_line, hindrances_of
 from scripts.participating import summary_of
-from scripts.view import JobView, ShardView
+from scripts.view import DatasetView, JobView, ShardView
 from scripts.waiting import wait_line, waits_of
 from scripts.wording import (
     WAITING,
     counted,
+    dataset_line,
     figure_line,
     remaining,
     round_name,
@@ -110,12 +111,18 @@ def _panel(view: JobView) -> Panel:
     parts += [_text(f"waits for {wait_line(view, wait)}", style="dim") for wait in waits_of(view)]
     parts += [_text(line, style="red") for line in _stuck(view)]
     parts += [_text(line, style="bold") for line in _over(view)]
+    parts += [_text(dataset_line(one), style="dim") for one in _of_note(view)]
     left = f", {remaining(view, view.deadline_s)}" if view.deadline_s else ""
     title = (
         f"job {view.job} [bold]{escape(printable(view.name))}[/] · {view.phase.name.lower()} · "
         f"global round {view.global_round + 1} of {view.rules.num_global_rounds}{left}"
     )
     return Panel(Group(*parts), title=title, subtitle=f"block {view.block} · {view.gas_used:,} gas", expand=True)
+
+
+def _of_note(view: JobView) -> list[DatasetView]:
+    """Datasets of which something was said to be spent: what is merely reserved is the same for all."""
+    return [one for one in view.datasets if one.spent is not None]
 
 
 def _over(view: JobView) -> list[str]:
@@ -216,6 +223,8 @@ class PlainLines:
         self._once(
             ("phase", view.phase, view.global_round), f"job {view.job}: {view.phase.name.lower()}, block {view.block}"
         )
+        for one in _of_note(view):
+            self._once(("spent", one.dataset), dataset_line(one))
         for line in _over(view):
             self._once(("over", line), line)
         if self._clock() - self._last_said >= QUIET_S:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs
+from domicile.chain.contracts import Budgets, Jobs
 from domicile.chain.deployment import Deployment
 from domicile.chain.gas import GasMeter
 from domicile.errors import PeerError, StoreFault
@@ -17,11 +17,12 @@ from domicile.lineage.gate import PastGate
 from domicile.models import JobModels
 from domicile.participation import GlobalParticipation
 from domicile.privacy.claim import NODES_OWN, Claim, claim_of
+from domicile.protocol.budget import budget_of
 from domicile.protocol.eligibility import Requirement
 from domicile.roll_call import call_roll
 from domicile.spec import JobSpec
 from domicile.types import Address, JobId
-from scripts.view import GlobalFigure, JobView
+from scripts.view import DatasetView, GlobalFigure, JobView
 from scripts.viewing import Sight, named
 
 
@@ -77,6 +78,8 @@ class Observer:
     def _begin(self) -> None:
         """What is built on the record; anew where a reorganisation made it another one."""
         self._requirements: list[Requirement] = []
+        self._datasets: tuple[DatasetView, ...] = ()
+        self._told_of_datasets = 0
         self.times = BlockTimes(self._chain)
         self._gate = PastGate(self._histories.registry_events, self.times.at)
         self._gas: GasMeter | None = None
@@ -114,8 +117,39 @@ class Observer:
         )
         figures = tuple(self.figures[key] for key in sorted(self.figures))
         return replace(
-            sight.view(self._name), gas_used=self.gas.total, figures=figures, refusals=refusals, claim=self._claim()
+            sight.view(self._name),
+            gas_used=self.gas.total,
+            figures=figures,
+            refusals=refusals,
+            claim=self._claim(),
+            datasets=self.datasets(),
         )
+
+    def datasets(self) -> tuple[DatasetView, ...]:
+        """What members' datasets grant and what the job spends of them, read anew when an event may have changed it."""
+        told = len(self._histories.registry_events) + sum(
+            len(one.membership) + len(one.unspent) for one in self._histories.jobs.values()
+        )
+        if self.history.datasets and told != self._told_of_datasets:
+            self._datasets, self._told_of_datasets = self._read_datasets(), told
+        return self._datasets
+
+    def _read_datasets(self) -> tuple[DatasetView, ...]:
+        budgets = Budgets(self._chain, self._deployment).at(self._histories.block)
+        history, reserved = self.history, budget_of(self.history.created.parameters)
+        found = []
+        for node, number in sorted(history.datasets.items(), key=lambda one: one[1]):
+            dataset, unspent = budgets.dataset_at(number), history.unspent.get(node)
+            view = DatasetView(
+                dataset=number,
+                node=self._names.get(node, node),
+                granted=dataset.granted,
+                reserved=reserved,
+                spent=None if unspent is None else reserved - unspent,
+                remaining=dataset.remaining,
+            )
+            found.append(view)
+        return tuple(found)
 
     def _claim(self) -> Claim | None:
         """What the job asks of each node; what a node makes of it follows from its number of rows."""

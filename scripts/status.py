@@ -17,6 +17,7 @@ from scripts.waiting import Wait, waits_of
 from scripts.wording import (
     WAITING,
     counted,
+    dataset_line,
     figure_line,
     listed,
     moment,
@@ -41,6 +42,7 @@ def snapshot_lines(view: JobView) -> list[str]:
         lines += _shard_lines(view, shard)
     if view.participation:
         lines += participation_lines(view.participation)
+    lines += [dataset_line(one) for one in view.datasets]
     lines += [figure_line(figure) for figure in view.figures]
     lines += unmeasured_lines(view)
     lines += [f"{name} refused by the contract: {reason}" for name, reason in view.refusals]

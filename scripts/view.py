@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from domicile.participation import GlobalParticipation
 from domicile.privacy.claim import Claim
+from domicile.protocol.budget import Budget
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.round import JobPhase, ShardPhase, StallReason
 
@@ -90,6 +91,21 @@ class JobRules:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetView:
+    """A member's dataset: `granted` to all jobs, `reserved` for this one, and `remaining` of the grant for others.
+
+    `spent` in this job; `None` while nobody said it, and all that is reserved may be.
+    """
+
+    dataset: int
+    node: str
+    granted: Budget
+    reserved: Budget
+    spent: Budget | None
+    remaining: Budget
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobView:
     """One job at one block. Times are on the chain's clock; a deadline of 0 stands for none.
 
@@ -123,3 +139,6 @@ class JobView:
     claim: Claim | None = None
     """What the job promises of each row's privacy; ``None`` where it promises nothing, or its specification is not to
     be had."""
+
+    datasets: tuple[DatasetView, ...] = ()
+    """Of which members reserved the job's privacy budget; empty where it has none."""

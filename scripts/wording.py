@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from domicile.protocol.round import FINAL_PHASES, ShardPhase
-from scripts.view import GlobalFigure, JobView, ShardView
+from scripts.view import DatasetView, GlobalFigure, JobView, ShardView
 
 WAITING = frozenset({ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE})
 """Phases of a shard in which somebody is to act by the shard's deadline."""
@@ -38,6 +38,15 @@ def spaced(name: str) -> str:
 def round_name(view: JobView, shard: ShardView) -> str:
     """Global and regional round; people count from 1."""
     return f"round {view.global_round + 1}.{shard.regional_round + 1}"
+
+
+def dataset_line(one: DatasetView) -> str:
+    """What a member's dataset grants, and what became of it in this job."""
+    spent = "nobody said what was spent" if one.spent is None else f"spent {one.spent}"
+    return (
+        f"dataset {one.dataset} of {one.node}: granted {one.granted}; reserved {one.reserved}, {spent}; "
+        f"{one.remaining} remain"
+    )
 
 
 def figure_line(figure: GlobalFigure) -> str:

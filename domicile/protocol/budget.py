@@ -232,10 +232,10 @@ def require_spending(spent: Budget, member: Member, parameters: JobParameters) -
 
 
 def least_spent(member: Member, parameters: JobParameters) -> Budget:
-    """The share of a job's rounds up to a member's last commit, rounded up."""
+    """The share of all rounds that a job can ask for, retries included, up to a member's last commit, rounded up."""
     if not member.has_committed:
         return NOTHING
-    every = parameters.global_rounds * parameters.max_regional_rounds
+    every = parameters.global_rounds * parameters.max_regional_rounds * (1 + parameters.max_retries)
     # A shard that opened again counts its regional rounds on.
     up_to = member.last_global_round * parameters.max_regional_rounds + member.last_regional_round + 1
     ran = min(every, up_to)

@@ -23,7 +23,7 @@ from domicile.crypto.keys import HpkeKey, KeyCard
 from domicile.history import Histories, JobHistory
 from domicile.party import KeySettings, read_password
 from domicile.protocol.eligibility import Requirement, Standing
-from domicile.protocol.round import FINAL_PHASES, JobState
+from domicile.protocol.round import FINAL_PHASES, JobParameters, JobPhase, JobState
 from domicile.registration import own_card
 from domicile.settings import load_settings
 from domicile.spec import JobSpec
@@ -147,10 +147,27 @@ class Case:
     @cached_property
     def own_jobs(self) -> list[OwnJob]:
         """Jobs that are not over and in which this party is a member or sits on a committee."""
+        found = (self._own_job(job, history) for job, history in self.histories.jobs.items())
+        return [one for one in found if one is not None]
+
+    @cached_property
+    def joinable_jobs(self) -> list[tuple[JobId, JobParameters]]:
+        """Jobs that take members still, and that a node's daemon would join as its operator chose."""
+        chosen = self.config.jobs.join if isinstance(self.config, NodeConfig) else ()
+        return [
+            (job, history.created.parameters)
+            for job, history in self.histories.jobs.items()
+            if history.job_phases[-1].phase is JobPhase.JOINING
+            and self.address not in history.members
+            and (chosen == "all" or job in chosen)
+        ]
+
+    @cached_property
+    def histories(self) -> Histories:
+        """The record of all jobs."""
         histories = Histories(self.chain, self.deployment)
         histories.update()
-        found = (self._own_job(job, history) for job, history in histories.jobs.items())
-        return [one for one in found if one is not None]
+        return histories
 
     def spec(self, own: OwnJob) -> JobSpec:
         """The job's document, from the border store."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from domicile.errors import DomicileError
-from scripts.doctor import configuration, keys, machine, network, standing, stores, work
+from scripts.doctor import budget, configuration, keys, machine, network, standing, stores, work
 from scripts.doctor.case import Case
 from scripts.doctor.finding import Finding, State, problem
 
@@ -49,6 +49,7 @@ CHECKS = (
         reads=("stores.border", "data.train"),
         roles=("node",),
     ),
+    Check(name="budget", ask=budget.budget, needs=("password", "contracts"), roles=("node",)),
     Check(name="disk", ask=machine.disk, needs=("password", "contracts", "stores"), reads=("stores.border",)),
     Check(name="journal", ask=machine.journal),
     Check(name="metrics", ask=machine.metrics_port),

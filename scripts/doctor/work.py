@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domicile.errors import ConfigurationError, DomicileError
+from domicile.protocol.budget import budget_of
 from node.config import ApprovedTask, NodeConfig
 from scripts.doctor.case import Case, OwnJob
 from scripts.doctor.finding import Finding, ok, problem
@@ -62,6 +63,7 @@ def _load(case: Case, own: OwnJob) -> None:
     from node.work import approved_folder
 
     config, spec = _node(case), case.spec(own)
+    spec.require_reserved(budget_of(own.history.created.parameters))
     folder = approved_folder(spec.task, config.tasks)
     task = find_task(spec.task.use, spec.task.options, folder=folder, expected=spec.task.digest)
     task.load(config.data.train, config.data.test, spec.data, split_seed(spec.seed, config.name))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domicile.participation import GlobalParticipation
 from domicile.privacy.claim import Claim
+from scripts.view import DatasetView
 
 REPORT_VERSION: Literal["1"] = "1"
 
@@ -153,6 +154,7 @@ class PrivacyRecord(_Record):
 
     claim: Claim
     nodes: list[NodePrivacyRecord]
+    datasets: list[DatasetView]
 
 
 class JobRecord(_Record):

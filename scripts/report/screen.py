@@ -13,7 +13,7 @@ from domicile.text import printable
 from scripts.participating import participation_lines
 from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, title_of, wins
 from scripts.report.schema import NodeRecord, Report
-from scripts.wording import counted
+from scripts.wording import counted, dataset_line
 
 ROOM_FOR_ROWS = 96
 """Columns from which the numbers of rows are shown as well; on 80 the figures matter more."""
@@ -49,6 +49,8 @@ def _print_privacy(report: Report, console: Console) -> None:
     for one in report.privacy.nodes:
         promised = f"{one.epsilon_spent:.3f} of {one.epsilon:.3f}"
         _line(console, f"privacy of {one.node}: ε spent {promised}, noise multiplier {one.noise_multiplier:.3f}")
+    for dataset in report.privacy.datasets:
+        _line(console, dataset_line(dataset))
 
 
 def _print_exports(report: Report, console: Console) -> None:

@@ -100,7 +100,7 @@ def build_report(outcome: Outcome) -> Report:
             model=None if newest is None else _hex(history.global_models[newest].model),
         ),
         nodes=_nodes(outcome),
-        privacy=privacy_of(outcome.plan, _rounds(outcome)),
+        privacy=privacy_of(outcome.plan, _rounds(outcome), outcome.observer.datasets()),
         rounds=[_global_round(outcome, whole, seconds) for whole in participation],
         regional_rounds=_regional_rounds(outcome, participation, seconds),
         participation=list(participation),

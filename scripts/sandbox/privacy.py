@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from domicile.learning.references import Training
 from domicile.learning.training import train
 from scripts.report.schema import NodePrivacyRecord, PrivacyRecord
 from scripts.sandbox.plan import Plan
+from scripts.view import DatasetView
 
 
-def privacy_of(plan: Plan, rounds_trained: Mapping[str, int]) -> PrivacyRecord | None:
+def privacy_of(plan: Plan, rounds_trained: Mapping[str, int], datasets: Iterable[DatasetView]) -> PrivacyRecord | None:
     """`rounds_trained`: regional rounds in which each node sealed an update."""
     if plan.job.privacy is None:
         return None
@@ -40,6 +41,7 @@ def privacy_of(plan: Plan, rounds_trained: Mapping[str, int]) -> PrivacyRecord |
             )
             for name, budget in budgets.items()
         ],
+        datasets=list(datasets),
     )
 
 

@@ -85,6 +85,6 @@ def test_an_epsilon_that_no_noise_keeps_over_so_many_steps_is_refused(monkeypatc
 
 
 def test_accountants_that_contradict_each_other_claim_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accountant, "rdp_epsilon_of", lambda *_: 0.5)
+    monkeypatch.setattr(accountant, "_rdp_epsilon_of", lambda *_: 0.5)
     with pytest.raises(AccountantsDisagree, match=r"by PRV and at most 0\.5 by RDP; nothing is trained"):
         epsilon_of(Mechanism(sample_rate=1.0, noise_multiplier=1.0), 1, 1e-5)

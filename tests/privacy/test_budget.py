@@ -46,8 +46,8 @@ BAD_SETTINGS = {
 
 @pytest.mark.parametrize(("settings", "told"), BAD_SETTINGS.values(), ids=list(BAD_SETTINGS))
 def test_settings_that_are_unsound_are_refused_in_one_line(settings: dict[str, Any], told: str) -> None:
+    given = {key: value for key, value in (SOUND | settings).items() if value is not None}
     with pytest.raises(ConfigurationError) as caught:
-        given = {key: value for key, value in (SOUND | settings).items() if value is not None}
         parse_settings(given, PrivacySettings, source="job.toml")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -78,8 +78,9 @@ def test_nothing_is_reserved_above_the_grant_of_its_moment_whatever_the_order(
                 ledger = budget.reserve(ledger, job, SET, HOLDER, amount, 0)
                 count.lasting[job] = amount
                 epsilon, delta = count.total()
-                assert epsilon <= grant.epsilon_micros
-                assert delta <= grant.delta_attos
+                # Of a figure that a job does not ask for, more may be reserved than a later, smaller grant allows.
+                assert not amount.epsilon_micros or epsilon <= grant.epsilon_micros
+                assert not amount.delta_attos or delta <= grant.delta_attos
             elif act == "end":
                 ledger = budget.give_back(ledger, job, HOLDER, amount)
                 count.spent.append(count.lasting.pop(job) - amount)
@@ -125,11 +126,11 @@ def member(last: tuple[int, int] | None) -> Member:
     )
 
 
-@given(st.none() | st.tuples(st.integers(0, 4), st.integers(0, 8)))
+@given(st.none() | st.tuples(st.integers(0, 4), st.integers(0, 40)))
 def test_at_least_the_share_of_the_rounds_up_to_the_last_commit_counts_as_spent(last: tuple[int, int] | None) -> None:
     # A shard that opened again counts its regional rounds on, beyond the three of a global round.
-    ran = 0 if last is None else min(15, 3 * last[0] + last[1] + 1)
-    share = Fraction(ran, 15)
+    ran = 0 if last is None else min(45, 3 * last[0] + last[1] + 1)
+    share = Fraction(ran, 45)
     least = least_spent(member(last), PARAMETERS)
     assert share * 1_000_003 <= least.epsilon_micros < share * 1_000_003 + 1
     assert share * 7 <= least.delta_attos < share * 7 + 1

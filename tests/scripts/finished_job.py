@@ -17,6 +17,7 @@ from domicile.participation import (
 )
 from domicile.privacy.claim import REPRODUCIBLE, claim_of
 from domicile.privacy.settings import PrivacySettings
+from domicile.protocol.budget import Budget
 from domicile.protocol.round import JobPhase, ShardPhase, StallReason
 from domicile.types import Address, JurisdictionCode, ShardIndex
 from scripts.report.schema import (
@@ -36,7 +37,7 @@ from scripts.report.schema import (
     RegionalRound,
     Report,
 )
-from scripts.view import CommitteeView, GlobalFigure, JobRules, JobView, ShardLoss, ShardView
+from scripts.view import CommitteeView, DatasetView, GlobalFigure, JobRules, JobView, ShardLoss, ShardView
 
 SHARDS = {"EU": ("charite", "paris", "utrecht"), "US": ("ucsf", "nyu", "austin"), "IN": ("delhi", "pune", "chennai")}
 PLACES = {
@@ -317,4 +318,25 @@ def _privacy(shards: Mapping[str, Sequence[str]]) -> PrivacyRecord:
     spent = {"num_rows": 44, "sample_rate": 0.727, "noise_multiplier": 4.031, "epsilon": 7.987}
     taken = {"num_rounds": 9, "num_steps": 45, "max_steps": 90, "epsilon_spent": 5.346}
     names = [name for members in shards.values() for name in members]
-    return PrivacyRecord(claim=claim, nodes=[NodePrivacyRecord(node=name, **spent, **taken) for name in names])
+    return PrivacyRecord(
+        claim=claim,
+        nodes=[NodePrivacyRecord(node=name, **spent, **taken) for name in names],
+        datasets=list(datasets_of(names)),
+    )
+
+
+def datasets_of(names: Sequence[str]) -> tuple[DatasetView, ...]:
+    """A grant of which two jobs of ε = 8 could be had; nobody said yet what the last one spent."""
+    granted, reserved = Budget.covering(16.0, 1e-4), Budget.covering(8.0, 1e-5)
+    spent = [Budget.covering(5.346, 1e-5)] * (len(names) - 1)
+    return tuple(
+        DatasetView(
+            dataset=number,
+            node=name,
+            granted=granted,
+            reserved=reserved,
+            spent=one,
+            remaining=granted - (one or reserved),
+        )
+        for number, (name, one) in enumerate(zip(names, [*spent, None], strict=True), 1)
+    )
