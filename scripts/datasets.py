@@ -55,6 +55,20 @@ def known_dataset(budgets: Budgets, number: int) -> DatasetId:
     return DatasetId(number)
 
 
+def require_own(budgets: Budgets, number: DatasetId, owner: Address, kept: Path) -> None:
+    """A commitment is public before it is mined, so that somebody else can be faster with it.
+
+    Raises:
+        ConfigurationError: the dataset is another account's.
+    """
+    found = budgets.dataset_at(number).owner
+    if found != owner:
+        raise ConfigurationError(
+            f"{found} registered this commitment, as dataset {number}; delete {kept} and repeat the command, which then "
+            "takes another salt"
+        )
+
+
 def read_datasets(network: Access) -> list[DatasetStanding]:
     """Every dataset, replayed from the ledger's events."""
     last = network.chain.block_number()

@@ -40,7 +40,7 @@ def register(data: Path, holder: Address, access: Path | None, as_json: bool) ->
     from domicile.chain.contracts import Budgets
     from domicile.protocol.round import NO_DATASET
     from scripts.access import open_access
-    from scripts.datasets import commitment_to
+    from scripts.datasets import commitment_to, require_own
     from scripts.telling import tell
 
     network = open_access(access)
@@ -51,6 +51,7 @@ def register(data: Path, holder: Address, access: Path | None, as_json: bool) ->
     if changed:
         sender.act(budgets.register_dataset(commitment, holder))
         number = budgets.dataset_of(commitment)
+    require_own(budgets, number, sender.address, kept)
     before = "" if changed else " already"
     lines = [
         f"{data} is dataset {number}{before}, held by {holder}; its salt is kept in {kept}",

@@ -100,6 +100,21 @@ def test_registering_keeps_the_salt_and_a_repetition_finds_it(network: Network) 
     assert network.does("dataset", "register", changed, "--holder", CLINIC.address, who="office").data["dataset"] == 2
 
 
+def test_a_commitment_that_somebody_else_registered_is_not_taken_for_ones_own(network: Network) -> None:
+    data = network.folder / "rows.csv"
+    arguments = ("dataset", "register", data, "--holder", OTHER.address)
+    first = network.does(*arguments, who="office").data
+    kept = Path(first["kept"])
+    copied = network.folder / "other" / "datasets" / kept.name
+    copied.parent.mkdir(exist_ok=True)
+    copied.write_bytes(kept.read_bytes())
+    told = network.tells(*arguments, who="other")
+    assert (told.code, told.err.count("\n")) == (2, 1)
+    assert f"{OFFICE.address} registered this commitment, as dataset {first['dataset']}; delete {copied}" in told.err
+    copied.unlink()
+    assert network.does(*arguments, who="other").data["dataset"] == first["dataset"] + 1
+
+
 def test_a_folder_is_registered_by_the_names_and_contents_of_its_files(network: Network) -> None:
     folder = network.folder / "images"
     (folder / "a").mkdir(parents=True, exist_ok=True)
