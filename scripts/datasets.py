@@ -64,8 +64,8 @@ def require_own(budgets: Budgets, number: DatasetId, owner: Address, kept: Path)
     found = budgets.dataset_at(number).owner
     if found != owner:
         raise ConfigurationError(
-            f"{found} registered this commitment, as dataset {number}; delete {kept} and repeat the command, which then "
-            "takes another salt"
+            f"{found} registered this commitment, as dataset {number}; delete {kept} and repeat the command, so that "
+            "it takes another salt"
         )
 
 

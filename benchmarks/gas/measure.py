@@ -126,8 +126,8 @@ def _budgets(ground: Ground, shards: list[dict[str, Any]], node: str) -> dict[st
         "register a dataset": register,
         "grant a budget": grant[0],
         "grant a budget, renewal": grant[1],
-        "join with a budget": joins[-1],
-        "leave before the start, with a budget": jobs[0].send(node, "leave").gas_used,
+        "join, with a budget": joins[-1],
+        "leave, before the start with a budget": jobs[0].send(node, "leave").gas_used,
         "return a budget": ledger.send(node, "returnBudget", jobs[1].id, node, 0, 0).gas_used,
     }
 

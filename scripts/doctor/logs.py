@@ -17,7 +17,7 @@ TAIL_BYTES = 2 << 20
 
 EVENTS = frozenset(
     (
-        *("committed", "declined", "evaluated", "exported", "fault", "given_up", "job_ended", "joined", "left_out"),
+        *("budget_returned", "committed", "declined", "evaluated", "exported", "fault", "given_up", "job_ended", "joined", "left_out"),
         *(
             "locked_out",
             "lost",
