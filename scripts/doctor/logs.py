@@ -23,6 +23,7 @@ EVENTS = frozenset(
             "lost",
             "merged",
             "peer_error",
+            "privacy",
             "recovered",
             "refused",
             "registered",
