@@ -6,6 +6,7 @@ Zhang 2019) is looser, and checks it.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import numpy as np
 from opacus.accountants import PRVAccountant, RDPAccountant
 
 from domicile.errors import ConfigurationError
+from domicile.privacy.settings import EPSILON_RANGE
 
 EPSILON_ERROR_MAX = 0.01
 EPSILON_ERROR_PART = 0.01
@@ -27,8 +29,11 @@ SEARCH_PRECISION = 5e-3
 
 NOISE_MULTIPLIER_MAX = 1e4
 NOISE_MULTIPLIER_MIN = 0.1
-EPSILON_MAX = 500.0
-"""Beyond it PRV's grid outgrows any memory."""
+EPSILON_MAX = EPSILON_RANGE[1]
+GRID_MAX = 1 << 21
+"""Points of PRV's grid, some 200 bytes each while it works: anybody may create a job, and a finer bound is not worth a
+node's memory.
+"""
 
 ORDERS = [1.1, 1.25, 1.5, 1.75, 2.5, 3.5, 4.5, *range(2, 64), *(2**power for power in range(6, 13))]
 """Rényi orders: from those that suit a large ε to those that suit a small one."""
@@ -60,23 +65,38 @@ def composed_epsilon_of(num_steps: Mapping[Mechanism, int], delta: float) -> flo
     history = [(one.noise_multiplier, one.sample_rate, steps) for one, steps in num_steps.items() if steps]
     if not history:
         return 0.0
+    total = sum(num_steps.values())
     loose = _rdp_epsilon_of(history, delta)
     if loose > EPSILON_MAX:
         raise ConfigurationError(
             f"privacy: ε would be {loose:.0f} with noise_multiplier {history[0][0]:g}, which protects "
             "nothing; raise noise_multiplier or lower the number of rounds and steps"
         )
-    error = min(EPSILON_ERROR_MAX, EPSILON_ERROR_PART * loose)
+    error = max(min(EPSILON_ERROR_MAX, EPSILON_ERROR_PART * loose), _coarsest(loose, total, delta))
     accountant = PRVAccountant()
     accountant.history = history
-    with _as_meant():
-        tight = float(accountant.get_epsilon(delta, eps_error=error))
+    try:
+        with _as_meant():
+            tight = float(accountant.get_epsilon(delta, eps_error=error))
+    except (MemoryError, RuntimeError, ValueError) as exc:
+        raise ConfigurationError(
+            f"privacy: ε of {total} steps at delta {delta:g} cannot be computed ({exc}); raise delta, or lower the "
+            "number of rounds and steps"
+        ) from exc
     if not 0 < tight <= loose + error:
         raise AccountantsDisagree(
             f"privacy: ε is {tight:.4g} by PRV and at most {loose:.4g} by RDP; nothing is trained: change delta, "
             "noise_multiplier or batch_size a little, and report this"
         )
     return tight
+
+
+def _coarsest(loose: float, num_steps: int, delta: float) -> float:
+    """The error at which PRV's grid reaches its greatest size: Gopi et al. 2021, theorem 5.5, which sets the mesh to
+    the error by √(k ln(12 / δ_error) / 2), and looks at losses somewhat beyond ε.
+    """
+    fineness = math.sqrt(num_steps * math.log(12_000 / delta) / 2)
+    return 2 * (2 * loose + 10) * fineness / GRID_MAX
 
 
 def rdp_epsilon_of(mechanism: Mechanism, num_steps: int, delta: float) -> float:

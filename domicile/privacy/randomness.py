@@ -6,18 +6,19 @@ step shows.
 
 from __future__ import annotations
 
+import math
 import secrets
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+BITS = (1 << 53) - 1
+"""As many as float64 holds exactly."""
 
-PIECE = 1 << 18
+PIECE = 1 << 16
 """Values made at a time, so that noise for a large layer costs no memory of its size several times over."""
 
 
@@ -38,27 +39,30 @@ class SecureRandomness:
         self._stream: CipherContext = Cipher(AES256(secrets.token_bytes(32)), CTR(secrets.token_bytes(16))).encryptor()
 
     def uniform(self, count: int) -> torch.Tensor:
-        return torch.from_numpy(self._uniform(count))
+        """53 random bits each."""
+        words = torch.frombuffer(bytearray(self._stream.update(bytes(8 * count))), dtype=torch.int64)
+        return words.bitwise_and_(BITS).to(torch.float64).mul_(1 / (BITS + 1))
 
     def gaussian(self, count: int) -> torch.Tensor:
-        """Each is half the sum of four, so that the grid of float64 betrays none (Holohan and Braghin 2021, 5.1)."""
+        """Each is half the sum of four of draws of their own, so that the grid of float64 betrays none (Holohan and
+        Braghin 2021, 5.1).
+        """
         out = torch.empty(count)
         for start in range(0, count, PIECE):
-            size = min(PIECE, count - start)
-            four = self._normal(4 * size).reshape(4, size)
-            out[start : start + size] = torch.from_numpy(four.sum(axis=0) / 2)
+            part = out[start : start + PIECE]
+            part.copy_(self._halves_of_four(len(part)))
         return out
 
-    def _uniform(self, count: int) -> Array:
-        """53 random bits each."""
-        words = np.frombuffer(self._stream.update(bytes(8 * count)), dtype=np.uint64)
-        return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-    def _normal(self, count: int) -> Array:
-        """Box and Muller 1958; `count` is even."""
-        radius = np.sqrt(-2 * np.log1p(-self._uniform(count // 2)))
-        angle = 2 * np.pi * self._uniform(count // 2)
-        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+    def _halves_of_four(self, count: int) -> torch.Tensor:
+        """Box and Muller 1958 makes two of each draw; they go into two different sums."""
+        half = (count + 1) // 2
+        sums = torch.zeros(2, half, dtype=torch.float64)
+        for _ in range(4):
+            radius = self.uniform(half).neg_().log1p_().mul_(-2).sqrt_()
+            angle = self.uniform(half).mul_(2 * math.pi)
+            sums[0].addcmul_(radius, angle.cos())
+            sums[1].addcmul_(radius, angle.sin())
+        return sums.div_(2).flatten()[:count]
 
 
 class SeededRandomness:

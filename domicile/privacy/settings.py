@@ -12,6 +12,8 @@ from domicile.settings import Settings
 EPSILON_RANGE = (0.01, 100.0)
 """Below it noise drowns whatever there is, above it nothing is protected."""
 
+DELTA_MIN = 1e-10
+
 
 class PrivacySettings(Settings):
     """DP-SGD (Abadi et al. 2016) at every node, for all rounds of the job together.
@@ -54,6 +56,8 @@ class PrivacySettings(Settings):
         most = DELTA_ATTOS_MAX / ATTOS
         if delta > most:
             raise ValueError(f"{delta:g} is above {most:g}, the most that a dataset can be granted; lower it: 1e-5")
+        if delta < DELTA_MIN:
+            raise ValueError(f"{delta:g} is below {DELTA_MIN:g}, which float64 cannot account for; raise it")
         return delta
 
     @property

@@ -17,7 +17,18 @@ TAIL_BYTES = 2 << 20
 
 EVENTS = frozenset(
     (
-        *("budget_returned", "committed", "declined", "evaluated", "exported", "fault", "given_up", "job_ended", "joined", "left_out"),
+        *(
+            "budget_returned",
+            "committed",
+            "declined",
+            "evaluated",
+            "exported",
+            "fault",
+            "given_up",
+            "job_ended",
+            "joined",
+            "left_out",
+        ),
         *(
             "locked_out",
             "lost",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import pytest
 from scipy.stats import norm
@@ -82,6 +83,20 @@ def test_an_epsilon_that_no_noise_keeps_over_so_many_steps_is_refused(monkeypatc
     noise_multiplier_for.cache_clear()
     with pytest.raises(ConfigurationError, match=r"no noise keeps 0\.5 at delta 1e-05 over 10 steps; raise it"):
         noise_multiplier_for(0.5, 1e-5, sample_rate=1.0, num_steps=10)
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "noise_multiplier", "num_steps"),
+    [(1e-4, 0.6, 10_000_000), (1.0, 3e4, 100_000_000), (1.0, 0.1, 1)],
+)
+def test_no_job_however_long_outgrows_memory(sample_rate: float, noise_multiplier: float, num_steps: int) -> None:
+    mechanism = Mechanism(sample_rate=sample_rate, noise_multiplier=noise_multiplier)
+    tracemalloc.start()
+    told = epsilon_of(mechanism, num_steps, 1e-5)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1 << 30
+    assert told <= rdp_epsilon_of(mechanism, num_steps, 1e-5) + 1
 
 
 def test_accountants_that_contradict_each_other_claim_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ BAD_SETTINGS = {
     "delta of 0": ({"delta": 0.0}, "delta: 0 is no probability between 0 and 1; write"),
     "delta of 1": ({"delta": 1.0}, "delta: 1 is no probability between 0 and 1; write"),
     "a delta that nobody can grant": ({"delta": 0.08}, "delta: 0.08 is above 0.0720576, the most that a dataset can"),
+    "delta of next to nothing": ({"delta": 1e-30}, "delta: 1e-30 is below 1e-10, which float64 cannot account for"),
     "no clipping": ({"max_grad_norm": 0.0}, "max_grad_norm: 0 is not above 0; write a positive number"),
     "negative clipping": ({"max_grad_norm": -2.0}, "max_grad_norm: -2 is not above 0; write a positive number"),
     "no noise": ({"noise_multiplier": 0.0}, "noise_multiplier: 0 is not above 0; write a positive number"),
