@@ -41,7 +41,7 @@ EVENTS = frozenset(
             "reorganised",
             "restored",
         ),
-        *("restored", "sealed", "sealed_model", "started", "stopping", "stored", "taken_back", "voted"),
+        *("sealed", "sealed_model", "spending_unknown", "started", "stopping", "stored", "taken_back", "voted"),
     )
 )
 """All events of the daemons; a test compares."""

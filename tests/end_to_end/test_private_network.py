@@ -13,6 +13,7 @@ from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import OpeningReader
 from domicile.learning.update import read_update
 from domicile.privacy.accountant import Mechanism, epsilon_of
+from domicile.protocol.budget import Budget
 from domicile.protocol.round import JobPhase
 from domicile.storage.store import open_store
 from node.journal import NodeJournal, SealedUpdate
@@ -24,10 +25,11 @@ from tests.end_to_end.test_instants import payloads
 
 STEPS = 3
 NOISE_MULTIPLIER = 4.0
-DELTA = 1e-5
+EPSILON, DELTA = 4.5, 1e-5
 OPTIONS = 'target = "y"\nstandardize = false\nmissing = "refuse"'
 PRIVACY = f"""
 [privacy]
+epsilon = {{epsilon}}
 noise_multiplier = {NOISE_MULTIPLIER}
 delta = {{delta}}
 max_grad_norm = 1.0
@@ -45,15 +47,23 @@ DOOM = {
 
 @dataclass(kw_only=True)
 class PrivateNetwork(SmallNetwork):
-    """Its job asks for privacy."""
+    """Its job asks for privacy; what `poor` nodes are granted is less."""
 
+    epsilon: float = EPSILON
     delta: float = DELTA
+    poor: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> Path:
         super().write(folder)
         job = folder / "job.toml"
         plain = job.read_text(encoding="utf-8")
-        job.write_text(plain.replace('target = "y"', OPTIONS) + PRIVACY.format(delta=self.delta), encoding="utf-8")
+        asked = PRIVACY.format(epsilon=self.epsilon, delta=self.delta)
+        job.write_text(plain.replace('target = "y"', OPTIONS) + asked, encoding="utf-8")
+        network = folder / "network.toml"
+        text = network.read_text(encoding="utf-8")
+        for name in self.poor:
+            text = text.replace(f'train = "{name}.csv"', f'train = "{name}.csv"\nepsilon = 1')
+        network.write_text(text, encoding="utf-8")
         return folder
 
 
@@ -81,16 +91,18 @@ def logged(field, name: str, event: str) -> list[dict[str, object]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(170)
-def test_a_node_declines_what_would_not_protect_its_rows_and_the_job_goes_on_without_it(arena) -> None:
-    network = PrivateNetwork(nodes=("a", "b", "c", "d"), global_rounds=1, window_s=40)
+def test_who_would_not_protect_its_rows_or_is_granted_too_little_stays_out_and_the_job_goes_on(arena) -> None:
+    network = PrivateNetwork(nodes=("a", "b", "c", "d", "e"), poor=("e",), global_rounds=1, window_s=60)
     field = arena(replace(network, delta=0.03))
     # 52 of 80 rows train, of which 0.03 would be more than one.
     write_table(field.plan.folder / "d.csv", rows=80, seed=9)
     outcome = field.run(lambda _: None)
     assert outcome.observer.history.job_phases[-1].phase is JobPhase.COMPLETE
-    assert list(outcome.absent) == ["d"]
+    assert list(outcome.absent) == ["d", "e"]
+    assert outcome.absent["e"] == "refused at joining: BudgetExceeded: epsilon 1, delta 0.03 are left of dataset 5"
     assert "privacy.delta: 0.03 is not below 1 in 51 training rows" in outcome.absent["d"]
     assert not updates_of(field, "d", outcome.job)
+    assert [one.dataset for one in outcome.observer.datasets()] == [1, 2, 3]
 
 
 @pytest.mark.slow
@@ -111,8 +123,23 @@ def test_a_private_job_promises_and_spends_what_its_steps_cost_and_tells_no_figu
     }
     told = logged(field, "a", "privacy")
     assert [(line["epsilon"], line["max_steps"], line["reproducible"]) for line in told] == [(promised, 12, True)]
-    assert f"  privacy, ε, δ: each node's own, {DELTA:g}" in snapshot_lines(outcome.observer.look())
+    assert_spent_on_chain(outcome, spent)
     assert_no_figure_left(field, outcome)
+
+
+def assert_spent_on_chain(outcome, epsilon: float) -> None:
+    """All say by themselves what their accountants say, and have the rest of ε back; δ is spent as a whole."""
+    asked, spent = Budget.covering(EPSILON, DELTA), Budget.covering(epsilon, DELTA)
+    report, lines = build_report(outcome), snapshot_lines(outcome.observer.look())
+    assert report.privacy is not None
+    assert [one.node for one in report.privacy.datasets] == ["a", "b", "c"]
+    for one in report.privacy.datasets:
+        assert (one.granted, one.reserved, one.spent, one.remaining) == (asked, asked, spent, asked - spent)
+        told = f"granted {asked}; reserved {asked}, spent {spent}; {asked - spent} remain"
+        assert f"dataset {one.dataset} of {one.node}: {told}" in lines
+    assert f"  privacy, ε, δ: {EPSILON:g}, {DELTA:g}" in lines
+    assert outcome.lineage.problems == ()
+    assert outcome.lineage.verified
 
 
 def assert_no_figure_left(field, outcome) -> None:
@@ -136,7 +163,7 @@ def test_twenty_kills_of_nodes_spend_no_step_twice(arena) -> None:
     """With secret noise, two trainings of one round never make the same bytes: a second one would be seen."""
     processes = DyingProcesses()
     rounds = 8
-    field = arena(PrivateNetwork(nodes=("a", "b", "c"), global_rounds=rounds, window_s=120), processes)
+    field = arena(PrivateNetwork(nodes=("a", "b", "c"), epsilon=10, global_rounds=rounds, window_s=120), processes)
     with_secret_noise(field, *DOOM)
     for name, instants in DOOM.items():
         processes.doom(name, instants)
@@ -168,3 +195,5 @@ def test_twenty_kills_of_nodes_spend_no_step_twice(arena) -> None:
     assert report.privacy is not None
     spent = epsilon_of(Mechanism(sample_rate=1.0, noise_multiplier=NOISE_MULTIPLIER), rounds * STEPS, DELTA)
     assert {(one.num_steps, one.epsilon_spent) for one in report.privacy.nodes} == {(rounds * STEPS, spent)}
+    assert {one.spent for one in report.privacy.datasets} == {Budget.covering(spent, DELTA)}
+    assert outcome.lineage.verified

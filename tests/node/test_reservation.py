@@ -1,7 +1,8 @@
-"""A node whose data has a budget: what it joins, and what it gives back by itself."""
+"""A node whose data has a budget: what it joins, and what it says it spent, by itself."""
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,7 +14,8 @@ from domicile.chain.contracts import Budgets
 from domicile.chain.devnet import Devnet
 from domicile.chain.sender import Sender
 from domicile.party import open_party
-from domicile.protocol.budget import NOTHING, Budget
+from domicile.privacy.accountant import Mechanism, composed_epsilon_of, epsilon_of
+from domicile.protocol.budget import NOTHING, Budget, budget_of
 from domicile.protocol.round import Member, ShardParameters
 from domicile.settings import load_settings
 from domicile.types import DatasetId, Digest, JobId, JurisdictionCode, ShardIndex
@@ -28,10 +30,37 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 ASKED = Budget(epsilon_micros=2_000_000, delta_attos=10**12)
 BERLIN, SET = PARTIES["berlin"].address, DatasetId(1)
 WITHOUT, WITH = JobId(1), JobId(2)
-"""Two jobs of one order, of which the second has a budget."""
+"""Two jobs of one order, of which the second asks for privacy."""
+
+UNPROMISED, OTHERWISE = JobId(3), JobId(4)
+"""The documents of each, with a budget that they do not promise."""
+
+HALF = replace(ASKED, epsilon_micros=1_000_000)
+PRIVATE = """
+[privacy]
+epsilon = 2.0
+delta = 1e-6
+max_grad_norm = 1.0
+[data]
+stratified = false
+[task]
+use = "tabular"
+[task.options]
+standardize = false
+missing = "refuse"
+"""
 
 LOOKS = 50
-SEALED = SealedUpdate(global_round=0, regional_round=0, digest=Digest(b"\7" * 32), num_steps=2, sealed_bytes=9)
+STEPS, SAMPLE_RATE, NOISE_MULTIPLIER = 2, 0.8, 9.0
+SEALED = SealedUpdate(
+    global_round=0,
+    regional_round=0,
+    digest=Digest(b"\7" * 32),
+    num_steps=STEPS,
+    sealed_bytes=9,
+    sample_rate=SAMPLE_RATE,
+    noise_multiplier=NOISE_MULTIPLIER,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +68,25 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     with Devnet() as devnet:
         region = settle(tmp_path_factory.mktemp("region"), devnet)
         assert region.orders().code == 0
-        shards = [
-            ShardParameters(
-                jurisdiction=JurisdictionCode(code), committee=region.jobs.committee_of(WITHOUT, ShardIndex(index))
-            )
-            for index, code in enumerate(("EU", "US"))
-        ]
-        parameters = replace(region.jobs.parameters_of(WITHOUT), **asdict(ASKED))
+        region.rewrite(region.spec, '[task]\nuse = "tabular"\n[task.options]\n', PRIVATE)
+        assert region.orders().code == 0
         owner = Sender(region.chain, OWNER)
-        owner.act(region.jobs.create_job(parameters, shards, region.jobs.global_committee_of(WITHOUT)))
+        for job, reserved in ((WITHOUT, ASKED), (WITH, HALF)):
+            copied(region, owner, job, reserved)
         for number, name in enumerate(("berlin", "munich", "paris"), 1):
             owner.act(budgets_of(region).register_dataset(Digest(bytes([number]) * 32), PARTIES[name].address))
             owner.act(budgets_of(region).grant_budget(DatasetId(number), ASKED, 2**40 - 1))
         yield region
+
+
+def copied(region: Region, owner: Sender, job: JobId, reserved: Budget) -> None:
+    """Orders the same again on chain, with another budget."""
+    shards = [
+        ShardParameters(jurisdiction=JurisdictionCode(code), committee=region.jobs.committee_of(job, ShardIndex(index)))
+        for index, code in enumerate(("EU", "US"))
+    ]
+    parameters = replace(region.jobs.parameters_of(job), **asdict(reserved))
+    owner.act(region.jobs.create_job(parameters, shards, region.jobs.global_committee_of(job)))
 
 
 @pytest.fixture
@@ -103,12 +138,45 @@ def test_a_node_without_a_dataset_is_refused_in_a_job_with_a_budget(region: Regi
     assert "DatasetRequired (job 2)" in told.err
 
 
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        (UNPROMISED, "the job reserves epsilon 2, delta 1e-06 of each dataset, and its specification has no privacy"),
+        (OTHERWISE, "specification promises epsilon 2, delta 1e-06, and the job reserves epsilon 1, delta 1e-06"),
+    ],
+    ids=["no privacy", "less"],
+)
+def test_a_job_that_reserves_what_it_does_not_promise_is_declined_by_name(region: Region, job: JobId, told) -> None:
+    refused = region.node("join", job, "berlin")
+    assert (refused.code, refused.err.count("\n")) == (4, 1)
+    assert told in refused.err
+    region.rewrite(region.config("berlin"), "join = []", f"join = [{job}]")
+    runs(region)
+    assert (member(region, job).joined, reserved(region)) == (False, NOTHING)
+    with journal_of(region) as journal:
+        declined = journal.declined(job)
+    assert declined is not None
+    assert declined.startswith("BudgetMismatch: ")
+    assert told in declined
+
+
+def test_an_order_puts_its_privacy_into_the_jobs_budget(region: Region) -> None:
+    assert budget_of(region.jobs.parameters_of(WITH)) == ASKED
+    assert budget_of(region.jobs.parameters_of(WITHOUT)) == NOTHING
+
+
 def test_the_refusal_above_the_grant_says_what_is_left(region: Region) -> None:
     less = replace(ASKED, epsilon_micros=1_999_999)
     Sender(region.chain, OWNER).act(budgets_of(region).grant_budget(SET, less, 2**40 - 1))
     told = region.node("join", WITH, "berlin")
     assert (told.code, told.err.count("\n")) == (3, 1)
     assert "BudgetExceeded (dataset 1, remaining_epsilon_micros 1999999, remaining_delta_attos 1000000" in told.err
+    region.rewrite(region.config("berlin"), "join = []", "join = [2]")
+    runs(region)
+    with journal_of(region) as journal:
+        assert journal.refusals(WITH) == [
+            ("join", "BudgetExceeded: epsilon 1.999999, delta 1e-06 are left of dataset 1")
+        ]
 
 
 def test_a_daemon_joins_with_its_dataset_and_gives_back_what_it_never_touched(region: Region) -> None:
@@ -136,15 +204,36 @@ def test_a_node_that_left_after_the_start_gives_back_too(region: Region) -> None
     assert reserved(region) == NOTHING
 
 
+def test_what_sealed_updates_cost_by_the_accountant_is_said_once_and_the_rest_of_epsilon_is_free(
+    region: Region,
+) -> None:
+    """Also after a restart: nothing but the journal tells what was trained, and the rows may be others by then."""
+    assert region.node("join", WITH, "berlin").code == 0
+    with journal_of(region) as journal:
+        journal.record_update(WITH, SEALED)
+        journal.record_update(WITH, replace(SEALED, regional_round=1, noise_multiplier=2 * NOISE_MULTIPLIER))
+    assert region.does("cancel", WITH, "--yes").code == 0
+    runs(region)
+    less, more = (Mechanism(sample_rate=SAMPLE_RATE, noise_multiplier=by * NOISE_MULTIPLIER) for by in (1, 2))
+    cost = composed_epsilon_of({less: STEPS, more: STEPS}, ASKED.delta)
+    assert epsilon_of(less, STEPS, ASKED.delta) < cost < ASKED.epsilon
+    assert reserved(region) == Budget(epsilon_micros=math.ceil(cost * 1_000_000), delta_attos=ASKED.delta_attos)
+    block = region.chain.block_number()
+    sent = region.chain.request("eth_getTransactionCount", BERLIN, "latest")
+    runs(region)
+    assert region.chain.block_number() > block
+    assert region.chain.request("eth_getTransactionCount", BERLIN, "latest") == sent
+
+
 def spoil_by_update(journal: NodeJournal) -> None:
-    journal.record_update(WITH, SEALED)
+    journal.record_update(WITH, replace(SEALED, noise_multiplier=None))
 
 
 def spoil_by_loss(journal: NodeJournal) -> None:
     journal._write("DELETE FROM memberships", ())
 
 
-@pytest.mark.parametrize("spoil", [spoil_by_update, spoil_by_loss], ids=["sealed", "journal lost"])
+@pytest.mark.parametrize("spoil", [spoil_by_update, spoil_by_loss], ids=["noise unknown", "journal lost"])
 def test_what_may_have_been_spent_stays_reserved(region: Region, spoil) -> None:
     assert region.node("join", WITH, "berlin").code == 0
     with journal_of(region) as journal:
