@@ -114,6 +114,23 @@ def test_a_reservation_ends_once_and_returns_no_more_than_itself() -> None:
     assert ledger.datasets[SET].remaining == NOTHING
 
 
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "covering", "within"),
+    [
+        (8.0, 1e-5, (8_000_000, 10**13), (8_000_000, 10**13)),
+        (0.1, 0.03, (100_000, 3 * 10**16), (100_000, 3 * 10**16)),
+        (0.0000011, 1.5e-18, (2, 2), (1, 1)),
+        (2.5118885, 0.0, (2_511_889, 0), (2_511_888, 0)),
+    ],
+)
+def test_what_is_spent_is_rounded_up_and_what_is_granted_down(
+    epsilon: float, delta: float, covering: tuple[int, int], within: tuple[int, int]
+) -> None:
+    spent, grant = Budget.covering(epsilon, delta), Budget.within(epsilon, delta)
+    assert (spent.epsilon_micros, spent.delta_attos) == covering
+    assert (grant.epsilon_micros, grant.delta_attos) == within
+
+
 def member(last: tuple[int, int] | None) -> Member:
     global_round, regional_round = last or (0, 0)
     return Member(

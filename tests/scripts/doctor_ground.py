@@ -12,21 +12,21 @@ from typing import Any
 
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Budgets, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import deploy
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
 from domicile.chain.sender import GWEI, Call, Sender
 from domicile.crypto.keys import HpkeKey
 from domicile.learning.tabular import Tabular, resolve_options
 from domicile.learning.task import task_digest
-from domicile.party import open_party
+from domicile.party import Party, open_party
 from domicile.protocol.attestation import Attestation
 from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.round import Committee
 from domicile.registration import ensure_registered
 from domicile.settings import load_settings, parse_settings
-from domicile.types import Address, Digest, JurisdictionCode, ShardIndex
+from domicile.types import Address, Digest, JobId, JurisdictionCode, ShardIndex
 from node.config import NodeConfig
 from node.journal import NodeJournal
 from scripts.doctor.case import Case, load_config
@@ -94,6 +94,10 @@ class Clinic:
     @property
     def jobs(self) -> Jobs:
         return Jobs(self.chain, self.party.deployment)
+
+    @property
+    def budgets(self) -> Budgets:
+        return Budgets(self.chain, self.party.deployment)
 
     @property
     def places(self) -> Jurisdictions:
@@ -202,20 +206,33 @@ def settle(folder: Path, devnet: Devnet) -> None:
     order_and_join(folder)
 
 
+PRIVACY = {"privacy": {"epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0}, "data": {"stratified": False}}
+
+
 def order_and_join(folder: Path, **rounds: int) -> None:
     """The node orders a job over its place, and joins it."""
+    party, job = _ordered(folder, {**JOB, "rounds": {**JOB["rounds"], **rounds}})
+    party.sender.act(party.jobs.join(job, ShardIndex(0)))
+
+
+def order_privately(folder: Path) -> None:
+    """Another job, which asks for privacy and takes members."""
+    _ordered(folder, {**JOB, **PRIVACY})
+
+
+def _ordered(folder: Path, job: dict[str, Any]) -> tuple[Party, JobId]:
     party = open_party(load_settings(folder / "node.toml", NodeConfig))
     options = resolve_options({"target": "y"}, {"rows.csv": ["x1", "x2", "y"]})
     committee = Committee(members=(Signer.from_mnemonic(DEVELOPMENT_MNEMONIC).address,), quorum=1)
     order = Order(
-        job=parse_settings({**JOB, "rounds": {**JOB["rounds"], **rounds}}, JobFile, source="a test"),
+        job=parse_settings(job, JobFile, source="a test"),
         options=options,
         task_digest=task_digest("mine.py:Mine", folder=folder),
         initial=Tabular(options).build_model(),
         committees={PLACE: committee},
         global_committee=committee,
     )
-    party.sender.act(party.jobs.join(order_job(party, prepare(order)), ShardIndex(0)))
+    return party, order_job(party, prepare(order))
 
 
 def replace_account(folder: Path) -> None:

@@ -19,9 +19,10 @@ from domicile.chain.account import Signer
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
 from domicile.chain.sender import GWEI, Sender
 from domicile.errors import ConfigurationError
+from domicile.protocol.budget import Budget
 from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
-from domicile.types import Digest
+from domicile.types import Address, DatasetId, Digest
 from node.journal import NodeJournal
 from scripts.command import cli
 from scripts.doctor.configuration import configuration
@@ -36,6 +37,7 @@ from tests.scripts.doctor_ground import (
     Clinic,
     deployment_with,
     order_and_join,
+    order_privately,
     replace_account,
     told,
 )
@@ -318,6 +320,54 @@ def test_without_a_job_the_tables_columns_are_looked_at(clinic: Clinic) -> None:
     assert "readable, with 3 columns" in told(clinic.findings(), "data", State.OK)[0]
     clinic.rewrite("[[tasks]]", f'test = "{clinic.folder}/test.csv"\n[[tasks]]')
     assert "no column 'x2'" in told(clinic.findings(), "data", State.PROBLEM)[0]
+
+
+def with_dataset(clinic: Clinic, number: int, *, holder: Address | None = None, granted: Budget | None = None) -> None:
+    """The node's configuration names a dataset, of which it may be the holder."""
+    owner, budgets = Sender(clinic.chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC)), clinic.budgets
+    owner.act(budgets.register_dataset(DIGEST, holder or clinic.account))
+    if granted is not None:
+        owner.act(budgets.grant_budget(DatasetId(1), granted, clinic.chain.timestamp() + DAY_S))
+    clinic.rewrite("[data]", f"[data]\ndataset = {number}")
+
+
+ASKED = "epsilon 8, delta 1e-05"
+BUDGET_PROBLEMS = {
+    "no dataset": (
+        lambda _: None,
+        "data.dataset: missing, and job 2 asks for a privacy budget; have the data's owner register and grant it",
+    ),
+    "no such dataset": (lambda c: with_dataset(c, 7), "data.dataset: 7 is registered by nobody; name what"),
+    "of another node": (
+        lambda c: with_dataset(c, 1, holder=ATTESTER.address),
+        f"data.dataset: 1 is held by {ATTESTER.address}, not by this account",
+    ),
+    "nothing granted": (lambda c: with_dataset(c, 1), "job 2: GrantOver (dataset 1, valid_until_s 0): "),
+    "too little granted": (
+        lambda c: with_dataset(c, 1, granted=Budget.within(7.5, 1e-5)),
+        f"job 2 asks for {ASKED} of dataset 1, of which epsilon 7.5, delta 1e-05 are left; join a job with a smaller",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), BUDGET_PROBLEMS.values(), ids=list(BUDGET_PROBLEMS))
+def test_a_budget_that_lets_the_node_into_no_private_job_is_a_problem(
+    spoil: Callable[[Clinic], None], message: str, clinic: Clinic
+) -> None:
+    order_privately(clinic.folder)
+    spoil(clinic)
+    assert message in " ".join(told(clinic.findings(), "budget", State.PROBLEM))
+
+
+def test_a_budget_that_is_enough_is_told_with_what_remains(clinic: Clinic) -> None:
+    order_privately(clinic.folder)
+    with_dataset(clinic, 1, granted=Budget.within(20.0, 1e-4))
+    findings = clinic.findings()
+    assert told(findings, "budget", State.PROBLEM) == []
+    assert told(findings, "budget", State.OK) == [
+        "dataset 1: granted epsilon 20, delta 0.0001, epsilon 20, delta 0.0001 remain",
+        f"job 2 asks for {ASKED} of dataset 1, which is left",
+    ]
 
 
 def test_nothing_is_changed_by_looking(clinic: Clinic) -> None:

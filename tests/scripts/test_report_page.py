@@ -175,6 +175,8 @@ def test_a_job_with_privacy_states_its_claim_and_what_was_spent_and_one_without_
         assert told in private
     assert "45 of 90" in private
     assert "5.346" in private
+    assert "epsilon 10.654, delta 9e-05" in private
+    assert "nobody said" in private
     plain = Page(render_page(FinishedJob().report())).text
     assert "neither differential privacy nor secure aggregation" in plain
     assert "unit of privacy" not in plain

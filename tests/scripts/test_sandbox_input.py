@@ -6,13 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from domicile.errors import ConfigurationError
+from domicile.protocol.budget import Budget
 from scripts.network_file import NAME_PATTERN
-from scripts.sandbox.bring_up import ATTESTER, OWNER
+from scripts.sandbox.admission import open_gate
+from scripts.sandbox.bring_up import ATTESTER, DATA_OWNER, OWNER
 from scripts.sandbox.plan import load_plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -346,6 +349,47 @@ def test_a_job_that_asks_for_privacy_has_a_budget_for_each_node(private_folder: 
     assert all(7 < one.epsilon <= 8 for one in budgets.values())
 
 
+def test_what_the_job_asks_for_is_granted_unless_the_network_says_otherwise(private_folder: Path) -> None:
+    grant_to(private_folder, "a", "epsilon = 20.5")
+    plan = load_plan(private_folder)
+    gate = open_gate(plan.network, plan.job)
+    granted = {node.name: gate.granted(node) for node in plan.network.nodes}
+    asked = Budget.covering(8.0, 1e-5)
+    assert granted == {"a": replace(asked, epsilon_micros=20_500_000), "b": asked, "c": asked}
+
+
+GRANTS = {
+    "none": ("epsilon = 0", "nodes.0.epsilon: input should be greater than 0"),
+    "more than the ledger holds": ("delta = 0.1", "nodes.0.delta: input should be less than or equal to 0.07"),
+    "too little": ("epsilon = 7.9", "that the contract admits (it would refuse 'a' BudgetExceeded), 3 are needed"),
+    "too little delta": ("delta = 0", "that the contract admits (it would refuse 'a' BudgetExceeded), 3 are needed"),
+}
+
+
+@pytest.mark.parametrize(("line", "told"), GRANTS.values(), ids=list(GRANTS))
+def test_a_grant_that_lets_too_few_in_is_refused_before_anything_starts(
+    private_folder: Path, line: str, told: str
+) -> None:
+    grant_to(private_folder, "a", line)
+    with pytest.raises(ConfigurationError) as refused:
+        load_plan(private_folder)
+    assert told in str(refused.value)
+
+
+def test_a_grant_without_a_job_that_could_spend_it_is_refused(folder: Path) -> None:
+    grant_to(folder, "a", "epsilon = 8")
+    told = r"nodes\.0\.epsilon: 'a' is granted a privacy budget, and job\.toml asks for no privacy; add the table"
+    with pytest.raises(ConfigurationError, match=told):
+        load_plan(folder)
+
+
+def grant_to(folder: Path, name: str, line: str) -> None:
+    network = folder / "network.toml"
+    text = network.read_text(encoding="utf-8")
+    assert f'name = "{name}"\n' in text
+    network.write_text(text.replace(f'name = "{name}"\n', f'name = "{name}"\n{line}\n', 1), encoding="utf-8")
+
+
 @pytest.mark.parametrize(("old", "new", "told"), UNSOUND.values(), ids=list(UNSOUND))
 def test_privacy_that_is_unsound_is_refused_in_one_line(private_folder: Path, old: str, new: str, told: str) -> None:
     job = private_folder / "job.toml"
@@ -387,7 +431,7 @@ def test_a_report_that_cannot_be_written_is_found_before_anything_starts(folder:
 
 
 def test_no_participant_can_have_a_name_from_which_another_key_is_derived() -> None:
-    assert [name for name in (OWNER, f"{ATTESTER}-0") if re.match(NAME_PATTERN, name)] == []
+    assert [name for name in (OWNER, DATA_OWNER, f"{ATTESTER}-0") if re.match(NAME_PATTERN, name)] == []
 
 
 def test_an_error_reaches_the_terminal_without_control_characters(tmp_path: Path) -> None:

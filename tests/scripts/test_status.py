@@ -4,9 +4,9 @@ import json
 from dataclasses import replace
 
 from domicile.protocol.eligibility import Refusal
-from scripts.status import as_json, is_same, snapshot_lines
+from scripts.status import as_json, is_same, snapshot_lines, view_data
 from scripts.view import GlobalFigure, RefusedParty
-from tests.scripts.finished_job import FinishedJob
+from tests.scripts.finished_job import FinishedJob, datasets_of
 
 SNAPSHOT = """\
 job 1 diagnosis: training, global round 1 of 3, block 60, 1970-01-01 00:02:00 UTC on the chain's clock
@@ -124,3 +124,15 @@ def test_a_job_with_privacy_tells_its_claim() -> None:
     assert any(line.startswith("  privacy, trust model: each row's holder trusts its own node alone") for line in lines)
     assert json.loads(as_json(view))["claim"]["num_steps"] == 90
     assert not any("privacy" in line for line in snapshot_lines(FinishedJob().views()[2]))
+
+
+def test_a_job_with_a_budget_tells_what_datasets_grant_and_what_became_of_it() -> None:
+    view = replace(FinishedJob().views()[2], datasets=datasets_of(["paris", "utrecht"]))
+    asked = "granted epsilon 16, delta 0.0001; reserved epsilon 8, delta 1e-05"
+    told = [line for line in snapshot_lines(view) if line.startswith("dataset")]
+    assert told == [
+        f"dataset 1 of paris: {asked}, spent epsilon 5.346, delta 1e-05; epsilon 10.654, delta 9e-05 remain",
+        f"dataset 2 of utrecht: {asked}, nobody said what was spent; epsilon 8, delta 9e-05 remain",
+    ]
+    assert view_data(view)["datasets"][1]["spent"] is None
+    assert view_data(view)["datasets"][0]["remaining"] == {"epsilon_micros": 10_654_000, "delta_attos": 9 * 10**13}
