@@ -142,8 +142,8 @@ def give_back(
 ) -> None:
     """Free what a member of job NUMBER reserved and did not spend, once the job is over or the member left it.
 
-    For the member and the dataset's owner. A node of which nothing was spent does it by itself. What was spent is said
-    once; the contract takes no less than the share of the rounds up to the member's last commit.
+    For the member and the dataset's owner. A node does it by itself, by its accountant, unless its journal was lost. It
+    is said once; the contract takes no less than the share of the rounds up to the member's last commit.
 
     Example: domicile dataset return 1 --epsilon 0.7 --delta 1e-5
 

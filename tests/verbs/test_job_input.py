@@ -43,6 +43,16 @@ SPECS: dict[str, tuple[str, str, str]] = {
         'target = "y"\nmodel = "mlp"\nhidden = [65536, 65536, 65536, 65536, 65536, 65536, 65536]',
         "parameters, this party takes on",
     ),
+    "privacy of nothing": (
+        "[task]\n",
+        "[privacy]\nepsilon = 0.0\ndelta = 1e-5\nmax_grad_norm = 1.0\n[task]\n",
+        "privacy.epsilon: 0 is not above 0; write a positive number",
+    ),
+    "privacy that reserves nobody knows what": (
+        "[task]\n",
+        "[privacy]\nnoise_multiplier = 2.0\ndelta = 1e-5\nmax_grad_norm = 1.0\n[task]\n",
+        "privacy.epsilon: missing; add this key",
+    ),
     "privacy without clipping": (
         "[task]\n",
         "[privacy]\nepsilon = 8.0\ndelta = 1e-5\n[task]\n",
