@@ -189,7 +189,7 @@ def test_who_never_committed_may_get_everything_back(cast: Cast, dataset: int, l
 
 
 def test_what_was_spent_is_at_least_the_share_of_the_rounds_and_at_most_the_budget(cast: Cast, dataset: int) -> None:
-    job, node = training(cast, dataset, globalRounds=3, maxRegionalRounds=1, maxRetries=0), cast.europe[0]
+    job, node = training(cast, dataset, globalRounds=3, maxRegionalRounds=1, maxRetries=1), cast.europe[0]
     cast.reported(job)
     cast.ground.chain.to(job.state["deadline"])
     job.send(cast.stranger, "advance")
@@ -197,10 +197,10 @@ def test_what_was_spent_is_at_least_the_share_of_the_rounds_and_at_most_the_budg
     for member in cast.europe:
         job.commit(member)
     job.send(cast.owner, "cancel")
-    # Two of three rounds, rounded up: 666 668.67 and 4.67.
-    for epsilon, delta in ((666_668, 5), (666_669, 4), (1_000_004, 7), (1_000_003, 8)):
+    # Two of the six rounds that retries allow for, rounded up: 333 334.33 and 2.33.
+    for epsilon, delta in ((333_334, 3), (333_335, 2), (1_000_004, 7), (1_000_003, 8)):
         answer = refused(lambda: give_back(cast, node, job, node, epsilon, delta))  # noqa: B023
-        assert answer == ("InvalidSpending", (666_669, 5))
+        assert answer == ("InvalidSpending", (333_335, 3))
     told = give_back(cast, cast.owner, job, node, 800_000, 7).event("BudgetReturned")
     assert (told["epsilonMicros"], told["deltaAttos"]) == (200_003, 0)
     assert reserved(cast, dataset) == (800_000, 7)

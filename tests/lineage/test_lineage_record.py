@@ -261,9 +261,9 @@ class TestTheLedger:
 
     def test_more_returned_than_the_rounds_allow_shows(self, judge, record):
         index = index_of(record, ev.BudgetReturned, -1)
-        more = replace(record.events[index], epsilon_micros=1, delta_attos=0)
+        more = replace(record.events[index], epsilon_micros=1_000_003, delta_attos=7)
         (problem,) = judge.problems(with_event(record, index, more))
-        assert "InvalidSpending (least_epsilon_micros 1000003, least_delta_attos 7)" in problem
+        assert "InvalidSpending (least_epsilon_micros 500002, least_delta_attos 4)" in problem
 
     def test_a_hidden_return_shows_at_the_dataset_and_its_member(self, judge, record, stage):
         problems = judge.problems(with_event(record, index_of(record, ev.BudgetReturned, 1)))

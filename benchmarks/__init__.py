@@ -1,0 +1,1 @@
+"""Speed, memory and gas, each run by a command."""
