@@ -21,7 +21,7 @@ from domicile.chain.sender import Sender
 from domicile.clock import JobClock
 from domicile.crypto.keys import HpkeKey
 from domicile.errors import ConfigurationError, StoreFault
-from domicile.key_lock import KeyLock
+from domicile.key_lock import AccountLock, KeyLock
 from domicile.settings import PathHere, Settings, StoreHere, named
 from domicile.storage.measured import MeasuredBlocks
 from domicile.storage.store import BlockStore, Opening, Store, open_blocks
@@ -171,11 +171,20 @@ def open_daemon(path: Path, settings: PartySettings, *, role: str) -> Iterator[P
     """
     with ExitStack() as held:
         with named(path):
-            # First: a second daemon of one key would find the port taken, and be told to choose another.
+            # Before all else, since only this needs neither password nor chain.
             held.enter_context(KeyLock(settings.keys.account))
-            metrics.serve(settings.metrics.port, settings.metrics.host, role=role, party=settings.name)
             party = open_party(settings)
+            held.enter_context(AccountLock(settings.keys.account, party.sender.address, _mark_of(party)))
+            # Last: a second daemon of one key would find the port taken, and be told to choose another.
+            metrics.serve(settings.metrics.port, settings.metrics.host, role=role, party=settings.name)
         yield party
+
+
+def _mark_of(party: Party) -> str:
+    """Hash of the earliest block that may hold a contract: chains that are begun in one second, with the same clock and
+    keys, have the block before it in common.
+    """
+    return party.chain.hash_of(party.deployment.first_block + 1)
 
 
 def _open_store(key: str, location: str) -> Store:

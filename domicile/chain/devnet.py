@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import secrets
 import shutil
 import signal
 import socket
@@ -210,11 +211,20 @@ class Devnet:
             told = ask((self._own_host, self._port), "eth_chainId", timeout_s=ANSWER_TIMEOUT_S)
             answer = int(told, 16) if isinstance(told, str) else None
             if answer == self.chain_id:
+                self._make_unique()
                 return
             if answer is not None:
                 raise ChainFault(f"port {self._port}: chain {answer} answers there, not {self.chain_id}")
             time.sleep(_POLL_S)
         raise ChainFault(f"{self.client}: no answer on port {self._port} within {START_TIMEOUT_S:.0f} s")
+
+    def _make_unique(self) -> None:
+        """Credits the blocks from now on to a random account: chains that are started in one second would mine the same
+        blocks, and what happens on one could not be told from what happens on another.
+        """
+        method = "anvil_setCoinbase" if self.client == "anvil" else "miner_setEtherbase"
+        coinbase = f"0x{secrets.token_hex(20)}"
+        ask((self._own_host, self._port), method, coinbase, timeout_s=ANSWER_TIMEOUT_S)
 
     def arguments(self) -> dict[str, str]:
         """Settings that both clients know, by the name of anvil's option."""

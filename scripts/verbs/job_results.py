@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from scripts.options import access_option, json_option
+
+if TYPE_CHECKING:
+    from domicile.history import JobHistory
+    from domicile.types import Digest
+    from scripts.access import Network
 
 
 @click.command()
@@ -20,23 +25,20 @@ from scripts.options import access_option, json_option
 def export(number: int, out: Path, access: Path | None, as_json: bool) -> None:
     """Write a job's newest global model as a safetensors file, and tell who took part in the rounds that made it.
 
-    The digest that is printed is the file's sha-256 and stands on chain.
+    The digest that is printed is the file's sha-256 and stands on chain. No other file is written over.
 
     Example: domicile job export 1 --out model.safetensors
 
-    Exit codes: 0 written, 2 there is no such job or model yet, or a file is wrong, 4 the model does not open with these
-    keys, 5 endpoint or store cannot be reached.
+    Exit codes: 0 written (now or before), 2 there is no such job or model yet, or a file is wrong, 4 the model does not
+    open with these keys, 5 endpoint or store cannot be reached.
     """
-    import torch
-
     from domicile.errors import ConfigurationError
-    from domicile.learning.model import save_model
-    from domicile.text import printable
     from scripts.access import open_access
-    from scripts.looking import models_of, observer_of
+    from scripts.looking import observer_of
     from scripts.outputs import check_output_file
     from scripts.participating import participation_lines
     from scripts.status import plain
+    from scripts.telling import tell
 
     check_output_file(out, "--out")
     network = open_access(access)
@@ -47,21 +49,56 @@ def export(number: int, out: Path, access: Path | None, as_json: bool) -> None:
     if newest is None:
         raise ConfigurationError(f"job {number}: no global model yet; `domicile job status {number}` tells why")
     rounds = tuple(one for one in rounds if one.global_round <= newest)
+    digest = history.global_models[newest].model
+    changed = not _holds(out, digest, newest)
+    if changed:
+        _write_model(network, history, newest, out)
+    told = {"changed": changed, "job": number, "global_round": newest, "model": digest, "file": str(out)}
+    lines = [f"{digest.hex()}  {out}", *([] if changed else ["the file held this model already"])]
+    tell(
+        as_json,
+        plain(told | {"participation": [asdict(one) for one in rounds]}),
+        [*lines, *participation_lines(rounds)],
+    )
+
+
+def _holds(out: Path, model: Digest, global_round: int) -> bool:
+    """Whether the file is there and this model.
+
+    Raises:
+        ConfigurationError: another file is there.
+    """
+    from domicile.errors import ConfigurationError
+    from scripts.documents import file_digest
+
+    if not out.exists():
+        return False
+    # What is no regular file may never end.
+    if not out.is_file() or file_digest(out) != model:
+        raise ConfigurationError(
+            f"--out: {out} holds something else than the model of global round {global_round + 1}; name another file, "
+            "or remove it"
+        )
+    return True
+
+
+def _write_model(network: Network, history: JobHistory, global_round: int, out: Path) -> None:
+    """Raises:
+    ConfigurationError: the file cannot be written.
+    """
+    import torch
+
+    from domicile.errors import ConfigurationError
+    from domicile.learning.model import save_model
+    from scripts.looking import models_of
+
     models = models_of(network, history)
     values_P = torch.empty(models.layout.num_parameters)
-    file = models.global_model(newest, values_P)
+    file = models.global_model(global_round, values_P)
     try:
         save_model(file, values_P, out)
     except OSError as exc:
         raise ConfigurationError(f"--out: {out} cannot be written ({exc.strerror}); name another file") from exc
-    digest = history.global_models[newest].model
-    if as_json:
-        told = {"job": number, "global_round": newest, "model": digest, "file": str(out)}
-        click.echo(json.dumps(plain(told | {"participation": [asdict(one) for one in rounds]})))
-        return
-    click.echo(f"{digest.hex()}  {out}")
-    for line in participation_lines(rounds):
-        click.echo(printable(line))
 
 
 @click.command()

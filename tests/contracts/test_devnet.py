@@ -129,6 +129,18 @@ def test_the_same_bytecode_runs_on_ganache() -> None:
 
 
 @pytest.mark.parametrize("client", ["anvil", pytest.param("ganache", marks=pytest.mark.slow)])
+def test_chains_that_are_started_in_one_second_mine_blocks_of_their_own(client: Client) -> None:
+    beneficiaries = set()
+    with Devnet(client=client) as one, Devnet(client=client) as two:
+        for devnet in (one, two):
+            chain = Chain(devnet.rpc_url, client=client)
+            chain.rpc("evm_mine")
+            beneficiaries.add(chain.rpc("eth_getBlockByNumber", "0x1", False)["miner"])
+            chain.close()
+    assert len(beneficiaries) == 2
+
+
+@pytest.mark.parametrize("client", ["anvil", pytest.param("ganache", marks=pytest.mark.slow)])
 def test_a_kept_chain_that_is_killed_comes_back_with_its_blocks_logs_receipts_and_clock(
     client: Client, tmp_path: Path
 ) -> None:

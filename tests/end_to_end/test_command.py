@@ -111,7 +111,7 @@ def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_p
         )
         assert exported.stdout.splitlines()[1:] == [full]
         again = json.loads(run("job", "export", "1", "--out", str(model), *access, "--json").stdout)
-        assert (again["model"], again["global_round"]) == ("0x" + digest, 0)
+        assert (again["changed"], again["model"], again["global_round"]) == (False, "0x" + digest, 0)
         status = run("job", "status", "1", *access).stdout
         assert full in status
         assert "how it does on the held-out rows is not on record" in status

@@ -117,8 +117,9 @@ def test_a_job_is_ordered_joined_watched_and_ended_by_the_verbs_alone(story: Sto
     assert story.told("cancel", 1, "--yes") == {"changed": False, "job": 1, "phase": "complete"}
     assert story.told("start", 1)["changed"] is False
     model = tmp_path / "model.safetensors"
-    assert story.owner("export", 1, "--out", model).code == 0
-    assert model.stat().st_size > 0
+    written = story.told("export", 1, "--out", model)
+    assert (written["changed"], model.stat().st_size > 0) == (True, True)
+    assert story.told("export", 1, "--out", model) == {**written, "changed": False}
     assert json.loads(story.owner("lineage", 1).out)["problems"] == []
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from domicile.types import JobId
 from scripts.attestation_file import write_file
 from tests.verbs import job_ground
 from tests.verbs.job_ground import Region
+from tests.verbs.merged_round import make_model
 from tests.verbs.network_ground import GOVERNOR, NODE, OFFICE, OTHER, Network, domicile
 from tests.verbs.party_ground import BERLIN, CLINIC, MEMBER, config, signed, written_request
 from tests.verbs.wrong_input import attestation, dataset, job, machine, network, party
@@ -75,16 +77,19 @@ def test_what_is_wrong_is_told_in_one_line_and_nothing_is_written_or_sent(row: R
 
 
 @pytest.fixture(scope="module")
-def region_with_a_job(settled_region: Region) -> Iterator[Region]:
+def region_with_jobs(settled_region: Region) -> Iterator[Region]:
+    """One job that nobody has joined, and one with a model."""
     with job_ground.as_new(settled_region) as region:
-        told = region.orders()
-        assert told.code == 0, told.err
+        for number in (1, 2):
+            told = region.orders("--again")
+            assert (told.code, told.data["job"]) == (0, number), told.err
+        make_model(region, JobId(2), job_ground.DIGEST)
         yield region
 
 
 @pytest.fixture
-def owners_desk(region_with_a_job: Region, here: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    region = region_with_a_job
+def owners_desk(region_with_jobs: Region, here: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    region = region_with_jobs
     monkeypatch.setenv("DOMICILE_ACCESS", str(region.access))
     names = {
         "GONE": job_ground.write_access(region, "guest", NOWHERE, bare=True),

@@ -8,10 +8,10 @@ from contextlib import closing
 import pytest
 
 from aggregator.journal import GLOBAL, AggregatorJournal, StoredPayload
-from domicile.protocol.proposal import GlobalProposal, RegionalProposal
-from domicile.types import JobId, ShardIndex
+from domicile.types import JobId
 from node.journal import NodeJournal, SealedUpdate, Skipped
 from tests.verbs.job_ground import DIGEST, HOSPITALS, PARTIES, REGION, Region, as_new, commit
+from tests.verbs.merged_round import export, vote, vote_globally
 
 JOB = JobId(1)
 EUROPEANS = [name for name, place in HOSPITALS.items() if REGION[place] == "EU"]
@@ -61,27 +61,13 @@ def test_a_node_that_gave_up_an_update_sits_the_round_out_and_says_why(gathered:
     assert f"  gave up to {act} in round 1.1: the loss is not finite" in gathered.status_of("berlin")
 
 
-def vote(region: Region, member: str, shard: int) -> None:
-    """What a committee member does once it has merged the first round."""
-    proposal = RegionalProposal(
-        global_round=0,
-        regional_round=0,
-        commitments=region.jobs.commitments_of(JOB, ShardIndex(shard)),
-        model=DIGEST,
-        payload=DIGEST,
-        loss_micros=1_000,
-        excluded=(),
-    )
-    region.acts(member, region.jobs.vote_regional(JOB, ShardIndex(shard), proposal))
-
-
 def test_a_committee_member_waits_merges_votes_and_exports(gathered: Region) -> None:
     gathered.does("start", JOB)
     assert doing(gathered, "eu-agg").startswith("waits for updates until 20")
     for name in EUROPEANS:
         commit(gathered, name, JOB)
     assert doing(gathered, "eu-agg").startswith("is to merge and vote until 20")
-    vote(gathered, "eu-agg", 0)
+    vote(gathered, JOB, 0)
     assert doing(gathered, "eu-agg").startswith("is to export the model until 20")
     assert doing(gathered, "paris") == "committed its update of this round, waits for the others"
 
@@ -90,15 +76,12 @@ def test_the_global_committee_s_turn_comes_when_the_shards_have_exported(gathere
     gathered.does("start", JOB)
     for name in HOSPITALS:
         commit(gathered, name, JOB)
-    for shard, member in enumerate(("eu-agg", "us-agg")):
+    for shard in (0, 1):
         assert "  on the global committee: waits for the shards" in gathered.status_of("world-agg")
-        vote(gathered, member, shard)
-        gathered.acts(member, gathered.jobs.report_export(JOB, ShardIndex(shard), 0, DIGEST))
+        vote(gathered, JOB, shard)
+        export(gathered, JOB, shard)
     assert "  on the global committee: is to merge and vote until 20" in gathered.status_of("world-agg")[-1]
-    proposal = GlobalProposal(
-        global_round=0, reports=gathered.jobs.reports_of(JOB), model=DIGEST, payload=DIGEST, excluded=()
-    )
-    gathered.acts("world-agg", gathered.jobs.vote_global(JOB, proposal))
+    vote_globally(gathered, JOB)
     assert gathered.status_of("world-agg")[-2:] == [
         "job 1: training, global round 2",
         "  on the global committee: waits for the shards",

@@ -1,10 +1,12 @@
-"""Wrong input to the verbs of jobs, where there is one job; what is wrong within an order has tables of its own."""
+"""Wrong input to the verbs of jobs, where job 1 has no members yet and job 2 has a model; what is wrong within an order has
+tables of its own.
+"""
 
 from __future__ import annotations
 
 from tests.verbs.wrong_input.desk import GONE, NO_FILE, NO_TOML, Row
 
-NO_JOB = "job 9: no such job, there are jobs 1 to 1"
+NO_JOB = "job 9: no such job, there are jobs 1 to 2"
 
 ROWS: tuple[Row, ...] = (
     ("job list --access GONE", GONE, 5),
@@ -28,6 +30,8 @@ ROWS: tuple[Row, ...] = (
     ("job watch 9", NO_JOB, 2),
     ("job export 1", "Missing option '--out'", 2),
     ("job export 1 --out new.safetensors", "job 1: no global model yet", 2),
+    ("job export 2 --out file", "--out: file holds something else than the model of global round 1", 2),
+    ("job export 2 --out empty", "name another file, or remove it", 2),
     ("job export 9 --out new.safetensors", NO_JOB, 2),
     ("job export 9 --out none/new.safetensors", "--out: there is no folder", 2),
     ("job lineage 9", NO_JOB, 2),
