@@ -116,7 +116,7 @@ class JobWork:
 
     def _told(self, split: Split) -> Split:
         """Held-out rows whose figures the committee may learn."""
-        withheld = self._local.spec.privacy is not None and self._local.spec.privacy.held_out_figures == "withheld"
+        withheld = self._local.spec.privacy is not None and self._local.spec.privacy.withholds
         return (split[0][:0], split[1][:0]) if withheld else split
 
     def _evaluate(self, split: Split) -> Evaluation:

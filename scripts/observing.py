@@ -116,8 +116,10 @@ class Observer:
             names=self._names,
         )
         figures = tuple(self.figures[key] for key in sorted(self.figures))
+        view = sight.view(self._name)
         return replace(
-            sight.view(self._name),
+            view,
+            shards=tuple(replace(shard, losses=()) for shard in view.shards) if self._withholds else view.shards,
             gas_used=self.gas.total,
             figures=figures,
             refusals=refusals,
@@ -150,6 +152,10 @@ class Observer:
             )
             found.append(view)
         return tuple(found)
+
+    @property
+    def _withholds(self) -> bool:
+        return self.spec is not None and self.spec.privacy is not None and self.spec.privacy.withholds
 
     def _claim(self) -> Claim | None:
         """What the job asks of each node; what a node makes of it follows from its number of rows."""

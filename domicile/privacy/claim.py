@@ -84,7 +84,7 @@ def claim_of(
     """`rounds` as in `Horizon.of`; `randomness` is one of the three above."""
     same_steps = training.steps is not None
     horizon = Horizon.of(training, num_rows=1, rounds=rounds)
-    withheld = settings.held_out_figures == "withheld"
+    withheld = settings.withholds
     covered = "data" if withheld else "training part"
     noise = settings.noise_multiplier
     multiplier = f"{noise:g}" if noise is not None else "the least that keeps ε, by each node's number of rows"

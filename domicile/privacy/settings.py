@@ -61,6 +61,11 @@ class PrivacySettings(Settings):
         return delta
 
     @property
+    def withholds(self) -> bool:
+        """Whether figures of held-out rows stay at the node; the losses that stand on chain are 0 then."""
+        return self.held_out_figures == "withheld"
+
+    @property
     def reserved(self) -> Budget:
         """What the job reserves of each node's dataset."""
         return Budget.covering(self.epsilon, self.delta)

@@ -62,9 +62,8 @@ class Outcome:
 
     @property
     def tells_losses(self) -> bool:
-        """Whether the losses on chain are of rows; where privacy withholds them, they are 0."""
-        privacy = self.plan.job.privacy
-        return privacy is None or privacy.held_out_figures == "open"
+        """Whether the losses on chain are of rows."""
+        return self.plan.job.privacy is None or not self.plan.job.privacy.withholds
 
 
 Finish = Callable[[Outcome, View], bool]

@@ -138,6 +138,7 @@ def assert_spent_on_chain(outcome, epsilon: float) -> None:
         told = f"granted {asked}; reserved {asked}, spent {spent}; {asked - spent} remain"
         assert f"dataset {one.dataset} of {one.node}: {told}" in lines
     assert f"  privacy, ε, δ: {EPSILON:g}, {DELTA:g}" in lines
+    assert not [line for line in lines if "validation loss" in line], "withheld losses stand as 0 on chain"
     assert outcome.lineage.problems == ()
     assert outcome.lineage.verified
 
