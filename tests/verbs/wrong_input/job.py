@@ -1,5 +1,5 @@
-"""Wrong input to the verbs of jobs, where job 1 has no members yet and job 2 has a model; what is wrong within an order has
-tables of its own.
+"""Wrong input to the verbs of jobs, where job 1 has no members yet and job 2 has a model; what is wrong within an order
+has tables of its own.
 """
 
 from __future__ import annotations
