@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from aggregator.config import AggregatorConfig
-from domicile.chain.account import Signer
+from domicile.chain.account import Signer, address_in
 from domicile.chain.client import Chain
 from domicile.chain.contracts import Jobs, Nodes
 from domicile.chain.deployment import Deployment
@@ -104,9 +104,10 @@ class Case:
     def signer(self) -> Signer:
         return Signer.load(self.keys.account, self.password)
 
-    @property
+    @cached_property
     def address(self) -> Address:
-        return self.signer.address
+        """By the key file, so that no password is needed."""
+        return address_in(self.keys.account)
 
     @cached_property
     def hpke(self) -> HpkeKey:
@@ -135,6 +136,11 @@ class Case:
     @cached_property
     def jobs(self) -> Jobs:
         return Jobs(self.chain, self.deployment)
+
+    @cached_property
+    def registered_card(self) -> Digest:
+        """Of this account on the chain; zeros where there is none."""
+        return self.nodes.key_card_of(self.address)
 
     @cached_property
     def standing(self) -> Standing:

@@ -34,6 +34,17 @@ def _complaint(key: str, path: Path) -> str | None:
     return None
 
 
+def account(case: Case) -> Iterator[Finding]:
+    """Which account the key file names, without the password: all that is asked of the chain is asked about it."""
+    yield ok(f"{case.address}, by its key file")
+
+
 def password(case: Case) -> Iterator[Finding]:
     """Whether the password opens both keys."""
-    yield ok(f"it opens both keys; the account is {case.address}, the HPKE key {case.hpke.recipient_id.hex()}")
+    opened, recipient = case.signer.address, case.hpke.recipient_id.hex()
+    if opened == case.address:
+        yield ok(f"it opens both keys; the account is {opened}, the HPKE key {recipient}")
+    else:
+        yield problem(
+            f"{case.keys.account} names {case.address}, but holds the key of {opened}; restore it from a copy"
+        )

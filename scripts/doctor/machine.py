@@ -30,9 +30,16 @@ HTTP_TIMEOUT_S = 5.0
 
 def disk(case: Case) -> Iterator[Finding]:
     """Whether there is room for so many rounds of payloads, and for the journal."""
-    round_bytes = max((_round_bytes(case, own) for own in case.own_jobs), default=0)
-    if not round_bytes and case.config.limits.max_parameters is not None:
-        round_bytes = BYTES_A_PARAMETER * case.config.limits.max_parameters * (1 + MODELS_A_ROUND)
+    of_jobs = max((_round_bytes(case, own) for own in case.own_jobs), default=0)
+    yield from _room(case, of_jobs or _largest_round_bytes(case), "are needed")
+
+
+def disk_without_jobs(case: Case) -> Iterator[Finding]:
+    """The same where the account's jobs cannot be looked at: their models come on top."""
+    yield from _room(case, _largest_round_bytes(case), "are needed, running jobs apart,")
+
+
+def _room(case: Case, round_bytes: int, needs: str) -> Iterator[Finding]:
     needed = {case.config.journal.absolute().parent: RESERVE_BYTES}
     for location in (case.config.stores.region, case.config.stores.border):
         folder = None if location is None else folder_of(location)
@@ -42,11 +49,16 @@ def disk(case: Case) -> Iterator[Finding]:
         free = case.free_bytes(folder)
         if free < wanted:
             yield problem(
-                f"{folder}: {_mib(free)} MiB are free, {_mib(wanted)} MiB are needed for {case.disk_rounds} rounds; "
+                f"{folder}: {_mib(free)} MiB are free, {_mib(wanted)} MiB {needs} for {case.disk_rounds} rounds; "
                 "free some space"
             )
         else:
-            yield ok(f"{folder}: {_mib(free)} MiB are free, {_mib(wanted)} MiB are needed")
+            yield ok(f"{folder}: {_mib(free)} MiB are free, {_mib(wanted)} MiB {needs} for {case.disk_rounds} rounds")
+
+
+def _largest_round_bytes(case: Case) -> int:
+    """A round of the largest model that is taken on, as far as the configuration says."""
+    return BYTES_A_PARAMETER * (case.config.limits.max_parameters or 0) * (1 + MODELS_A_ROUND)
 
 
 def _round_bytes(case: Case, own: OwnJob) -> int:

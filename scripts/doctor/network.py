@@ -61,7 +61,7 @@ def balance(case: Case) -> Iterator[Finding]:
     base_fee_wei = int(head["baseFeePerGas"], 16)
     cap_wei = int(case.config.chain.max_fee_gwei * GWEI)
     if base_fee_wei + PRIORITY_FEE_WEI > cap_wei:
-        yield warning(
+        yield problem(
             f"the base fee is {base_fee_wei / GWEI:.3g} gwei, so that chain.max_fee_gwei of {cap_wei / GWEI:g} lets "
             "nothing be sent; wait for it to fall, or raise the cap"
         )

@@ -24,12 +24,17 @@ ANYWHERE = Requirement(
 
 
 def registration(case: Case) -> Iterator[Finding]:
-    """Whether the account is registered with this very key card."""
-    registered = case.nodes.key_card_of(case.address)
-    if registered == case.card_digest:
-        yield ok(f"with this key card, {case.card_digest.hex()[:16]}…")
-    elif not any(registered):
+    """Whether the account is registered."""
+    if any(case.registered_card):
+        yield ok(f"with key card {case.registered_card.hex()[:16]}…")
+    else:
         yield problem(f"{case.address} is not registered; start the daemon, which registers it")
+
+
+def sealing_key(case: Case) -> Iterator[Finding]:
+    """Whether the registered key card is the one of this very HPKE key."""
+    if case.registered_card == case.card_digest:
+        yield ok("what others seal to the registered key card opens here")
     else:
         yield problem(
             f"the chain has another key card of {case.address}, so that payloads are sealed to another key; name the "
@@ -39,7 +44,7 @@ def registration(case: Case) -> Iterator[Finding]:
 
 def key_card(case: Case) -> Iterator[Finding]:
     """Whether others find the key card's document."""
-    if case.border.has(case.card_digest):
+    if case.border.has(case.registered_card):
         yield ok("its document lies in the border store")
     else:
         yield warning(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from domicile.errors import DomicileError
 from domicile.storage.directory import NO_STORE, NOT_THERE, looks_like_store
 from domicile.storage.store import Opening, open_blocks
 from scripts.doctor.case import Case
@@ -27,8 +28,12 @@ def stores(case: Case) -> Iterator[Finding]:
         folder = folder_of(location)
         if folder is not None and (wrong := _complaint(folder)) is not None:
             yield problem(f"stores.{key}: {folder} {wrong}")
-        else:
+            continue
+        try:
             identities[key] = open_blocks(location, Opening.LOOK).identity()
+        except DomicileError as exc:
+            yield problem(f"stores.{key}: {exc}")
+        else:
             yield ok(f"stores.{key}: reachable")
     if len(set(identities.values())) < len(identities):
         yield problem(

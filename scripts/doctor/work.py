@@ -41,7 +41,7 @@ def data(case: Case) -> Iterator[Finding]:
         else:
             yield ok(f"job {own.job}: the data fits its task")
     if not case.own_jobs:
-        yield from _readable(_node(case))
+        yield from readable(case)
 
 
 def _node(case: Case) -> NodeConfig:
@@ -69,7 +69,9 @@ def _load(case: Case, own: OwnJob) -> None:
     task.load(config.data.train, config.data.test, spec.data, split_seed(spec.seed, config.name))
 
 
-def _readable(config: NodeConfig) -> Iterator[Finding]:
+def readable(case: Case) -> Iterator[Finding]:
+    """Whether the data can be read, and its columns: all that can be asked of it without a job."""
+    config = _node(case)
     try:
         train = _columns(config.data.train)
         test = None if config.data.test is None else _columns(config.data.test)

@@ -33,6 +33,9 @@ WINDOW_S = 40
 
 OUTAGE_S = 8.0
 STALE_BLOCKS = 10
+SLOW_CALL_S = 2.0
+"""As an overloaded endpoint far away may take; a round's calls must still fit the window."""
+
 JOIN_SPREAD_S = 120
 """Between the joins of two nodes lies the start of a process, and nothing like the five minutes that a clock is off."""
 
@@ -81,7 +84,7 @@ def assert_whole(outcome: Outcome, names: str = "abcd") -> None:
 
 
 class Outage:
-    """An endpoint that fails from the second round on for some seconds."""
+    """An endpoint that fails from the second round on for some seconds; `num_answered` requests meanwhile."""
 
     def __init__(self, endpoint: FaultyEndpoint, kind: str, seconds: float) -> None:
         self._endpoint = endpoint
@@ -90,17 +93,23 @@ class Outage:
         self._stack = ExitStack()
         self._until_s = 0.0
         self.over = False
+        self.num_answered = 0
 
     def __call__(self, view: Any) -> None:
         if view.phase is JobPhase.TRAINING and view.global_round >= 1 and not self._until_s:
             self._until_s = time.monotonic() + self._seconds
+            self.num_answered -= self._endpoint.num_asked
             if self._kind == "gone":
                 self._stack.enter_context(self._endpoint.gone())
+            elif self._kind == "slow":
+                self._endpoint.delay_s = SLOW_CALL_S
             else:
                 self._endpoint.go_back(STALE_BLOCKS)
         elif self._until_s and not self.over and time.monotonic() >= self._until_s:
             self.over = True
+            self.num_answered += self._endpoint.num_asked
             self._endpoint.frozen_at = None
+            self._endpoint.delay_s = 0.0
             self._stack.close()
 
 
@@ -134,6 +143,15 @@ def test_an_endpoint_that_is_slow_or_fails_one_call_in_five_costs_nobody_its_rou
     outcome = field.run(lambda _: None)
     assert_whole(outcome)
     assert endpoint.num_failed > 10 or fault == "delay_s"
+
+
+def test_an_endpoint_that_takes_two_seconds_a_call_for_a_while_costs_nobody_its_round(arena, small_network, behind):
+    field = arena(small_network(global_rounds=3, window_s=WINDOW_S))
+    outage = Outage(behind(field, {"a": "node", "agg-1": "aggregator"}), "slow", 6 * SLOW_CALL_S)
+    outcome = field.run(outage)
+    assert outage.over
+    assert outage.num_answered > 4, "nobody asked while the endpoint was slow"
+    assert_whole(outcome)
 
 
 def test_commits_that_are_lost_held_back_or_too_dear_for_a_while_are_made_once_each(arena, small_network, behind):

@@ -112,6 +112,12 @@ def raise_base_fee(clinic: Clinic) -> None:
     clinic.chain.request("evm_mine")
 
 
+def foreign_address(clinic: Clinic) -> None:
+    file = clinic.folder / "account.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**document, "address": ATTESTER.address.removeprefix("0x")}), encoding="utf-8")
+
+
 def change_card(clinic: Clinic) -> None:
     party = clinic.party
     party.sender.act(party.nodes.update_key_card(Digest(b"\x22" * 32), Safeguard.NONE))
@@ -176,6 +182,8 @@ PROBLEMS: list[tuple[str, str, Callable[[Clinic], object]]] = [
     ("key files", "run chmod 600 on it", lambda c: (c.folder / "account.json").chmod(0o644)),
     ("key files", "run chmod 600 on it", lambda c: (c.folder / "password").chmod(0o640)),
     ("key files", "keys.hpke: ", lambda c: (c.folder / "hpke.json").unlink()),
+    ("account", "with an address; correct it", edit('"address"', '"Address"', "account.json")),
+    ("password", "but holds the key of", foreign_address),
     ("password", "the password is wrong", edit(PASSWORD, "another one", "password")),
     ("password", "it is no keystore of version 3", edit('"version": 3', '"version": 9', "account.json")),
     ("endpoint", "cannot be reached", in_config("rpc_url", "http://127.0.0.1:1")),
@@ -188,10 +196,12 @@ PROBLEMS: list[tuple[str, str, Callable[[Clinic], object]]] = [
     ("stores", "region is a file", file_as_store),
     ("stores", "region is not there; bring it back", away),
     ("stores", "region is no store, and not empty", other_folder),
-    ("stores", "cannot be reached", in_config("border", "http://127.0.0.1:1")),
+    ("stores", "stores.border: store 127.0.0.1:1 cannot be reached", in_config("border", "http://127.0.0.1:1")),
+    ("stores", "stores.region: store 127.0.0.1:1 cannot be reached", in_config("region", "http://127.0.0.1:1")),
     ("stores", "is no store; write dir:PATH", in_config("border", "nowhere")),
     ("balance", "is enough for 0 rounds", empty_account),
-    ("registration", "another key card of", change_card),
+    ("balance", "lets nothing be sent", raise_base_fee),
+    ("sealing key", "another key card of", change_card),
     ("registration", "is not registered", lambda c: replace_account(c.folder)),
     ("attestation", "it ended on", lambda c: c.pass_time(31 * DAY_S)),
     ("attestation", "are still attesters", remove_attester),
@@ -225,7 +235,6 @@ def test_a_problem_is_named_with_its_mend(
 
 
 WARNINGS: list[tuple[str, str, Callable[[Clinic], object]]] = [
-    ("balance", "lets nothing be sent", raise_base_fee),
     ("attestation", "it ends on", lambda c: c.pass_time(25 * DAY_S)),
     ("clearance", "ask an auditor for a new one in time", clear_until(3)),
     ("key card", "nobody can seal to this party", lambda c: shutil.rmtree(c.folder / "border" / "blocks")),
@@ -277,16 +286,67 @@ def test_gas_is_reckoned_for_as_many_rounds_as_are_asked_for(clinic: Clinic) -> 
     assert "10000 are asked for; send" in found
 
 
-def test_without_a_password_nothing_that_needs_a_key_is_asked(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_password_all_is_asked_but_what_needs_a_key(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOMICILE_PASSWORD", raising=False)
     clinic.rewrite(f'password_file = "{clinic.folder}/password"\n', "")
     findings = clinic.findings()
     assert "no password; set keys.password_file" in told(findings, "password", State.PROBLEM)[0]
     skipped = {one.check: one.text for one in findings if one.state is State.SKIPPED}
-    assert skipped["registration"] == skipped["balance"] == "because of the problem with: password"
-    assert skipped["attestation"] == "because of the problem with: password"
-    assert told(findings, "contracts", State.OK)
-    assert told(clinic.findings(password_file=clinic.folder / "password"), "registration", State.OK)
+    assert skipped == {"sealing key": "because of the problem with: password"}
+    assert told(clinic.findings(password_file=clinic.folder / "password"), "sealing key", State.OK)
+
+
+IN_THE_WAY: list[tuple[str, Callable[[Clinic], object]]] = [
+    ("key files", lambda c: (c.folder / "account.json").chmod(0o644)),
+    ("password", edit(PASSWORD, "another one", "password")),
+    ("sealing key", change_card),
+]
+
+
+@pytest.mark.parametrize(("check", "break_it"), IN_THE_WAY, ids=lambda one: one if isinstance(one, str) else "")
+def test_a_problem_with_the_keys_hides_nothing_that_the_chain_tells(
+    clinic: Clinic, check: str, break_it: Callable[[Clinic], object]
+) -> None:
+    remove_attester(clinic)
+    clear_for(Sensitivity.PERSONAL)(clinic)
+    append("rows.csv", "a word,1.0,1\n")(clinic)
+    break_it(clinic)
+    empty_account(clinic)
+    findings = clinic.findings(free_bytes=lambda _: 0)
+    problems = {one.check for one in findings if one.state is State.PROBLEM}
+    assert problems == {check, "balance", "attestation", "clearance", "jobs", "data", "disk"}
+
+
+NO_JOB: list[tuple[str, Callable[[Clinic], object]]] = [
+    ("endpoint", in_config("rpc_url", "http://127.0.0.1:1")),
+    ("account", edit('"address"', '"Address"', "account.json")),
+    ("stores", in_config("border", "http://127.0.0.1:1")),
+]
+
+
+@pytest.mark.parametrize(("check", "break_it"), NO_JOB, ids=lambda one: one if isinstance(one, str) else "")
+def test_where_the_jobs_cannot_be_looked_at_data_and_disk_are_as_far_as_possible(
+    clinic: Clinic, check: str, break_it: Callable[[Clinic], object]
+) -> None:
+    break_it(clinic)
+    findings = clinic.findings()
+    for part in ("data", "disk"):
+        assert told(findings, part, State.SKIPPED) == [f"because of the problem with: {check}"]
+    assert told(findings, "data", State.OK) == ["readable, with 3 columns: x1, x2, y"]
+    assert all("running jobs apart" in one for one in told(findings, "disk", State.OK))
+    assert told(findings, "disk", State.OK)
+    (clinic.folder / "rows.csv").unlink()
+    findings = clinic.findings(free_bytes=lambda _: 0)
+    assert "no such file" in told(findings, "data", State.PROBLEM)[0]
+    assert "free some space" in told(findings, "disk", State.PROBLEM)[0]
+
+
+def test_one_store_that_is_away_hides_nothing_about_the_other(clinic: Clinic) -> None:
+    in_config("border", "http://127.0.0.1:1")(clinic)
+    assert told(clinic.findings(), "stores", State.OK) == ["stores.region: reachable"]
+    away(clinic)
+    keys = [one.split(":")[0] for one in told(clinic.findings(), "stores", State.PROBLEM)]
+    assert keys == ["stores.border", "stores.region"]
 
 
 def test_a_taken_port_is_a_problem_unless_this_partys_daemon_listens_there(clinic: Clinic) -> None:
@@ -420,6 +480,8 @@ def test_of_a_half_filled_configuration_every_empty_field_is_named_and_all_else_
     assert {"key files", "password", "stores", "tasks", "journal", "metrics"} <= fine
     skipped = {one["check"]: one["text"] for one in found if one["state"] == "skipped"}
     assert skipped["endpoint"] == skipped["balance"] == skipped["data"] == "because of the problem with: configuration"
+    assert "data" not in fine
+    assert [one["text"].split(":")[0] for one in found if (one["check"], one["state"]) == ("disk", "ok")]
 
 
 def test_what_needs_the_empty_field_is_left_out_and_nothing_else(clinic: Clinic) -> None:
