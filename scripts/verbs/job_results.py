@@ -14,7 +14,7 @@ from scripts.options import access_option, json_option
 if TYPE_CHECKING:
     from domicile.history import JobHistory
     from domicile.types import Digest
-    from scripts.access import Network
+    from scripts.access import Access
 
 
 @click.command()
@@ -82,7 +82,7 @@ def _holds(out: Path, model: Digest, global_round: int) -> bool:
     return True
 
 
-def _write_model(network: Network, history: JobHistory, global_round: int, out: Path) -> None:
+def _write_model(network: Access, history: JobHistory, global_round: int, out: Path) -> None:
     """Raises:
     ConfigurationError: the file cannot be written.
     """
