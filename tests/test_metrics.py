@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from domicile import metrics
 from domicile.chain.account import Signer
-from domicile.errors import Refused
+from domicile.errors import ConfigurationError, Refused
 from domicile.party import MetricsSettings
 from domicile.protocol.eligibility import Refusal, Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
@@ -27,7 +25,6 @@ from domicile.storage.directory import DirectoryBlocks
 from domicile.storage.measured import MeasuredBlocks
 from domicile.storage.store import BlockStore
 from domicile.types import JobId
-from tests.test_settings import PROPER
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,25 +42,10 @@ def taken() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-def start(role: str, folder: Path, extra: str) -> subprocess.CompletedProcess[str]:
-    text = PROPER
-    if role == "node":
-        text += '[data]\ntrain = "rows.csv"\n[[tasks]]\nuse = "tabular"\ndigest = "' + "0" * 64 + '"\n'
-    # Never read: only the lock on it is taken before.
-    (folder / "account.json").touch()
-    config = folder / f"{role}.toml"
-    config.write_text(text + extra, encoding="utf-8")
-    command = [sys.executable, "-m", "scripts.main", role, "run", str(config)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("role", ["node", "aggregator"])
-def test_a_taken_port_ends_a_daemon_before_it_reads_a_key(role: str, tmp_path: Path, taken: int) -> None:
-    done = start(role, tmp_path, f"[metrics]\nport = {taken}\n")
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert f"metrics: 127.0.0.1:{taken} cannot be listened on (Address already in use); choose another" in done.stderr
+def test_a_taken_port_is_the_operators_to_mend(taken: int) -> None:
+    told = rf"metrics: 127.0.0.1:{taken} cannot be listened on \(Address already in use\); choose another"
+    with pytest.raises(ConfigurationError, match=told):
+        metrics.serve(taken, "127.0.0.1", role="node", party="a")
 
 
 def test_without_a_port_no_thread_starts_and_only_this_machine_is_served_unless_told() -> None:
@@ -137,6 +119,7 @@ def seen(phase: JobPhase) -> tuple[JobState, tuple[ShardState, ...]]:
         max_tier=Tier.OPEN,
         safeguards=Safeguard.NONE,
         min_nodes=3,
+        has_budget=False,
         has_denied=False,
     )
     shard = ShardState(

@@ -1,9 +1,10 @@
-"""A party's folder is copied, and both are run by mistake: the second daemon refuses, as with one key file."""
+"""A daemon that must not run beside another: of a copied folder, or with a port that is taken."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,3 +71,16 @@ def test_of_two_copies_of_a_folder_one_runs_and_the_next_once_it_is_killed(regio
             assert list(two.glob("journal*")) == []
         with daemon(two / file) as second:
             assert started(second) == account
+
+
+def test_a_taken_port_ends_a_daemon_before_it_opens_its_journal(region: Region) -> None:
+    file = region.config("berlin").name
+    with copies(region.config("berlin").parent) as (one, _), socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with (one / file).open("a", encoding="utf-8") as config:
+            config.write(f"\n[metrics]\nport = {port}\n")
+        with daemon(one / file) as refused:
+            told, _ = refused.communicate()
+        assert (refused.returncode, told.count("\n")) == (2, 1)
+        assert f"metrics: 127.0.0.1:{port} cannot be listened on" in told
+        assert list(one.glob("journal*")) == []
