@@ -1,5 +1,5 @@
-# The whole of it: `make demo` runs the main job, `make test` checks everything but what takes minutes of kills, faults and
-# losses, which is `make chaos`. All of them set up what they need.
+# The whole of it: `make demo` runs the main job, `make test` checks everything but kills, faults and losses and other whole
+# runs that take long, which are `make chaos`. All of them set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -24,8 +24,9 @@ build/contracts.json: .venv/.installed hardhat-free-devnet/node_modules/.install
 demo: setup
 	$(BIN)/domicile sandbox examples/diagnosis
 
+# More workers than cores: for a good part of the time tests wait for blocks.
 test: setup lint
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal --durations=10
 
 chaos: setup
 	$(BIN)/pytest -m chaos

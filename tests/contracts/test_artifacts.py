@@ -26,6 +26,7 @@ def test_damaged_artifacts_name_the_mend(tmp_path: Path, content: str) -> None:
         load_artifacts(file)
 
 
+@pytest.mark.chaos
 def test_unchanged_sources_are_not_compiled_again(tmp_path: Path) -> None:
     file = tmp_path / "contracts.json"
     assert compile_contracts(file) is True
