@@ -16,14 +16,14 @@ from domicile.spec import JobSpec
 from domicile.types import Address
 
 if TYPE_CHECKING:
-    from domicile.privacy.budget import Budget
+    from domicile.privacy.calibration import Calibration
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalPrivacy:
     """`reproducible`: draws and noise follow from the round's seed, so that nothing is protected."""
 
-    budget: Budget
+    budget: Calibration
     reproducible: bool
 
     def told(self) -> dict[str, Any]:

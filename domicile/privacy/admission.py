@@ -11,7 +11,7 @@ from opacus.validators import ModuleValidator
 from domicile.errors import ConfigurationError
 from domicile.learning.settings import DataSettings, TrainingSettings
 from domicile.learning.task import Split, Task
-from domicile.privacy.budget import Budget, budget_of
+from domicile.privacy.calibration import Calibration, calibrate
 from domicile.privacy.gradients import ClippedGradients
 from domicile.privacy.settings import PrivacySettings
 
@@ -41,14 +41,14 @@ def admit(
     rows: Split,
     data: DataSettings,
     rounds: tuple[int, int, int],
-) -> Budget:
+) -> Calibration:
     """Every question that there is; `rows` are those to be trained on, `use` names the task in errors.
 
     Raises:
         ConfigurationError: the first that is answered in the negative.
     """
     require_row_wise(use, task, data)
-    budget = budget_of(settings, training, num_rows=len(rows[0]), rounds=rounds)
+    budget = calibrate(settings, training, num_rows=len(rows[0]), rounds=rounds)
     require_bounded(task, module, rows)
     return budget
 

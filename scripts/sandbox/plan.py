@@ -19,7 +19,8 @@ from scripts.network_file import NetworkFile, NodeEntry, load_network_file
 from scripts.sandbox.admission import open_gate
 
 if TYPE_CHECKING:
-    from domicile.privacy.budget import Budget
+    from domicile.privacy.calibration import Calibration
+    from domicile.privacy.settings import PrivacySettings
 
 NETWORK_FILE = "network.toml"
 JOB_FILE = "job.toml"
@@ -39,7 +40,7 @@ class Plan:
     task_digest: str
     data: dict[str, NodeData]
     home: dict[str, JurisdictionCode]
-    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    budgets: Mapping[str, Calibration] = field(default_factory=dict)
 
     def data_path(self, path: Path) -> Path:
         """A path of ``network.toml`` is relative to its folder."""
@@ -61,7 +62,8 @@ def load_plan(folder: Path) -> Plan:
     data = {node.name: _load(folder, job, task, node) for node in network.nodes}
     home = {one.name: _home(network, job, one.jurisdiction) for one in (*network.nodes, *network.aggregators)}
     _check_members(folder, network, job, home)
-    budgets = {name: _budget(folder, job, task, name, one) for name, one in data.items()} if job.privacy else {}
+    privacy = job.privacy
+    budgets = {name: _budget(folder, job, privacy, task, name, one) for name, one in data.items()} if privacy else {}
     return Plan(
         folder=folder,
         network=network,
@@ -207,14 +209,13 @@ def _load(folder: Path, job: JobFile, task: Task, node: NodeEntry) -> NodeData:
         raise ConfigurationError(f"{folder / NETWORK_FILE}: nodes: {node.name!r}: {exc}") from exc
 
 
-def _budget(folder: Path, job: JobFile, task: Task, name: str, data: NodeData) -> Budget:
+def _budget(folder: Path, job: JobFile, privacy: PrivacySettings, task: Task, name: str, data: NodeData) -> Calibration:
     """What the job's privacy means at one node, which it would decline a job for."""
     from domicile.privacy.admission import admit
 
-    assert job.privacy is not None  # noqa: S101 - asked for only then
     try:
         return admit(
-            job.privacy,
+            privacy,
             job.training,
             use=job.task.use,
             task=task,

@@ -64,11 +64,11 @@ def pooled_training(plan: Plan, num_rows: int, seed: int) -> Training:
     """The same of all rows in one place, under the same ε."""
     if plan.job.privacy is None:
         return train
-    from domicile.privacy.budget import budget_of
+    from domicile.privacy.calibration import calibrate
     from domicile.privacy.randomness import SeededRandomness
     from domicile.privacy.training import train_privately
 
-    pooled = budget_of(plan.job.privacy, plan.job.training, num_rows=num_rows, rounds=plan.job.horizon_rounds)
+    pooled = calibrate(plan.job.privacy, plan.job.training, num_rows=num_rows, rounds=plan.job.horizon_rounds)
     return partial(
         train_privately,
         mechanism=pooled.mechanism,

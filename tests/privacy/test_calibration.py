@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from domicile.errors import ConfigurationError
 from domicile.learning.settings import TrainingSettings
 from domicile.privacy.accountant import epsilon_of
-from domicile.privacy.budget import Budget, budget_of
+from domicile.privacy.calibration import Calibration, calibrate
 from domicile.privacy.horizon import Horizon
 from domicile.privacy.settings import PrivacySettings
 from domicile.settings import parse_settings
@@ -18,8 +18,8 @@ from domicile.settings import parse_settings
 SOUND = {"epsilon": 8.0, "delta": 1e-5, "max_grad_norm": 1.0}
 
 
-def budget(settings: dict[str, Any] | None = None, *, num_rows: int = 40, steps: int = 2) -> Budget:
-    return budget_of(
+def budget(settings: dict[str, Any] | None = None, *, num_rows: int = 40, steps: int = 2) -> Calibration:
+    return calibrate(
         PrivacySettings(**SOUND | (settings or {})),
         TrainingSettings(steps=steps, batch_size=10),
         num_rows=num_rows,

@@ -12,7 +12,7 @@ from domicile.privacy.settings import PrivacySettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Budget:
+class Calibration:
     """`epsilon`: over the whole horizon, whether or not the job will use it up."""
 
     settings: PrivacySettings
@@ -36,9 +36,9 @@ class Budget:
             )
 
 
-def budget_of(
+def calibrate(
     settings: PrivacySettings, training: TrainingSettings, *, num_rows: int, rounds: tuple[int, int, int]
-) -> Budget:
+) -> Calibration:
     """`num_rows`: training rows. `rounds` as in `Horizon.of`.
 
     Raises:
@@ -64,4 +64,4 @@ def budget_of(
             f"privacy.noise_multiplier: {mechanism.noise_multiplier:g} gives ε = {epsilon:.3g} over {horizon.num_steps}"
             f" steps, above privacy.epsilon ({settings.epsilon:g}); raise noise_multiplier or leave it out"
         )
-    return Budget(settings=settings, num_rows=num_rows, horizon=horizon, mechanism=mechanism, epsilon=epsilon)
+    return Calibration(settings=settings, num_rows=num_rows, horizon=horizon, mechanism=mechanism, epsilon=epsilon)
