@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from domicile.chain import events as ev
-from domicile.chain.client import Chain, Head
+from domicile.chain.client import RETRY_PAUSES_S, Chain, Head
+from domicile.chain.contracts import Jobs
 from domicile.chain.deployment import Deployment
 from domicile.clock import DEFAULT_CLOCK, JobClock
 from domicile.errors import ChainFault, LineageError
@@ -190,6 +191,7 @@ class Histories:
     def __init__(self, chain: Chain, deployment: Deployment) -> None:
         self._chain = chain
         self._deployment = deployment
+        self._states = Jobs(chain, deployment)
         self.patience_s: float = DEFAULT_CLOCK.stands_still_s
         """How long an older head that stands still is waited for before it is taken for all there is."""
         # The head that lies behind what was read, and since when.
@@ -229,6 +231,25 @@ class Histories:
         num_events = self._read_to(head)
         passed, self.now_s = head.time_s != self.now_s, head.time_s
         return anew or passed or num_events > 0
+
+    def snapshot(self, job: JobId, update: Callable[[], object]) -> tuple[JobState, tuple[ShardState, ...]]:
+        """A job's state at the newest block that is read, of which its history then tells too.
+
+        `update` MUST bring this record up to date; it is called before each look at the state.
+
+        Raises:
+            ChainFault: the endpoint failed, is behind, or does not agree with itself.
+        """
+        for pause_s in (*RETRY_PAUSES_S, None):
+            update()
+            # By the block's number, so that no other endpoint behind the same address answers from an older state.
+            state, shards = self._states.at(self.block).snapshot(job)
+            if self.jobs[job].tells(state, shards):
+                return state, shards
+            # While anvil mines, it answers for its newest block from the state of the next one already.
+            if pause_s is not None:
+                time.sleep(pause_s)
+        raise ChainFault(f"the endpoint's state of job {job} is not what its events tell; waiting for them to agree")
 
     def _is_all_there_is(self, head: Head) -> bool:
         """Whether a head behind what was read has stood still for so long that it is no endpoint that catches up: a

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 
 from domicile import metrics
-from domicile.chain.client import RETRY_PAUSES_S
 from domicile.clock import DEFAULT_CLOCK, JobClock, shortest_clock
 from domicile.errors import ChainFault
 from domicile.history import Histories, JobHistory
@@ -78,19 +76,15 @@ class Watch:
         Raises:
             ChainFault: the endpoint failed, is behind, or the chain was reorganised since the look began.
         """
-        for pause_s in (*RETRY_PAUSES_S, None):
-            self._newer |= self._histories.update()
-            if self._folds != self._histories.folds:
-                raise ChainFault("the chain was reorganised; looking at it anew")
-            # By the block's number, so that no other endpoint behind the same address answers from an older state.
-            state, shards = self._party.jobs.at(self._histories.block).snapshot(job)
-            if self.jobs[job].tells(state, shards):
-                metrics.JOBS.saw(job, state, shards)
-                return state, shards
-            # While anvil mines, it answers for its newest block from the state of the next one already.
-            if pause_s is not None:
-                time.sleep(pause_s)
-        raise ChainFault(f"the endpoint's state of job {job} is not what its events tell; waiting for them to agree")
+        state, shards = self._histories.snapshot(job, self._read_on)
+        metrics.JOBS.saw(job, state, shards)
+        return state, shards
+
+    def _read_on(self) -> None:
+        """Takes in what happened since the look began."""
+        self._newer |= self._histories.update()
+        if self._folds != self._histories.folds:
+            raise ChainFault("the chain was reorganised; looking at it anew")
 
     def looked(self, *, again: bool, jobs: Iterable[JobId]) -> None:
         """Ends a look; `again` after an act, or where something failed and is to be tried again. `jobs` are those that

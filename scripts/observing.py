@@ -98,9 +98,7 @@ class Observer:
 
     def look(self, refusals: tuple[tuple[str, str], ...] = ()) -> JobView:
         """The job now."""
-        self._update()
-        # Of the block up to which the record is read, so that both tell of one moment.
-        state, shards = self._jobs.at(self._histories.block).snapshot(self._job)
+        state, shards = self._histories.snapshot(self._job, self._update)
         self.gas.update(self._histories.block)
         if self.models is not None:
             self._open_figures(self.models)

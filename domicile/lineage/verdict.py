@@ -76,3 +76,8 @@ class Findings:
 
     def remark(self, text: str) -> None:
         self.remarks.append(text)
+
+    def include(self, others: Findings) -> None:
+        self.num_checks += others.num_checks
+        self.problems += others.problems
+        self.remarks += others.remarks

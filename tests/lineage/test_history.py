@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Self
 
 import pytest
 
+from domicile.chain.client import RETRY_PAUSES_S, Chain, Head
 from domicile.chain.events import JobCreated, JobEvent, read_events
-from domicile.errors import LineageError
-from domicile.history import JobHistory, history_of
+from domicile.errors import ChainFault, LineageError
+from domicile.history import Histories, JobHistory, history_of
 from domicile.types import JobId
 from tests.lineage.conftest import Stage
 
@@ -37,3 +39,43 @@ def test_a_record_without_its_creation_is_no_history(stage: Stage) -> None:
     for record in (others, []):
         with pytest.raises(LineageError, match="does not begin with its job's creation"):
             history_of(record)
+
+
+class Hasty(Chain):
+    """Its newest block is `newest`, for which it answers a few times from the state of the next, as anvil does while it
+    mines.
+    """
+
+    def __init__(self, rpc_url: str, newest: int, num_hasty: int) -> None:
+        super().__init__(rpc_url)
+        self.newest = newest
+        self.num_hasty = num_hasty
+
+    def head(self) -> Head:
+        return super().at(self.newest).head()
+
+    def at(self, block: int) -> Self:
+        self.num_hasty -= 1
+        return super().at(block if self.num_hasty < 0 else block + 1)
+
+
+@pytest.mark.parametrize("num_hasty", [0, 1, len(RETRY_PAUSES_S)])
+def test_a_state_that_is_ahead_of_the_record_is_asked_for_again(stage: Stage, num_hasty: int) -> None:
+    job = JobId(1)
+    record = Histories(stage.chain, stage.deployment)
+    record.update()
+    last_change = record.jobs[job].job_phases[-1]
+    histories = Histories(Hasty(stage.rpc_url, last_change.block - 1, num_hasty), stage.deployment)
+    state, _ = histories.snapshot(job, histories.update)
+    assert state.phase is not last_change.phase
+    assert state.phase is histories.jobs[job].job_phases[-1].phase
+
+
+def test_an_endpoint_that_never_agrees_with_itself_is_a_fault_of_the_chain(stage: Stage) -> None:
+    job = JobId(1)
+    record = Histories(stage.chain, stage.deployment)
+    record.update()
+    hasty = Hasty(stage.rpc_url, record.jobs[job].job_phases[-1].block - 1, len(RETRY_PAUSES_S) + 1)
+    histories = Histories(hasty, stage.deployment)
+    with pytest.raises(ChainFault, match="not what its events tell"):
+        histories.snapshot(job, histories.update)
