@@ -52,7 +52,7 @@ class Hasty(Chain):
         self.num_hasty = num_hasty
 
     def head(self) -> Head:
-        return super().at(self.newest).head()
+        return Chain.head(super().at(self.newest))
 
     def at(self, block: int) -> Self:
         self.num_hasty -= 1
