@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from domicile.errors import BudgetMismatch, PeerError
-from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.learning.settings import (
+    Aggregation,
+    DataSettings,
+    MergingSettings,
+    SecureSettings,
+    TrainingSettings,
+    require_whole,
+)
 from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.budget import NOTHING, Budget
 from domicile.settings import Settings, describe
@@ -44,7 +51,8 @@ class ModelReference(Settings):
 class JobSpec(Settings):
     """All that a job's participants must agree on and that the contract need not know.
 
-    `max_update_norm` is the L2 norm above which an update is left out of a merge; `None` sets no bound.
+    `max_update_norm` is the L2 norm above which an update is left out of a merge; `None` sets no bound. With secure
+    aggregation, where nobody sees an update's norm, each node clips its own to it.
     `privacy` is `None` where nothing of a row's privacy is promised.
     """
 
@@ -57,8 +65,20 @@ class JobSpec(Settings):
     training: TrainingSettings
     regional_merging: MergingSettings
     global_merging: MergingSettings
-    max_update_norm: float | None = Field(default=None, gt=0)
+    aggregation: Aggregation = "plain"
+    secure: SecureSettings | None = None
+    max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     privacy: PrivacySettings | None = None
+
+    @model_validator(mode="after")
+    def _check_aggregation(self) -> Self:
+        require_whole(self.aggregation, self.secure, self.regional_merging, self.max_update_norm)
+        return self
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody but its node ever sees an update."""
+        return self.aggregation == "secure"
 
     @property
     def reserved(self) -> Budget:

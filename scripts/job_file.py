@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from domicile.errors import ConfigurationError
-from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.learning.settings import (
+    Aggregation,
+    DataSettings,
+    MergingSettings,
+    SecureSettings,
+    TrainingSettings,
+    require_whole,
+)
 from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.budget import NOTHING, Budget
-from domicile.protocol.eligibility import Sensitivity
+from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.settings import Settings, load_settings
 
@@ -88,7 +95,9 @@ class JobFile(Settings):
     merging: MergingPair = MergingPair()
     rounds: RoundSettings
     participation: ParticipationSettings = ParticipationSettings()
-    max_update_norm: float | None = Field(default=None, gt=0)
+    aggregation: Aggregation = "plain"
+    secure: SecureSettings | None = None
+    max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     privacy: PrivacySettings | None = None
 
     @field_validator("shards")
@@ -98,6 +107,16 @@ class JobFile(Settings):
             if shards.count(code) > 1:
                 raise ValueError(f"{code!r} comes twice; name each shard once")
         return shards
+
+    @model_validator(mode="after")
+    def _check_aggregation(self) -> Self:
+        require_whole(self.aggregation, self.secure, self.merging.regional, self.max_update_norm)
+        return self
+
+    @property
+    def safeguards(self) -> Safeguard:
+        """What its nodes and committees must offer."""
+        return Safeguard.SECURE_AGGREGATION if self.aggregation == "secure" else Safeguard.NONE
 
     @property
     def horizon_rounds(self) -> tuple[int, int, int]:
