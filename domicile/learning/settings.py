@@ -10,6 +10,9 @@ from domicile.settings import Settings
 
 ADAPTIVE = ("fedadam", "fedyogi", "fedadagrad")
 
+Aggregation = Literal["plain", "secure", "robust"]
+"""How a shard's updates become one: by their mean, by their sum that alone is seen, or by a robust rule."""
+
 
 class DataSettings(Settings):
     """`test_fraction` applies only where a node has no test file; `validation_fraction` is a part of the rest.
@@ -54,14 +57,6 @@ class TrainingSettings(Settings):
         return (self.epochs or 1) * -(-num_examples // self.batch_size)
 
 
-class SecureSettings(Settings):
-    """`max_examples`: training rows from which on a node counts no more in a mean weighted by samples. Weights are
-    whole numbers up to it, so that the sum of the weighted updates has a bound.
-    """
-
-    max_examples: int = Field(ge=1, le=1 << 20)
-
-
 class MergingSettings(Settings):
     """FedAvg (McMahan et al. 2017), FedAvgM (Hsu et al. 2019), FedAdagrad, FedYogi, FedAdam (Reddi et al. 2021).
 
@@ -82,34 +77,3 @@ class MergingSettings(Settings):
         if self.strategy == "fedavg":
             return ()
         return ("momentum", "variance") if self.strategy in ADAPTIVE else ("momentum",)
-
-
-Aggregation = Literal["plain", "secure"]
-"""How a shard's updates become one: ``plain``, its committee opens each; ``secure``, it learns but their sum."""
-
-
-def require_whole(
-    aggregation: Aggregation, secure: SecureSettings | None, regional: MergingSettings, max_update_norm: float | None
-) -> None:
-    """Whether a job says all that its way of aggregation takes, and nothing that has no meaning in it.
-
-    Raises:
-        ValueError: names key, cause and mend.
-    """
-    if aggregation != "secure":
-        if secure is not None:
-            raise ValueError(f'secure: has no meaning with aggregation = "{aggregation}"; remove this table')
-        return
-    if max_update_norm is None:
-        raise ValueError(
-            'max_update_norm: missing; aggregation = "secure" adds updates of bounded norm, to which each node clips '
-            "its own: add this key"
-        )
-    by_samples = regional.weighting == "samples"
-    if by_samples and secure is None:
-        raise ValueError(
-            "secure.max_examples: missing; weights by samples are hidden in the sum too and need a bound: add the "
-            'table [secure] with max_examples, or set merging.regional.weighting = "uniform"'
-        )
-    if secure is not None and not by_samples:
-        raise ValueError("secure: max_examples has no meaning where all nodes weigh the same; remove this table")

@@ -82,7 +82,13 @@ SPECS: dict[str, tuple[str, str, str]] = {
     "a table of secure aggregation without it": (
         "seed = 7",
         "seed = 7\nsecure = { max_examples = 100 }",
-        'secure: has no meaning with aggregation = "plain"; remove this table',
+        'secure: aggregation is "plain"; remove the table or write aggregation = "secure"',
+    ),
+    "secure and robust at once": (
+        "seed = 7",
+        'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nsecure = { max_examples = 100 }\n'
+        'robust = { rule = "median", num_hostile = 1 }',
+        'robust: aggregation is "secure"; remove the table or write aggregation = "robust"',
     ),
     "an aggregation that nobody knows": ("seed = 7", 'seed = 7\naggregation = "secret"', "aggregation: "),
     "no training length": ("steps = 2", "", "training: neither epochs nor steps is given"),
