@@ -28,9 +28,7 @@ SECURE = SecureSettings(max_examples=50)
 
 
 def result(values: list[float], num_examples: int = 10) -> TrainingResult:
-    return TrainingResult(
-        delta_P=torch.tensor(values), num_examples=num_examples, num_steps=3, training_loss=0.7
-    )
+    return TrainingResult(delta_P=torch.tensor(values), num_examples=num_examples, num_steps=3, training_loss=0.7)
 
 
 def figures(loss_sum: float, count: int, correct: int | None = None) -> Evaluation:
