@@ -1,4 +1,4 @@
-"""The way of updates and answers from the outbox to the region store, and how long this node watches over them there."""
+"""The way of updates and answers from the outbox to the region store, and how long this node watches over them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Delivery:
         where = {"job": self._job, "global_round": act.global_round, "regional_round": act.regional_round}
         delivered = self._outbox.deliver(act.digest, region_of(self._party))
         if delivered is Delivered.LOST:
-            is_update = isinstance(act, step.Store)
+            what = "update" if isinstance(act, step.Store) else "answer"
             lost = Skipped(
-                act="store" if is_update else "answer",
+                act="store" if what == "update" else "answer",
                 global_round=act.global_round,
                 regional_round=act.regional_round,
-                reason=f"the sealed {'update' if is_update else 'answer'} is whole neither here nor in the region store",
+                reason=f"the sealed {what} is whole neither here nor in the region store",
             )
             self._journal.record_skipped(self._job, lost)
             log_event(log, "lost", level=logging.WARNING, **where, digest=act.digest)
