@@ -11,7 +11,7 @@ from domicile.party import Party
 from domicile.storage.store import Store
 from domicile.types import Digest, JobId
 from node import step
-from node.journal import NodeJournal, Skipped
+from node.journal import NodeJournal, SealedAnswer, SealedUpdate, Skipped
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,8 @@ class Delivery:
         of all rounds where none is to come. A later round's payloads stay: the chain has gone back below that round,
         and will want them when it is there again.
         """
-        for sealed in (*self._journal.updates(self._job), *self._journal.answers(self._job)):
+        kept: list[SealedUpdate | SealedAnswer] = [*self._journal.updates(self._job), *self._journal.answers(self._job)]
+        for sealed in kept:
             if present is None or (sealed.global_round, sealed.regional_round) < present:
                 self._outbox.drop(sealed.digest)
                 self._look_again_s.pop(sealed.digest, None)
