@@ -143,5 +143,5 @@ class RobustMerger:
     def _told(self, norm: float) -> str:
         told = f"the norm {norm:.6g} exceeds the bound {min(self._bounds()):.6g}"
         if self._rule.max_norm_ratio is not None:
-            told += f" (the median norm of this round is {statistics.median(self._norms):.6g})"
+            told += f" ({self._rule.max_norm_ratio:g} times the median norm is the most)"
         return f"{told}; train anew, or have the bound raised"

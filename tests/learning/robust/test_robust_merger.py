@@ -209,7 +209,7 @@ def test_what_is_too_long_is_left_out_where_the_job_says_so(tmp_path: Path) -> N
     [outlier] = one.settle()
     assert outlier.position == 4
     assert "exceeds the bound" in outlier.detail
-    assert "median norm of this round" in outlier.detail
+    assert "1.5 times the median norm is the most" in outlier.detail
     assert torch.equal(one.mean(), merged(tmp_path, "median", 1, vectors_NP[[0, 1, 2, 3, 5]]))
 
 
