@@ -14,7 +14,7 @@ from eth_utils.address import to_checksum_address
 from aggregator.derivation import Derivation, RegionalMerge
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Board, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC
 from domicile.chain.events import JobCreated, UpdateCommitted
@@ -122,7 +122,7 @@ def _party(folder: Path) -> Party:
         **{
             field: Address(to_checksum_address(f"0x{number:040x}"))
             for number, field in enumerate(
-                ("access_manager", "node_registry", "training_jobs", "privacy_ledger"), start=1000
+                ("access_manager", "node_registry", "training_jobs", "privacy_ledger", "unmasking_board"), start=1000
             )
         },
         abis={},
@@ -136,6 +136,7 @@ def _party(folder: Path) -> Party:
         jurisdictions=Jurisdictions(chain, deployment),
         nodes=Nodes(chain, deployment),
         jobs=Jobs(chain, deployment),
+        board=Board(chain, deployment),
         sender=Sender(chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC)),
         hpke=HpkeKey.from_seed(b"a committee member of the tests!"),
         border=open_store(f"dir:{folder / 'border'}"),
