@@ -192,7 +192,7 @@ def test_privacy_of_rows_and_secure_sums_work_side_by_side(arena) -> None:
 def test_garbage_is_left_out_of_the_sum_and_spoiled_shares_or_masks_fail_the_round_alone(
     arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    field = arena(SecureNetwork(global_rounds=3, window_s=6))
+    field = arena(SecureNetwork(global_rounds=3, window_s=10))
     bad: list[Puppet] = []
 
     def spoil(view) -> None:
