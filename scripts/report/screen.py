@@ -13,7 +13,7 @@ from domicile.text import printable
 from scripts.participating import participation_lines
 from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, title_of, wins
 from scripts.report.schema import NodeRecord, Report
-from scripts.wording import counted, dataset_line
+from scripts.wording import counted, dataset_line, unmasking_told
 
 ROOM_FOR_ROWS = 96
 """Columns from which the numbers of rows are shown as well; on 80 the figures matter more."""
@@ -32,6 +32,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"  {printable(problem)}", markup=False, highlight=False)
     _print_nodes(report, console)
     _print_privacy(report, console)
+    _print_unmasking(report, console)
     _print_exports(report, console)
     _print_participation(report, console)
     kept = report.bytes
@@ -51,6 +52,13 @@ def _print_privacy(report: Report, console: Console) -> None:
         _line(console, f"privacy of {one.node}: ε spent {promised}, noise multiplier {one.noise_multiplier:.3f}")
     for dataset in report.privacy.datasets:
         _line(console, dataset_line(dataset))
+
+
+def _print_unmasking(report: Report, console: Console) -> None:
+    for one in report.regional_rounds:
+        if one.unmasking is not None:
+            told = unmasking_told(one.unmasking, len(one.committed), one.members)
+            _line(console, f"{one.shard}, round {one.global_round + 1}.{one.regional_round + 1}: {told}")
 
 
 def _print_exports(report: Report, console: Console) -> None:

@@ -45,6 +45,7 @@ from scripts.report.screen import print_report
 from scripts.sandbox.journals import held_out_figure
 from scripts.sandbox.privacy import local_training, pooled_training, privacy_of
 from scripts.sandbox.run import Finish, Outcome
+from scripts.viewing import unmasking_of
 
 MICROS = 1_000_000
 
@@ -292,6 +293,7 @@ def _regional_round(
         contributors=accepted.contributors if accepted else None,
         loss=None if accepted is None or not outcome.tells_losses else _loss(accepted.loss_micros),
         model=_hex(accepted.model) if accepted else None,
+        unmasking=unmasking_of(history, key, lambda one: outcome.ground.names.get(one, one)),
     )
 
 
