@@ -71,8 +71,8 @@ class FinishedJob:
         return self.report().model_copy(update={"privacy": _privacy(self._shards)})
 
     def masked_report(self) -> Report:
-        """The same of a job whose updates are masked: the last member of each shard never answered, and nobody agreed on
-        the survivors of the last round of all.
+        """The same of a job whose updates are masked: one member of each shard never answered, and nobody agreed on the
+        survivors of the last round.
         """
         report = self.report()
         rounds = [one.model_copy(update={"unmasking": _unmasking(one)}) for one in report.regional_rounds]
