@@ -80,7 +80,8 @@ class Sight:
         history, created = self.history, self.history.shards[index]
         key = (created.shard, self.state.global_round, shard.regional_round)
         members = history.members_of(created.shard)
-        unmasking = self._unmasking(key, shard)
+        aggregating = shard.phase is ShardPhase.AGGREGATING
+        unmasking = unmasking_of(history, key, self.name_of) if aggregating else None
         on_survivors = unmasking is not None and unmasking.survivors is None
         rivals = history.survivors_tallies if on_survivors else history.regional_tallies
         return ShardView(
@@ -107,16 +108,6 @@ class Sight:
             ),
             exports=tuple(number for number, exports in history.exports.items() if index in exports),
             unmasking=unmasking,
-        )
-
-    def _unmasking(self, key: RegionalKey, shard: ShardState) -> UnmaskingView | None:
-        masked = Safeguard.SECURE_AGGREGATION in self.history.created.parameters.safeguards
-        if not masked or shard.phase is not ShardPhase.AGGREGATING:
-            return None
-        agreed = self.history.survivors.get(key)
-        return UnmaskingView(
-            survivors=None if agreed is None else tuple(sorted(map(self.name_of, agreed.nodes))),
-            answered=tuple(self.name_of(event.node) for event in self.history.unmaskings_of(key)),
         )
 
     def _committee(
@@ -158,6 +149,17 @@ class Sight:
             if (one.shard, one.phase, one.global_round, one.regional_round) == sought:
                 return self.time_of(one.block)
         return 0
+
+
+def unmasking_of(history: JobHistory, key: RegionalKey, name_of: Callable[[Address], str]) -> UnmaskingView | None:
+    """How far the masks of a round came off; `None` where nothing is masked."""
+    if Safeguard.SECURE_AGGREGATION not in history.created.parameters.safeguards:
+        return None
+    agreed = history.survivors.get(key)
+    return UnmaskingView(
+        survivors=None if agreed is None else tuple(sorted(map(name_of, agreed.nodes))),
+        answered=tuple(name_of(event.node) for event in history.unmaskings_of(key)),
+    )
 
 
 def named(whole: GlobalParticipation, name_of: Callable[[str], str]) -> GlobalParticipation:

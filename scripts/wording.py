@@ -40,12 +40,19 @@ def round_name(view: JobView, shard: ShardView) -> str:
     return f"round {view.global_round + 1}.{shard.regional_round + 1}"
 
 
-def unmasking_line(shard: ShardView, unmasking: UnmaskingView) -> str:
-    """Whose updates are in a masked sum, and how many answered to them."""
+def unmasking_told(unmasking: UnmaskingView, num_committed: int, num_members: int) -> str:
+    """How many updates are in a masked sum, and how many members answered to them."""
     if unmasking.survivors is None:
-        return f"unmasking: nobody agreed yet on the survivors of {counted(len(shard.committed), 'update')}"
-    survive = f"{len(unmasking.survivors)} of {counted(len(shard.committed), 'update')} survive"
-    return f"unmasking: {survive}, {len(unmasking.answered)} of {counted(len(shard.members), 'member')} answered"
+        return f"unmasking: no survivors of {counted(num_committed, 'update')} agreed on"
+    survive = f"{len(unmasking.survivors)} of {counted(num_committed, 'update')} survive"
+    return f"unmasking: {survive}, {len(unmasking.answered)} of {counted(num_members, 'member')} answered"
+
+
+def unmasking_lines(shard: ShardView) -> list[str]:
+    """The same of a shard that is aggregating masked updates; nothing of any other."""
+    if shard.unmasking is None:
+        return []
+    return [unmasking_told(shard.unmasking, len(shard.committed), len(shard.members))]
 
 
 def dataset_line(one: DatasetView) -> str:

@@ -192,7 +192,7 @@ class TestUnmasking:
         assert wait.told == (
             "survivors to be agreed on; votes of its committee: agg-1 not yet, 1 of 2 needed votes there"
         )
-        assert self.unmasking_lines(job) == ["unmasking: nobody agreed yet on the survivors of 4 updates"]
+        assert self.unmasking_lines(job) == ["unmasking: no survivors of 4 updates agreed on"]
         shard = view_of(job, agg_1=Refusal.SUSPENDED).shards[0]
         assert shard.committee.votes == (("agg-2",),)
         assert len(hindrances_of(view_of(job, agg_1=Refusal.SUSPENDED))) == 2
