@@ -15,7 +15,7 @@ from aggregator.derivation import Derivation, RegionalMerge
 from aggregator.merging import regional_merger
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Board, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC
 from domicile.chain.events import JobCreated, UpdateCommitted
@@ -78,7 +78,7 @@ class RegionalGround:
             num_examples=num_examples, num_steps=1, training_loss=0.1, validation=figures, test=figures
         )
         encoded = encode_update(self.layout, Update(delta_P=delta_P, metadata=metadata))
-        card = KeyCard(address=self.party.sender.address, hpke_public=self.party.hpke.public_bytes, software="test")
+        card = KeyCard.of(self.party.hpke, address=self.party.sender.address, software="test")
         assert self.party.region is not None
         with self.party.region.writer() as writer:
             sealing = SealingWriter(
@@ -130,7 +130,7 @@ def _party(folder: Path) -> Party:
         **{
             field: Address(to_checksum_address(f"0x{number:040x}"))
             for number, field in enumerate(
-                ("access_manager", "node_registry", "training_jobs", "privacy_ledger"), start=1000
+                ("access_manager", "node_registry", "training_jobs", "privacy_ledger", "unmasking_board"), start=1000
             )
         },
         abis={},
@@ -144,6 +144,7 @@ def _party(folder: Path) -> Party:
         jurisdictions=Jurisdictions(chain, deployment),
         nodes=Nodes(chain, deployment),
         jobs=Jobs(chain, deployment),
+        board=Board(chain, deployment),
         sender=Sender(chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC)),
         hpke=HpkeKey.from_seed(b"a committee member of the tests!"),
         border=open_store(f"dir:{folder / 'border'}"),
