@@ -52,6 +52,8 @@ benchmarks: setup
 	$(BIN)/python -m benchmarks.payload
 	$(BIN)/python -m benchmarks.round
 	$(BIN)/python -m benchmarks.recovery
+	$(BIN)/python -m benchmarks.robust
+	$(BIN)/python -m benchmarks.poisoning
 
 clean:
 	rm -rf .venv hardhat-free-devnet/node_modules build
