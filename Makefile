@@ -52,6 +52,7 @@ benchmarks: setup
 	$(BIN)/python -m benchmarks.payload
 	$(BIN)/python -m benchmarks.round
 	$(BIN)/python -m benchmarks.recovery
+	$(BIN)/python -m benchmarks.secure_sum
 
 clean:
 	rm -rf .venv hardhat-free-devnet/node_modules build
