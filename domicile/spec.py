@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from domicile.errors import BudgetMismatch, PeerError
+from domicile.learning.robust.settings import RobustSettings, require_consistent
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
 from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.budget import NOTHING, Budget
@@ -44,7 +45,8 @@ class ModelReference(Settings):
 class JobSpec(Settings):
     """All that a job's participants must agree on and that the contract need not know.
 
-    `max_update_norm` is the L2 norm above which an update is left out of a merge; `None` sets no bound.
+    `max_update_norm` is the L2 norm above which an update is left out of a merge, or clipped to it where `robust` says
+    so; `None` sets no bound. `robust` is there exactly where `aggregation` is ``robust``.
     `privacy` is `None` where nothing of a row's privacy is promised.
     """
 
@@ -58,7 +60,19 @@ class JobSpec(Settings):
     regional_merging: MergingSettings
     global_merging: MergingSettings
     max_update_norm: float | None = Field(default=None, gt=0)
+    aggregation: Literal["plain", "robust"] = "plain"
+    robust: RobustSettings | None = None
     privacy: PrivacySettings | None = None
+
+    @model_validator(mode="after")
+    def _check_aggregation(self) -> Self:
+        require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        return self
+
+    @property
+    def rejected_norm(self) -> float | None:
+        """L2 norm above which an update is of no use at all; a robust merge looks at norms by itself."""
+        return self.max_update_norm if self.robust is None else None
 
     @property
     def reserved(self) -> Budget:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from domicile.errors import ConfigurationError
+from domicile.learning.robust.settings import RobustRule, RobustSettings, require_consistent
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
 from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.budget import NOTHING, Budget
@@ -17,6 +18,7 @@ from domicile.settings import Settings, load_settings
 
 CODE_PATTERN = "^[A-Z0-9][A-Z0-9-]{0,7}$"
 Code = str
+NAME_MAX = 80
 MAX_WINDOW_S = 365 * 24 * 3600
 """The contract takes no longer window."""
 
@@ -76,7 +78,7 @@ class MergingPair(Settings):
 class JobFile(Settings):
     """One order to train one model."""
 
-    name: str = Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+    name: str = Field(max_length=NAME_MAX, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     sensitivity: Literal["public", "personal", "special", "restricted"]
     max_tier: Literal["open", "conditional", "high_risk"] = "conditional"
@@ -89,6 +91,8 @@ class JobFile(Settings):
     rounds: RoundSettings
     participation: ParticipationSettings = ParticipationSettings()
     max_update_norm: float | None = Field(default=None, gt=0)
+    aggregation: Literal["plain", "robust"] = "plain"
+    robust: RobustSettings | None = None
     privacy: PrivacySettings | None = None
 
     @field_validator("shards")
@@ -98,6 +102,30 @@ class JobFile(Settings):
             if shards.count(code) > 1:
                 raise ValueError(f"{code!r} comes twice; name each shard once")
         return shards
+
+    @model_validator(mode="after")
+    def _check_aggregation(self) -> Self:
+        require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        if self.robust is not None:
+            least = self.participation
+            _check_rule("robust", "min_nodes", self.robust, least.min_nodes, num_averaged=least.min_contributors)
+            if self.robust.regions is not None:
+                _check_rule("robust.regions", "min_shards", self.robust.regions, least.min_shards)
+        return self
+
+    @property
+    def regional_merging(self) -> MergingSettings:
+        return self._merging(self.merging.regional)
+
+    @property
+    def global_merging(self) -> MergingSettings:
+        return self._merging(self.merging.global_)
+
+    def _merging(self, written: MergingSettings) -> MergingSettings:
+        """A robust job weighs by no numbers that others tell; where its file is silent on weights, they are uniform."""
+        if self.aggregation == "robust" and "weighting" not in written.model_fields_set:
+            return written.model_copy(update={"weighting": "uniform"})
+        return written
 
     @property
     def horizon_rounds(self) -> tuple[int, int, int]:
@@ -116,6 +144,16 @@ class JobFile(Settings):
     @property
     def strictest_tier(self) -> Tier:
         return Tier[self.max_tier.upper()]
+
+
+def _check_rule(table: str, key: str, rule: RobustRule, least: int, *, num_averaged: int = 1) -> None:
+    """Whether a merge of the fewest contributions that the job allows holds against the hostile ones it assumes."""
+    needed = rule.num_needed(num_averaged)
+    if least < needed:
+        raise ValueError(
+            f"{table}.rule: {rule.need(num_averaged)}, participation.{key} allows {least}; raise {key} to {needed}, "
+            "lower num_hostile, or take another rule"
+        )
 
 
 def load_job_file(path: Path) -> JobFile:

@@ -97,9 +97,11 @@ def _spec(order: Order, *, payload: Digest, model: Digest) -> JobSpec:
         initial_model=ModelReference(payload=payload.hex(), model=model.hex()),
         data=job.data,
         training=job.training,
-        regional_merging=job.merging.regional,
-        global_merging=job.merging.global_,
+        regional_merging=job.regional_merging,
+        global_merging=job.global_merging,
         max_update_norm=job.max_update_norm,
+        aggregation=job.aggregation,
+        robust=job.robust,
         privacy=job.privacy,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from domicile.protocol.round import FINAL_PHASES, ShardPhase
-from scripts.view import DatasetView, GlobalFigure, JobView, ShardView
+from scripts.view import DatasetView, GlobalFigure, JobView, ShardView, UnmaskingView
 
 WAITING = frozenset({ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE})
 """Phases of a shard in which somebody is to act by the shard's deadline."""
@@ -38,6 +38,21 @@ def spaced(name: str) -> str:
 def round_name(view: JobView, shard: ShardView) -> str:
     """Global and regional round; people count from 1."""
     return f"round {view.global_round + 1}.{shard.regional_round + 1}"
+
+
+def unmasking_told(unmasking: UnmaskingView, num_committed: int, num_members: int) -> str:
+    """How many updates are in a masked sum, and how many members answered to them."""
+    if unmasking.survivors is None:
+        return f"unmasking: no survivors of {counted(num_committed, 'update')} agreed on"
+    survive = f"{len(unmasking.survivors)} of {counted(num_committed, 'update')} survive"
+    return f"unmasking: {survive}, {len(unmasking.answered)} of {counted(num_members, 'member')} answered"
+
+
+def unmasking_lines(shard: ShardView) -> list[str]:
+    """The same of a shard that is aggregating masked updates; nothing of any other."""
+    if shard.unmasking is None:
+        return []
+    return [unmasking_told(shard.unmasking, len(shard.committed), len(shard.members))]
 
 
 def dataset_line(one: DatasetView) -> str:
