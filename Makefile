@@ -54,6 +54,7 @@ benchmarks: setup
 	$(BIN)/python -m benchmarks.recovery
 	$(BIN)/python -m benchmarks.robust
 	$(BIN)/python -m benchmarks.poisoning
+	$(BIN)/python -m benchmarks.secure_sum
 
 clean:
 	rm -rf .venv hardhat-free-devnet/node_modules build
