@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 
 def own_card(address: Address, hpke: HpkeKey) -> KeyCard:
-    """The key card that this software writes for an account and its HPKE key."""
-    return KeyCard(address=address, hpke_public=hpke.public_bytes, software=f"domicile/{__version__}")
+    """The key card that this software writes for an account and its key file."""
+    return KeyCard.of(hpke, address=address, software=f"domicile/{__version__}")
 
 
 def ensure_registered(party: Party) -> None:
