@@ -1,9 +1,10 @@
 # The whole of it: `make demo` runs the main job, `make test` checks everything but kills, faults and losses and other whole
-# runs that take long, which are `make chaos`. All of them set up what they need.
+# runs that take long, which are `make chaos`, and attacks that are repeated often, `make audit`. All of them set up what
+# they need.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos lint format gas benchmarks clean
+.PHONY: setup demo test chaos audit lint format gas benchmarks clean
 
 setup: .venv/.installed hardhat-free-devnet/node_modules/.installed build/contracts.json
 
@@ -30,6 +31,9 @@ test: setup lint
 
 chaos: setup
 	$(BIN)/pytest -m chaos
+
+audit: setup
+	$(BIN)/pytest -m audit
 
 lint: setup
 	$(BIN)/ruff check .
