@@ -178,7 +178,7 @@ class GlobalWork:
     ) -> MergedModel:
         test = sum_figures([one.test for one in usable])
         metadata = ModelMetadata(num_examples=sum_rows([one.num_examples for one in usable]), test=test)
-        return merge_into(self._models.spec.global_merging, base, base_P, merger, metadata, keep_state=True)
+        return merge_into(self._models.spec.global_merging, base, base_P, merger.mean(), metadata, keep_state=True)
 
     def _agreed(self, global_round: int) -> tuple[bytes, GlobalTally] | None:
         """A proposal that says exactly what this member derived, with its id."""

@@ -9,10 +9,11 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_va
 
 from domicile.errors import ConfigurationError
 from domicile.learning.robust.settings import RobustRule, RobustSettings, require_consistent
-from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.learning.secure.settings import SecureSettings, require_bounded
+from domicile.learning.settings import Aggregation, DataSettings, MergingSettings, TrainingSettings
 from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.budget import NOTHING, Budget
-from domicile.protocol.eligibility import Sensitivity
+from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.settings import Settings, load_settings
 
@@ -90,9 +91,10 @@ class JobFile(Settings):
     merging: MergingPair = MergingPair()
     rounds: RoundSettings
     participation: ParticipationSettings = ParticipationSettings()
-    max_update_norm: float | None = Field(default=None, gt=0)
-    aggregation: Literal["plain", "robust"] = "plain"
+    aggregation: Aggregation = "plain"
+    secure: SecureSettings | None = None
     robust: RobustSettings | None = None
+    max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     privacy: PrivacySettings | None = None
 
     @field_validator("shards")
@@ -106,6 +108,7 @@ class JobFile(Settings):
     @model_validator(mode="after")
     def _check_aggregation(self) -> Self:
         require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        require_bounded(self.aggregation, self.secure, self.regional_merging, self.max_update_norm)
         if self.robust is not None:
             least = self.participation
             _check_rule("robust", "min_nodes", self.robust, least.min_nodes, num_averaged=least.min_contributors)
@@ -126,6 +129,11 @@ class JobFile(Settings):
         if self.aggregation == "robust" and "weighting" not in written.model_fields_set:
             return written.model_copy(update={"weighting": "uniform"})
         return written
+
+    @property
+    def safeguards(self) -> Safeguard:
+        """What its nodes and committees must offer."""
+        return Safeguard.SECURE_AGGREGATION if self.aggregation == "secure" else Safeguard.NONE
 
     @property
     def horizon_rounds(self) -> tuple[int, int, int]:
