@@ -45,7 +45,7 @@ def merged(folder: Path, regional: Sequence[torch.Tensor], regions: RobustRule |
 def _export(ground: RegionalGround, outbox: Outbox, shard: ShardIndex, model_P: torch.Tensor) -> None:
     exporter = ground.party.sender.address
     file = ModelFile(layout=ground.layout, metadata=ModelMetadata(num_examples=ROWS_MAX if shard == 1 else 10))
-    card = KeyCard(address=exporter, hpke_public=ground.party.hpke.public_bytes, software="test")
+    card = KeyCard.of(ground.party.hpke, address=exporter, software="test")
     context = ground.models.context(PayloadKind.EXPORT, shard, 0, 1, exporter)
     sealed = seal_model(outbox, file, model_P, recipients=[card], context=context)
     outbox.deliver(sealed.digest, ground.party.border)
