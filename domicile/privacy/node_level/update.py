@@ -1,0 +1,111 @@
+"""A node's update as whole numbers with its share of the noise, and the mean that their sum stands for: pure.
+
+Shapes: P flat parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from domicile.errors import UpdateError
+from domicile.learning.model import PIECE, l2_norm
+from domicile.privacy.node_level.clipping import ClippingRule
+from domicile.privacy.node_level.discrete_gaussian import discrete_gaussian
+from domicile.privacy.node_level.mechanism import SumMechanism
+from domicile.privacy.randomness import Randomness
+
+ROUNDINGS_MAX = 1000
+"""Each of them holds with a chance of 0.39 or more: so many fail by no chance, but by a vector above its norm."""
+
+
+class RoundingFailed(UpdateError):
+    """No rounding kept the norm that the noise covers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoisedUpdate:
+    """`values_P`: int64, in steps of the grid; `bit`: whether the norm was within bounds. Both with noise: nothing else
+    of the update may leave the node.
+    """
+
+    values_P: torch.Tensor
+    bit: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoisedMean:
+    """`mean_P`: of the clipped updates, float32. `clipping_norm`: of the next round."""
+
+    mean_P: torch.Tensor
+    clipping_norm: float
+
+
+def noised_update(
+    delta_P: torch.Tensor, clipping_norm: float, mechanism: SumMechanism, randomness: Randomness
+) -> NoisedUpdate:
+    """Clips, rounds and covers an update, ready to be masked.
+
+    Raises:
+        RoundingFailed: a value is not finite.
+    """
+    if delta_P.shape != (mechanism.num_parameters,):
+        raise ValueError(f"the mechanism is for {mechanism.num_parameters} parameters, not {tuple(delta_P.shape)}")
+    norm = l2_norm(delta_P)
+    values_P = clipped_and_rounded(delta_P, clipping_norm, mechanism, randomness)
+    for start in range(0, values_P.numel(), PIECE):
+        part = values_P[start : start + PIECE]
+        part.add_(discrete_gaussian(part.numel(), mechanism.variance, randomness))
+    bit = mechanism.bit if norm <= clipping_norm else -mechanism.bit
+    return NoisedUpdate(values_P=values_P, bit=bit + int(discrete_gaussian(1, mechanism.variance, randomness)))
+
+
+def decode_sum(
+    total_P: torch.Tensor,
+    bits: int,
+    *,
+    num_nodes: int,
+    clipping_norm: float,
+    mechanism: SumMechanism,
+    rule: ClippingRule,
+) -> NoisedMean:
+    """What the sum of so many noised updates tells; `total_P` and `bits` are signed, as they were added.
+
+    Every member of a committee reaches the same bytes: operations are element-wise, and the clipping norm is decimal.
+    """
+    mean_P = torch.empty(total_P.numel())
+    step = clipping_norm / (mechanism.scale * num_nodes)
+    for start in range(0, total_P.numel(), PIECE):
+        part = slice(start, start + PIECE)
+        mean_P[part] = total_P[part].double().mul_(step)
+    within = (bits / (mechanism.bit * num_nodes) + 1) / 2
+    return NoisedMean(mean_P=mean_P, clipping_norm=rule.next(clipping_norm, within))
+
+
+def clipped_and_rounded(
+    delta_P: torch.Tensor, clipping_norm: float, mechanism: SumMechanism, randomness: Randomness
+) -> torch.Tensor:
+    """In steps of the grid, int64: rounded stochastically until the norm is what the noise covers, which is asked of
+    the whole numbers themselves, so that no error of floating point counts.
+
+    Raises:
+        RoundingFailed: a value is not finite, or `ROUNDINGS_MAX` were in vain.
+    """
+    norm = l2_norm(delta_P)
+    if not math.isfinite(norm):
+        raise RoundingFailed("the update holds NaN or infinite values; train anew")
+    most = mechanism.rounded_norm_squared
+    factor = mechanism.scale / max(norm, clipping_norm)
+    values_P = torch.empty(delta_P.numel(), dtype=torch.int64)
+    for _ in range(ROUNDINGS_MAX):
+        squared = 0
+        for start in range(0, delta_P.numel(), PIECE):
+            scaled = delta_P[start : start + PIECE].double().mul_(factor)
+            part = scaled.add_(randomness.uniform(scaled.numel())).floor_().to(torch.int64)
+            values_P[start : start + PIECE] = part
+            squared += int(torch.dot(part, part))
+        if squared <= most:
+            return values_P
+    raise RoundingFailed(f"an update of norm {norm:.6g} cannot be rounded within {clipping_norm:.6g}; train anew")
