@@ -106,7 +106,7 @@ class CardDirectory:
 
 
 def _stand_in() -> KeyCard:
-    return KeyCard(address=NOBODY, hpke_public=HpkeKey.generate().public_bytes, software="")
+    return KeyCard.of(HpkeKey.generate(), address=NOBODY, software="")
 
 
 def note_locked_out(journal: Journal, job: JobId, payload: str, recipients: Recipients) -> None:

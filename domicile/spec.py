@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from domicile.errors import BudgetMismatch, PeerError
-from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.learning.robust.settings import RobustSettings, require_consistent
+from domicile.learning.secure.settings import SecureSettings, require_bounded
+from domicile.learning.settings import Aggregation, DataSettings, MergingSettings, TrainingSettings
 from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.budget import NOTHING, Budget
 from domicile.settings import Settings, describe
@@ -44,7 +46,9 @@ class ModelReference(Settings):
 class JobSpec(Settings):
     """All that a job's participants must agree on and that the contract need not know.
 
-    `max_update_norm` is the L2 norm above which an update is left out of a merge; `None` sets no bound.
+    `max_update_norm` is the L2 norm above which an update is left out of a merge, or clipped to it where `robust` says
+    so, or to which each node clips its own where `aggregation` is ``secure`` and nobody sees its norm; `None` sets no
+    bound. `robust` is there exactly where `aggregation` is ``robust``.
     `privacy` is `None` where nothing of a row's privacy is promised.
     """
 
@@ -57,8 +61,22 @@ class JobSpec(Settings):
     training: TrainingSettings
     regional_merging: MergingSettings
     global_merging: MergingSettings
-    max_update_norm: float | None = Field(default=None, gt=0)
+    aggregation: Aggregation = "plain"
+    secure: SecureSettings | None = None
+    robust: RobustSettings | None = None
+    max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     privacy: PrivacySettings | None = None
+
+    @model_validator(mode="after")
+    def _check_aggregation(self) -> Self:
+        require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        require_bounded(self.aggregation, self.secure, self.regional_merging, self.max_update_norm)
+        return self
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody but its node ever sees an update."""
+        return self.aggregation == "secure"
 
     @property
     def reserved(self) -> Budget:

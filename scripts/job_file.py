@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from domicile.errors import ConfigurationError
-from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
+from domicile.learning.robust.settings import RobustRule, RobustSettings, require_consistent
+from domicile.learning.secure.settings import SecureSettings, require_bounded
+from domicile.learning.settings import Aggregation, DataSettings, MergingSettings, TrainingSettings
 from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.budget import NOTHING, Budget
-from domicile.protocol.eligibility import Sensitivity
+from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.settings import Settings, load_settings
 
@@ -88,7 +90,10 @@ class JobFile(Settings):
     merging: MergingPair = MergingPair()
     rounds: RoundSettings
     participation: ParticipationSettings = ParticipationSettings()
-    max_update_norm: float | None = Field(default=None, gt=0)
+    aggregation: Aggregation = "plain"
+    secure: SecureSettings | None = None
+    robust: RobustSettings | None = None
+    max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     privacy: PrivacySettings | None = None
 
     @field_validator("shards")
@@ -98,6 +103,36 @@ class JobFile(Settings):
             if shards.count(code) > 1:
                 raise ValueError(f"{code!r} comes twice; name each shard once")
         return shards
+
+    @model_validator(mode="after")
+    def _check_aggregation(self) -> Self:
+        require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        require_bounded(self.aggregation, self.secure, self.regional_merging, self.max_update_norm)
+        if self.robust is not None:
+            least = self.participation
+            _check_rule("robust", "min_nodes", self.robust, least.min_nodes, num_averaged=least.min_contributors)
+            if self.robust.regions is not None:
+                _check_rule("robust.regions", "min_shards", self.robust.regions, least.min_shards)
+        return self
+
+    @property
+    def regional_merging(self) -> MergingSettings:
+        return self._merging(self.merging.regional)
+
+    @property
+    def global_merging(self) -> MergingSettings:
+        return self._merging(self.merging.global_)
+
+    def _merging(self, written: MergingSettings) -> MergingSettings:
+        """A robust job weighs by no numbers that others tell; where its file is silent on weights, they are uniform."""
+        if self.aggregation == "robust" and "weighting" not in written.model_fields_set:
+            return written.model_copy(update={"weighting": "uniform"})
+        return written
+
+    @property
+    def safeguards(self) -> Safeguard:
+        """What its nodes and committees must offer."""
+        return Safeguard.SECURE_AGGREGATION if self.aggregation == "secure" else Safeguard.NONE
 
     @property
     def horizon_rounds(self) -> tuple[int, int, int]:
@@ -116,6 +151,16 @@ class JobFile(Settings):
     @property
     def strictest_tier(self) -> Tier:
         return Tier[self.max_tier.upper()]
+
+
+def _check_rule(table: str, key: str, rule: RobustRule, least: int, *, num_averaged: int = 1) -> None:
+    """Whether a merge of the fewest contributions that the job allows holds against the hostile ones it assumes."""
+    needed = rule.num_needed(num_averaged)
+    if least < needed:
+        raise ValueError(
+            f"{table}.rule: {rule.need(num_averaged)}, participation.{key} allows {least}; raise {key} to {needed}, "
+            "lower num_hostile, or take another rule"
+        )
 
 
 def load_job_file(path: Path) -> JobFile:

@@ -81,7 +81,7 @@ class Ledger:
 
 KEY = HpkeKey.from_seed(b"\1" * 32)
 ADDRESS = Address("0x" + "1" * 40)
-CARD = KeyCard(address=ADDRESS, hpke_public=KEY.public_bytes, software="x")
+CARD = KeyCard.of(KEY, address=ADDRESS, software="x")
 FILE = ModelFile(layout=ModelLayout(entries=(("w", (3,)),)))
 VALUES_P = torch.ones(3)
 

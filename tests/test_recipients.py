@@ -45,8 +45,8 @@ class Ground:
         self.directory = CardDirectory(self.register, border)  # type: ignore[arg-type]
 
     def card(self, number: int, key: int | None = None) -> bytes:
-        public = KEYS[number if key is None else key].public_bytes
-        return KeyCard(address=ACCOUNTS[number], hpke_public=public, software="test").to_bytes()
+        copied = KEYS[number if key is None else key]
+        return KeyCard.of(copied, address=ACCOUNTS[number], software="test").to_bytes()
 
     def publish(self, number: int, raw: bytes) -> None:
         self.register.digests[ACCOUNTS[number]] = self.border.put_bytes(raw)

@@ -23,7 +23,7 @@ from domicile.types import Address, Digest, JobId, ShardIndex
 RUNS = 3
 KEY = HpkeKey.from_seed(b"\1" * 32)
 ADDRESS = Address("0x" + "1" * 40)
-CARD = KeyCard(address=ADDRESS, hpke_public=KEY.public_bytes, software="benchmark")
+CARD = KeyCard.of(KEY, address=ADDRESS, software="benchmark")
 CONTEXT = PayloadContext(
     chain_id=1,
     contract=ADDRESS,

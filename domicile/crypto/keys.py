@@ -1,4 +1,4 @@
-"""HPKE keys and the public key cards that carry them."""
+"""HPKE and masking keys, and the public key cards that carry them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 MLKEM_PUBLIC_BYTES = 1184
 HPKE_PUBLIC_BYTES = MLKEM_PUBLIC_BYTES + 32
+MASKING_PUBLIC_BYTES = 32
 RECIPIENT_ID_BYTES = 8
 SCRYPT_N = 1 << 17
 """About half a second and 128 MiB a guess (RFC 7914)."""
@@ -37,7 +38,41 @@ SCRYPT_ALLOWED = frozenset(1 << power for power in range(10, 21))
 """Costs that a key file may ask for: a hostile file must not ask for all memory."""
 
 _MLKEM_SEED_BYTES = 64
+KEY_CARD_VERSION = 2
 KEY_CARD_BYTES_MAX = 16 << 10
+
+MASKING_KEY_LABEL = b"domicile masking key v1"
+_TRIAL_SCALAR = X25519PrivateKey.from_private_bytes(bytes(32))
+"""Multiplies a stranger's point to see whether it is of low order; clamping makes 2^254 of the zeros."""
+
+
+class MaskingKey:
+    """A participant's X25519 key of the secure sum. Never shows its secret."""
+
+    def __init__(self, seed: bytes) -> None:
+        """`seed`: 32 bytes, an X25519 private key (RFC 7748, section 5)."""
+        self._private = X25519PrivateKey.from_private_bytes(seed)
+
+    @property
+    def public_bytes(self) -> bytes:
+        return self._private.public_key().public_bytes_raw()
+
+    def agree(self, masking_public: bytes) -> bytes:
+        """The 32 bytes shared with another key's owner. Raw: only HKDF may take them in.
+
+        Raises:
+            PeerError: these are no 32 bytes, or a point of low order, which would give everybody the same secret.
+        """
+        try:
+            return self._private.exchange(X25519PublicKey.from_public_bytes(masking_public))
+        except ValueError as exc:
+            raise PeerError(f"no masking key ({exc}); its owner must register a proper key card") from exc
+
+    def __repr__(self) -> str:
+        return f"MaskingKey(public={self.public_bytes.hex()[:16]})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a masking key cannot be pickled")
 
 
 class HpkeKey:
@@ -68,6 +103,14 @@ class HpkeKey:
     @property
     def recipient_id(self) -> bytes:
         return recipient_id(self.public_bytes)
+
+    def masking_key(self) -> MaskingKey:
+        """The masking key of the same owner, derived from the seeds (HKDF, RFC 5869), so that one key file is enough.
+
+        Its label keeps it apart: who learns one of the two keys learns nothing of the other.
+        """
+        hkdf = HKDF(algorithm=hashes.SHA256(), length=MASKING_PUBLIC_BYTES, salt=None, info=MASKING_KEY_LABEL)
+        return MaskingKey(hkdf.derive(self._seeds))
 
     def unwrap(self, wrapped: bytes, info: bytes) -> bytes:
         """Opens a single-shot HPKE ciphertext (RFC 9180, section 6.1).
@@ -133,7 +176,14 @@ class KeyCard:
 
     address: Address
     hpke_public: bytes
+    masking_public: bytes
     software: str
+
+    @classmethod
+    def of(cls, key: HpkeKey, *, address: Address, software: str) -> Self:
+        """The card of an account and the keys of its key file."""
+        masking_public = key.masking_key().public_bytes
+        return cls(address=address, hpke_public=key.public_bytes, masking_public=masking_public, software=software)
 
     @property
     def recipient_id(self) -> bytes:
@@ -151,8 +201,9 @@ class KeyCard:
             "address": self.address,
             "hpke": base64.b64encode(self.hpke_public).decode(),
             "kem": "MLKEM768-X25519",
+            "masking": base64.b64encode(self.masking_public).decode(),
             "software": self.software,
-            "version": 1,
+            "version": KEY_CARD_VERSION,
         }
         return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -167,19 +218,30 @@ class KeyCard:
             if len(raw) > KEY_CARD_BYTES_MAX:
                 raise ValueError(f"{len(raw)} bytes are too many")
             document = json.loads(raw)
+            if document["version"] != KEY_CARD_VERSION:
+                raise ValueError(f"it is of version {document['version']!r}")
             public = base64.b64decode(document["hpke"], validate=True)
             MLKEM768PublicKey.from_public_bytes(public[:MLKEM_PUBLIC_BYTES])
             if len(public) != HPKE_PUBLIC_BYTES:
                 raise ValueError(f"a public key of {len(public)} bytes")
             if not is_checksum_address(document["address"]) or not isinstance(document["software"], str):
                 raise ValueError("address or software is not what it should be")
-            card = cls(address=Address(document["address"]), hpke_public=public, software=document["software"])
-            # A point of low order passes as a key and only fails when somebody seals to it, for all recipients.
+            masking = base64.b64decode(document["masking"], validate=True)
+            card = cls(
+                address=Address(document["address"]),
+                hpke_public=public,
+                masking_public=masking,
+                software=document["software"],
+            )
+            # A point of low order passes as a key and only fails when somebody uses it, for all recipients and peers.
             card.wrap(b"", b"trial")
+            _TRIAL_SCALAR.exchange(X25519PublicKey.from_public_bytes(masking))
             if card.to_bytes() != raw:
                 raise ValueError("an unknown key, or not canonical JSON")
         except (KeyError, RecursionError, TypeError, ValueError) as exc:
-            raise PeerError(f"not a key card of version 1 ({exc}); its owner must register a proper one") from exc
+            raise PeerError(
+                f"not a key card of version {KEY_CARD_VERSION} ({exc}); its owner must register a proper one"
+            ) from exc
         return card
 
 

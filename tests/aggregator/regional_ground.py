@@ -70,7 +70,7 @@ class RegionalGround:
         figures = Figures(loss_sum=1.0, correct=1, count=2)
         metadata = UpdateMetadata(num_examples=num_examples, num_steps=1, training_loss=0.1, validation=figures)
         encoded = encode_update(self.layout, Update(delta_P=delta_P, metadata=metadata))
-        card = KeyCard(address=self.party.sender.address, hpke_public=self.party.hpke.public_bytes, software="test")
+        card = KeyCard.of(self.party.hpke, address=self.party.sender.address, software="test")
         assert self.party.region is not None
         with self.party.region.writer() as writer:
             sealing = SealingWriter(

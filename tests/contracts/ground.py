@@ -285,6 +285,7 @@ class Ground:
     nodes: Contract
     jobs: Contract
     budgets: Contract
+    board: Contract
 
     @property
     def governor(self) -> str:
@@ -360,7 +361,8 @@ def deploy(chain: Chain) -> Ground:
     jobs = create("TrainingJobs", ["address"], [nodes.address])
     nodes.send(governor, "setGuardian", governor, True)
     budgets = Contract(chain, artifacts["PrivacyLedger"], jobs.call("BUDGETS"))
-    return Ground(chain, manager, nodes, jobs, budgets)
+    board = create("UnmaskingBoard", ["address"], [jobs.address])
+    return Ground(chain, manager, nodes, jobs, budgets, board)
 
 
 def settle_places(ground: Ground, quorum: int = 1) -> None:

@@ -130,9 +130,7 @@ def test_the_worked_context_is_the_one_that_the_code_encodes() -> None:
 def test_what_is_sealed_today_opens_by_the_document(size: int) -> None:
     data = hashlib.shake_128(b"plain").digest(size)
     out = io.BytesIO()
-    cards = [
-        KeyCard(address=CONTEXT.sender, hpke_public=HpkeKey(secret).public_bytes, software="x") for secret in SECRETS
-    ]
+    cards = [KeyCard.of(HpkeKey(secret), address=CONTEXT.sender, software="x") for secret in SECRETS]
     writer = SealingWriter(out, cards, CONTEXT, size)
     writer.write(data)
     writer.close()

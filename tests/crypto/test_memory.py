@@ -55,7 +55,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 def sealed_zeros(location: str, size: int) -> Digest:
     with open_store(location).writer() as writer:
-        card = KeyCard(address=ADDRESS, hpke_public=HpkeKey(SECRET).public_bytes, software="x")
+        card = KeyCard.of(HpkeKey(SECRET), address=ADDRESS, software="x")
         sealing = SealingWriter(writer, [card], CONTEXT, size)
         for _ in range(size >> 20):
             sealing.write(bytes(1 << 20))

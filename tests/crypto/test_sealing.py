@@ -27,10 +27,7 @@ from domicile.types import Address, JobId, ShardIndex
 
 KEYS = [HpkeKey.from_seed(bytes([number]) * 32) for number in (1, 2, 3)]
 ADDRESSES = [Address("0x" + f"{number}" * 40) for number in (1, 2, 3)]
-CARDS = [
-    KeyCard(address=address, hpke_public=key.public_bytes, software="domicile/0")
-    for address, key in zip(ADDRESSES, KEYS, strict=True)
-]
+CARDS = [KeyCard.of(key, address=address, software="domicile/0") for address, key in zip(ADDRESSES, KEYS, strict=True)]
 CONTEXT = PayloadContext(
     chain_id=31337,
     contract=Address("0x" + "9" * 40),

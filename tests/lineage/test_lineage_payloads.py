@@ -80,7 +80,7 @@ class Archive:
 
 def card_of(address: Address) -> bytes:
     key = HpkeKey.from_seed(bytes(32))
-    return KeyCard(address=address, hpke_public=key.public_bytes, software="domicile/0").to_bytes()
+    return KeyCard.of(key, address=address, software="domicile/0").to_bytes()
 
 
 @pytest.fixture(scope="module")

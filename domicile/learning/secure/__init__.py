@@ -1,0 +1,1 @@
+"""What a node gives to a secure sum, and what a committee makes of the sum."""
