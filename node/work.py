@@ -14,6 +14,7 @@ import torch
 from domicile import metrics
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter, sealed_size
+from domicile.errors import ConfigurationError
 from domicile.exchange import fetch_spec, note_locked_out
 from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import planned_layout, within_memory
@@ -25,6 +26,7 @@ from domicile.log import log_event
 from domicile.models import JobModels, open_job_models
 from domicile.outbox import Outbox
 from domicile.party import Party
+from domicile.privacy.settings import NodePrivacySettings
 from domicile.protocol.budget import budget_of
 from domicile.protocol.round import JobParameters
 from domicile.spec import JobSpec, TaskReference
@@ -91,7 +93,7 @@ class JobWork:
         committee = self._models.history.shards[shard].parameters.committee
         self._outbox.require_room(sealed_size(update_bytes(self._local.layout), len(committee.members)))
         if self._local.privacy is not None:
-            self._local.privacy.budget.require_round(len(self._journal.updates(self._job)))
+            self._local.privacy.budget.horizon.require_round(len(self._journal.updates(self._job)))
         starts_global = regional_round == first_round
         if starts_global:
             self._load_global(shard, global_round - 1)
@@ -196,6 +198,8 @@ def _privacy(
 ) -> LocalPrivacy | None:
     if spec.privacy is None:
         return None
+    if isinstance(spec.privacy, NodePrivacySettings):
+        raise ConfigurationError('privacy.unit: this version trains for no job with "node"; upgrade, or decline it')
     # Opacus takes seconds to import, which a job without privacy need not wait for.
     from domicile.privacy.admission import admit
 

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from domicile.errors import ConfigurationError
+from domicile.learning.model import layout_of
 from domicile.learning.task import NodeData, Task, failures_of, task_digest
+from domicile.privacy.node_level.calibration import NodeCalibration, calibrate_nodes
+from domicile.privacy.settings import NodePrivacySettings, PrivacySettings
+from domicile.settings import named
 from domicile.types import JurisdictionCode
 from node.training import split_seed
 from scripts.initial_model import fitting_task, fresh_model
@@ -20,7 +24,6 @@ from scripts.sandbox.admission import open_gate
 
 if TYPE_CHECKING:
     from domicile.privacy.calibration import Calibration
-    from domicile.privacy.settings import PrivacySettings
 
 NETWORK_FILE = "network.toml"
 JOB_FILE = "job.toml"
@@ -29,7 +32,7 @@ JOB_FILE = "job.toml"
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """One sandbox. `home` maps each participant to the shard that contains it, or to its own place. `budgets`: of each
-    node, where the job asks for privacy.
+    node, where the job asks for privacy of rows; `node_budget`: where it asks for privacy of nodes.
     """
 
     folder: Path
@@ -41,6 +44,7 @@ class Plan:
     data: dict[str, NodeData]
     home: dict[str, JurisdictionCode]
     budgets: Mapping[str, Calibration] = field(default_factory=dict)
+    node_budget: NodeCalibration | None = None
 
     def data_path(self, path: Path) -> Path:
         """A path of ``network.toml`` is relative to its folder."""
@@ -63,7 +67,9 @@ def load_plan(folder: Path) -> Plan:
     home = {one.name: _home(network, job, one.jurisdiction) for one in (*network.nodes, *network.aggregators)}
     _check_members(folder, network, job, home)
     privacy = job.privacy
-    budgets = {name: _budget(folder, job, privacy, task, name, one) for name, one in data.items()} if privacy else {}
+    budgets: dict[str, Calibration] = {}
+    if isinstance(privacy, PrivacySettings):
+        budgets = {name: _budget(folder, job, privacy, task, name, one) for name, one in data.items()}
     return Plan(
         folder=folder,
         network=network,
@@ -74,6 +80,7 @@ def load_plan(folder: Path) -> Plan:
         data=data,
         home=home,
         budgets=budgets,
+        node_budget=_node_budget(folder, job, task),
     )
 
 
@@ -226,6 +233,19 @@ def _budget(folder: Path, job: JobFile, privacy: PrivacySettings, task: Task, na
         )
     except ConfigurationError as exc:
         raise ConfigurationError(f"{folder / JOB_FILE}: node {name!r}: {exc}") from exc
+
+
+def _node_budget(folder: Path, job: JobFile, task: Task) -> NodeCalibration | None:
+    if not isinstance(job.privacy, NodePrivacySettings):
+        return None
+    with named(folder / JOB_FILE):
+        return calibrate_nodes(
+            job.privacy,
+            rounds=job.horizon_rounds,
+            min_contributors=job.participation.min_contributors,
+            max_update_norm=job.max_update_norm,
+            num_parameters=layout_of(fresh_model(task, job.seed)).num_parameters,
+        )
 
 
 def initial_values(plan: Plan) -> torch.nn.Module:

@@ -7,6 +7,8 @@ from functools import partial
 
 from domicile.learning.references import Training
 from domicile.learning.training import train
+from domicile.privacy.node_level.claim import claim_under
+from domicile.privacy.settings import PrivacySettings
 from scripts.report.schema import NodePrivacyRecord, PrivacyRecord
 from scripts.sandbox.plan import Plan
 from scripts.view import DatasetView
@@ -16,21 +18,23 @@ def privacy_of(plan: Plan, rounds_trained: Mapping[str, int], datasets: Iterable
     """`rounds_trained`: regional rounds in which each node sealed an update."""
     if plan.job.privacy is None:
         return None
-    from domicile.privacy.claim import REPRODUCIBLE, claim_of
+    from domicile.privacy.claim import REPRODUCIBLE
 
-    budgets = {name: plan.budgets[name] for name in rounds_trained}
+    budgets = {name: plan.node_budget or plan.budgets[name] for name in rounds_trained}
     return PrivacyRecord(
-        claim=claim_of(
+        claim=claim_under(
             plan.job.privacy,
             plan.job.training,
             rounds=plan.job.horizon_rounds,
+            min_contributors=plan.job.participation.min_contributors,
+            max_update_norm=plan.job.max_update_norm,
             epsilon=max((one.epsilon for one in budgets.values()), default=plan.job.privacy.epsilon),
             randomness=REPRODUCIBLE,
         ),
         nodes=[
             NodePrivacyRecord(
                 node=name,
-                num_rows=budget.num_rows,
+                num_rows=len(plan.data[name].train[0]),
                 sample_rate=budget.mechanism.sample_rate,
                 noise_multiplier=budget.mechanism.noise_multiplier,
                 epsilon=budget.epsilon,
@@ -46,8 +50,8 @@ def privacy_of(plan: Plan, rounds_trained: Mapping[str, int], datasets: Iterable
 
 
 def local_training(plan: Plan, name: str, seed: int) -> Training:
-    """How a node trains, for the reference that it reaches alone."""
-    if plan.job.privacy is None:
+    """How a node trains, for the reference that it reaches alone: privacy of nodes asks nothing of what stays there."""
+    if not isinstance(plan.job.privacy, PrivacySettings):
         return train
     from domicile.privacy.randomness import SeededRandomness
     from domicile.privacy.training import train_privately
@@ -61,8 +65,8 @@ def local_training(plan: Plan, name: str, seed: int) -> Training:
 
 
 def pooled_training(plan: Plan, num_rows: int, seed: int) -> Training:
-    """The same of all rows in one place, under the same ε."""
-    if plan.job.privacy is None:
+    """The same of all rows in one place, under the same ε of a row."""
+    if not isinstance(plan.job.privacy, PrivacySettings):
         return train
     from domicile.privacy.calibration import calibrate
     from domicile.privacy.randomness import SeededRandomness

@@ -53,6 +53,11 @@ class SumMechanism:
         return round(BIT_WEIGHT * self.scale)
 
     @property
+    def sample_rate(self) -> float:
+        """Every node goes into every sum, so that none is hidden by chance."""
+        return 1.0
+
+    @property
     def rounded_norm_squared(self) -> int:
         """Most that an update has after rounding."""
         return rounded_norm_squared(self.scale, self.num_parameters)
@@ -77,8 +82,10 @@ class SumMechanism:
 
     @property
     def noise_multiplier(self) -> float:
-        """Deviation of the counted noise by what one node moves at most."""
-        return math.sqrt(self.num_shares * self.variance / self.sensitivity_squared)
+        """Deviation of the counted noise by what one node moves at most; of a sum of discrete Gaussians, that of the
+        one Gaussian which costs the same.
+        """
+        return math.sqrt(1 / (2 * self.rho))
 
     def bound(self, num_nodes: int) -> int:
         """Below which every value of an honest sum of so many nodes lies, but for one chance in 2**40.

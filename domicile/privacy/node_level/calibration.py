@@ -1,0 +1,82 @@
+"""What privacy of nodes means in one job: whose noise counts, how much of it there is, and what has been spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domicile.errors import ConfigurationError
+from domicile.privacy.horizon import Horizon
+from domicile.privacy.node_level.accountant import epsilon_of
+from domicile.privacy.node_level.clipping import ClippingRule
+from domicile.privacy.node_level.mechanism import SumMechanism, mechanism_for
+from domicile.privacy.settings import NodePrivacySettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeCalibration:
+    """The same at every node of a job and in its committees. `epsilon`: over the whole horizon."""
+
+    settings: NodePrivacySettings
+    horizon: Horizon
+    mechanism: SumMechanism
+    clipping: ClippingRule
+
+    @property
+    def epsilon(self) -> float:
+        return self.spent(self.horizon.num_rounds)
+
+    def spent(self, num_rounds: int) -> float:
+        """ε after so many regional rounds, of which each is one sum."""
+        return self.mechanism.epsilon(num_rounds, self.settings.delta)
+
+
+def require_noise(settings: NodePrivacySettings, min_contributors: int) -> int:
+    """Of how many nodes the noise counts: of the fewest whose sum may ever be unmasked, less those that may collude.
+
+    Raises:
+        ConfigurationError: none is left.
+    """
+    num_shares = min_contributors - settings.colluding_nodes
+    if num_shares < 1:
+        raise ConfigurationError(
+            f"privacy.colluding_nodes: {settings.colluding_nodes} of participation.min_contributors "
+            f"({min_contributors}) leave no noise that counts; lower it, or raise min_contributors"
+        )
+    return num_shares
+
+
+def calibrate_nodes(
+    settings: NodePrivacySettings,
+    *,
+    rounds: tuple[int, int, int],
+    min_contributors: int,
+    max_update_norm: float | None,
+    num_parameters: int,
+) -> NodeCalibration:
+    """`rounds`: global rounds, regional rounds of each at most, and retries.
+
+    Raises:
+        ConfigurationError: no noise counts, or none keeps ε.
+    """
+    assert max_update_norm is not None  # noqa: S101 - no job is secure without it
+    horizon = Horizon(global_rounds=rounds[0], regional_rounds=rounds[1], retries=rounds[2], steps_per_round=1)
+    return NodeCalibration(
+        settings=settings,
+        horizon=horizon,
+        mechanism=mechanism_for(
+            settings.epsilon,
+            settings.delta,
+            num_sums=horizon.num_rounds,
+            num_shares=require_noise(settings, min_contributors),
+            num_parameters=num_parameters,
+        ),
+        clipping=ClippingRule(
+            initial=max_update_norm, quantile=settings.clipping_quantile or None, rate=settings.clipping_rate
+        ),
+    )
+
+
+def spent_by_sums(noise_multipliers: Sequence[float], delta: float) -> float:
+    """ε of sums with these noise multipliers, as `SumMechanism.noise_multiplier` has them."""
+    return epsilon_of(sum(1 / (2 * one**2) for one in noise_multipliers), delta)
