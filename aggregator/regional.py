@@ -17,7 +17,7 @@ from aggregator.dispatch import Dispatch
 from aggregator.export import ExportDoor
 from aggregator.journal import AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
-from aggregator.merging import LeftOut, Looks
+from aggregator.merging import LeftOut, Looks, regional_merger
 from domicile import metrics
 from domicile.chain.sender import Call
 from domicile.crypto.context import PayloadKind
@@ -25,7 +25,7 @@ from domicile.errors import ConfigurationError
 from domicile.exchange import Recipients, SealedModel, note_locked_out, seal_model
 from domicile.history import RegionalKey, RegionalTally
 from domicile.learning.memory import within_memory
-from domicile.learning.merging import Accumulator
+from domicile.learning.merging import Merger
 from domicile.log import log_event
 from domicile.models import JobModels
 from domicile.outbox import Delivered
@@ -71,9 +71,9 @@ class RegionalWork:
             return torch.empty(self._models.layout.num_parameters)
 
     @cached_property
-    def _mean(self) -> Accumulator:
+    def _merger(self) -> Merger:
         with within_memory():
-            return Accumulator(self._models.layout.num_parameters)
+            return regional_merger(self._models, self._dispatch.outbox.folder)
 
     def advance(self, state: JobState, shard: ShardState, now_s: int) -> bool:
         """Looks, decides and acts; `True` if it did something."""
@@ -123,7 +123,7 @@ class RegionalWork:
             stale=self._is_stale(key, merged, requirement),
             voted=voted,
             acceptable=agreed[0] if agreed is not None and not voted else None,
-            impossible=None if merged.model else f"{merged.contributors} usable updates, {state.min_nodes} are needed",
+            impossible=merged.impossible,
             look_again_s=self._looks.again_s,
             looked_again=self._looks.looked_again,
         )
@@ -151,7 +151,7 @@ class RegionalWork:
             min_nodes=state.min_nodes,
             num_rivals=len(self._models.history.regional_tallies.get(key, {})),
             buffer_P=self._buffer_P,
-            mean=self._mean,
+            merger=self._merger,
         )
         self._merged = derivation.run()
         new = self._looks.note(key, self._merged.excluded, now_s, self._models.history.clock)
@@ -159,6 +159,8 @@ class RegionalWork:
         for one in self._merged.excluded:
             self._note_left_out(key, one, is_new=one in new)
         log_event(log, "merged", **self._where(key), contributors=self._merged.contributors)
+        if self._merged.impossible is not None:
+            log_event(log, "not_merged", level=logging.WARNING, **self._where(key), cause=self._merged.impossible)
 
     def _agreed(self, key: RegionalKey) -> tuple[bytes, RegionalTally] | None:
         """A proposal that says exactly what this member derived, with its id."""

@@ -11,6 +11,8 @@
     │   ├── SealError           a sealed payload cannot be opened here, `reason` says why
     │   ├── UpdateError         an update is malformed, not finite or too large
     │   ├── BudgetMismatch      a job's documents promise another privacy than it reserves on chain
+    │   ├── SecureSumError      a message of the secure sum is malformed, or the sum does not come out
+    │   │   └── UnmaskingRefused    this node does not answer for these survivors, `reason` says why
     │   └── LineageError        the record on chain or in a store does not add up
     ├── Fault                   an outside system failed; trying again may help         exit 5
     │   ├── ChainFault
@@ -86,6 +88,30 @@ class UpdateError(PeerError):
 
 class BudgetMismatch(PeerError):
     """A job's documents promise another privacy than it reserves on chain."""
+
+
+class SecureSumError(PeerError):
+    """A message of the secure sum is malformed, or the sum does not come out."""
+
+
+class UnmaskingRefusal(Enum):
+    """Why a node does not answer for a set of survivors."""
+
+    OTHER_ROUND = "another round"
+    OTHER_COMMITS = "other commits"
+    OTHER_SET = "another set"
+    NOT_A_MEMBER = "not a member"
+    NOT_A_SURVIVOR = "not a survivor"
+    TOO_FEW_SURVIVORS = "too few survivors"
+    BELOW_THRESHOLD = "below the threshold"
+
+
+class UnmaskingRefused(SecureSumError):
+    """This node does not answer for these survivors: an answer could tell more than their sum."""
+
+    def __init__(self, reason: UnmaskingRefusal, message: str) -> None:
+        super().__init__(f"{message}; nothing is revealed")
+        self.reason = reason
 
 
 class LineageError(PeerError):

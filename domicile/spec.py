@@ -80,6 +80,11 @@ class JobSpec(Settings):
         return self.aggregation == "secure"
 
     @property
+    def rejected_norm(self) -> float | None:
+        """L2 norm above which an update is of no use at all; a robust merge looks at norms by itself."""
+        return self.max_update_norm if self.robust is None else None
+
+    @property
     def reserved(self) -> Budget:
         """What its job must reserve of each node's dataset."""
         return NOTHING if self.privacy is None else self.privacy.reserved

@@ -30,7 +30,7 @@ from domicile.types import JobId, ShardIndex
 from domicile.watch import Watch
 from node import step
 from node.config import NodeConfig
-from node.delivery import UpdateDelivery, region_of
+from node.delivery import Delivery, region_of
 from node.journal import NodeJournal, Skipped
 from node.recovery import compare, recover
 from node.reservation import settle
@@ -112,7 +112,7 @@ class NodeJob:
         self._party = party
         self._journal = journal
         self._outbox = outbox
-        self._delivery = UpdateDelivery(party, journal, outbox, job)
+        self._delivery = Delivery(party, journal, outbox, job)
         self._present: RegionalKey | None = None
         self._job = job
         self._history = history

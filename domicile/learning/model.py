@@ -17,6 +17,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from domicile.errors import ConfigurationError, PeerError
+from domicile.learning.ordered_sum import ordered_sum
 from domicile.settings import Settings, describe
 from domicile.types import Digest
 
@@ -251,11 +252,13 @@ def model_digest(layout: ModelLayout, flat_P: torch.Tensor) -> Digest:
 
 
 def l2_norm(flat_P: torch.Tensor) -> float:
-    """L2 norm without a full-size temporary; NaN or infinite exactly if a value is or the squares overflow float64."""
+    """L2 norm without a full-size temporary, the same bits on every machine, since committees decide by it; NaN or
+    infinite exactly if a value is or the squares overflow float64.
+    """
     total = 0.0
     for start in range(0, flat_P.numel(), PIECE):
         piece = flat_P[start : start + PIECE].double()
-        total += float(torch.dot(piece, piece))
+        total += ordered_sum(piece.mul_(piece))
     return math.sqrt(total)
 
 

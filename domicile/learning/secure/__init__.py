@@ -1,1 +1,1 @@
-"""What a node gives to a secure sum, and what a committee makes of the sum."""
+"""What a secure sum of updates takes from its nodes, and what it tells of all of them."""

@@ -1,0 +1,81 @@
+"""Shamir's secret sharing over GF(2^8), byte by byte (Shamir, Communications of the ACM 22, 1979).
+
+The field is that of AES (FIPS 197, section 4.2): polynomials modulo x^8 + x^4 + x^3 + x + 1. Holder number a, from 1,
+holds the values at a; the secret is the value at 0. Fewer than `threshold` shares say nothing about a secret: they are
+uniform and independent of it.
+
+Shapes: S secrets, H holders, B bytes a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+HOLDERS_MAX = 255
+"""Non-zero elements of the field."""
+
+_POLYNOMIAL = 0x11B
+
+
+def _multiplication_table() -> NDArray[np.uint8]:
+    table = np.zeros((256, 256), dtype=np.uint8)
+    for left in range(256):
+        for right in range(256):
+            product, power = 0, left
+            for bit in range(8):
+                if right >> bit & 1:
+                    product ^= power
+                power = power << 1 ^ (_POLYNOMIAL if power & 0x80 else 0)
+            table[left, right] = product
+    return table
+
+
+_PRODUCT = _multiplication_table()
+_INVERSE = np.argmax(_PRODUCT == 1, axis=1).astype(np.uint8)
+"""Of every element but 0, which has none."""
+
+
+def deal(secrets_SB: NDArray[np.uint8], num_holders: int, threshold: int) -> NDArray[np.uint8]:
+    """Shares of shape (H, S, B); row a belongs to holder number a + 1.
+
+    Raises:
+        ValueError: no polynomial has so many holders or such a threshold.
+    """
+    if not 1 <= threshold <= num_holders <= HOLDERS_MAX:
+        raise ValueError(f"a threshold of {threshold} among {num_holders} holders; 1 to {HOLDERS_MAX} can hold")
+    coefficients = np.frombuffer(os.urandom((threshold - 1) * secrets_SB.size), dtype=np.uint8)
+    coefficients = coefficients.reshape((threshold - 1, *secrets_SB.shape))
+    shares_HSB = np.empty((num_holders, *secrets_SB.shape), dtype=np.uint8)
+    for holder in range(num_holders):
+        times_x = _PRODUCT[holder + 1]
+        value_SB = np.zeros_like(secrets_SB)
+        for coefficient_SB in coefficients:
+            value_SB = times_x[value_SB ^ coefficient_SB]
+        shares_HSB[holder] = value_SB ^ secrets_SB
+    return shares_HSB
+
+
+def recover(shares: NDArray[np.uint8], numbers: Sequence[int]) -> NDArray[np.uint8]:
+    """The secrets, shape (S, B), from one row a holder, shape (T, S, B), by Lagrange's formula at 0.
+
+    `numbers` MUST be as many as the threshold; what more shares or wrong ones lead to is no secret, and only its hash
+    tells.
+
+    Raises:
+        ValueError: a number comes twice, or is no holder's.
+    """
+    if len(set(numbers)) != len(numbers) or not all(0 < number <= HOLDERS_MAX for number in numbers):
+        raise ValueError(f"holders are numbered 1 to {HOLDERS_MAX}, each once")
+    secrets_SB = np.zeros(shares.shape[1:], dtype=np.uint8)
+    for own, share_SB in zip(numbers, shares, strict=True):
+        weight = 1
+        for other in numbers:
+            if other != own:
+                # In this field minus is plus, and both are the exclusive or.
+                weight = int(_PRODUCT[weight, _PRODUCT[other, _INVERSE[other ^ own]]])
+        secrets_SB ^= _PRODUCT[weight][share_SB]
+    return secrets_SB

@@ -1,0 +1,1 @@
+"""The secure sum, without I/O: ``docs/secure-aggregation.md`` is its specification."""

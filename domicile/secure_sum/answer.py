@@ -1,0 +1,182 @@
+"""What a holder reveals once the survivors are agreed: enough to unmask their sum, and nothing besides."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from domicile.crypto.masks import SEED_BYTES
+from domicile.errors import SecureSumError, UnmaskingRefusal, UnmaskingRefused
+from domicile.secure_sum.context import SumContext, address_bytes, tagged_hash
+from domicile.secure_sum.graph import MEMBERS_MIN, Graph
+from domicile.secure_sum.seeds import PairSecrets
+from domicile.secure_sum.sheet import Sheet, open_column
+from domicile.types import Address, Digest
+
+MAGIC = b"DOMANSWR"
+VERSION = 1
+HEADER = struct.Struct(">8sHH32s32s")
+"""Magic, version, number of dealers, hash of context and holder, digest of the survivors."""
+
+_PLACE_LABEL = b"domicile secure sum answer v1"
+_SURVIVORS_LABEL = b"domicile secure sum survivors v1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreed:
+    """A set of survivors as the board holds it."""
+
+    context: SumContext
+    commitments: Digest
+    """The running hash of the commits that it was chosen from."""
+
+    survivors: tuple[Address, ...]
+
+    def digest(self, graph: Graph) -> bytes:
+        """32 bytes that stand for this set in this round: what a node's journal notes before it answers."""
+        ordered = sorted(address_bytes(one) for one in self.survivors)
+        parts = (self.context.to_bytes(), graph.digest, bytes(self.commitments), len(ordered).to_bytes(4, "big"))
+        return tagged_hash(_SURVIVORS_LABEL, *parts, *ordered)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A share that a holder is asked for: secret 0 is the dealer's self-mask seed, secret r that of the edge to its
+    neighbour r, from 1.
+    """
+
+    dealer: Address
+    secret: int
+
+
+def secrets_asked(graph: Graph, survivors: frozenset[Address], dealer: Address) -> list[Question]:
+    """Which secrets of a survivor are opened: its self-mask seed, and the seeds of its edges to those who are none.
+
+    Never both seeds that hide one vector: of who is no survivor nothing is opened, and between two survivors the edge's
+    mask cancels.
+    """
+    neighbours = enumerate(graph.neighbours[dealer], start=1)
+    return [Question(dealer, 0), *(Question(dealer, secret) for secret, one in neighbours if one not in survivors)]
+
+
+def require_answerable(
+    agreed: Agreed,
+    *,
+    graph: Graph,
+    context: SumContext,
+    own: Address,
+    commitments: Digest,
+    min_contributors: int,
+    answered: bytes | None,
+) -> None:
+    """Whether a node may answer for a set of survivors; nothing is computed or revealed otherwise.
+
+    `context`, `commitments`: the round that the node sees on the chain, and the running hash that it folded itself from
+    the commits. `answered`: digest of the set that its journal says it answered for in this round.
+
+    Raises:
+        UnmaskingRefused: with the reason.
+    """
+    reason, survivors = UnmaskingRefusal, frozenset(agreed.survivors)
+    if agreed.context != context:
+        raise UnmaskingRefused(reason.OTHER_ROUND, "survivors of another round, shard, job or chain")
+    if agreed.commitments != commitments:
+        raise UnmaskingRefused(reason.OTHER_COMMITS, "survivors of other commits than the chain shows")
+    if answered is not None and answered != agreed.digest(graph):
+        raise UnmaskingRefused(reason.OTHER_SET, "another set of survivors than was answered for in this round")
+    if not survivors <= set(graph.members) or len(survivors) != len(agreed.survivors):
+        raise UnmaskingRefused(reason.NOT_A_MEMBER, "a survivor comes twice or is no member of the shard")
+    if own not in survivors:
+        raise UnmaskingRefused(reason.NOT_A_SURVIVOR, "this node is no survivor, and holds no vote over their sum")
+    if len(survivors) < max(min_contributors, MEMBERS_MIN):
+        wanted = max(min_contributors, MEMBERS_MIN)
+        raise UnmaskingRefused(reason.TOO_FEW_SURVIVORS, f"{len(survivors)} survivors; a sum has at least {wanted}")
+    if lacking := graph.lacking(survivors):
+        message = f"{len(lacking)} survivors have fewer than {graph.threshold} surviving holders, {lacking[0]} first"
+        raise UnmaskingRefused(reason.BELOW_THRESHOLD, message)
+
+
+def answer_for(
+    agreed: Agreed,
+    *,
+    graph: Graph,
+    pairs: PairSecrets,
+    sheets: Mapping[Address, Sheet],
+    commitments: Digest,
+    min_contributors: int,
+    answered: bytes | None,
+) -> bytes:
+    """The answer of `pairs.own`, to be sealed to the committee. The journal MUST hold `agreed.digest(graph)` before
+    these bytes leave.
+
+    `sheets`: of the survivors that this node holds shares of, itself among them, as committed on chain. Where a sheet
+    cannot be had or its column does not hold, the answer says so for that dealer. Its length follows from the set.
+
+    Raises:
+        UnmaskingRefused: as of `require_answerable`.
+    """
+    own = pairs.own
+    require_answerable(
+        agreed,
+        graph=graph,
+        context=pairs.context,
+        own=own,
+        commitments=commitments,
+        min_contributors=min_contributors,
+        answered=answered,
+    )
+    dealers, asked = _asked(agreed, graph, own)
+    columns = {dealer: _column(dealer, graph, pairs, sheets) for dealer in dealers}
+    header = _header(agreed, graph, own, len(columns))
+    flags = bytes(column is not None for column in columns.values())
+    shares = [(columns[one.dealer] or {}).get(one.secret, bytes(SEED_BYTES)) for one in asked]
+    return b"".join((header, flags, *shares))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """Shares that a holder revealed, not yet compared with the sheets' hashes."""
+
+    shares: Mapping[Question, bytes]
+    without: tuple[Address, ...]
+    """Dealers of whom the holder says that their column does not hold."""
+
+
+def read_answer(raw: bytes, agreed: Agreed, *, graph: Graph, holder: Address) -> Answer:
+    """Parses an answer that somebody else may have written.
+
+    Raises:
+        SecureSumError: malformed, or for another round, holder or set.
+    """
+    dealers, asked = _asked(agreed, graph, holder)
+    size = HEADER.size + len(dealers) + SEED_BYTES * len(asked)
+    if len(raw) != size or raw[: HEADER.size] != _header(agreed, graph, holder, len(dealers)):
+        raise SecureSumError(f"the answer of {holder} is malformed, or for another round or set; it is left out")
+    flags = dict(zip(dealers, raw[HEADER.size :], strict=False))
+    start = HEADER.size + len(dealers)
+    shares = {
+        one: raw[start + SEED_BYTES * position : start + SEED_BYTES * (position + 1)]
+        for position, one in enumerate(asked)
+        if flags[one.dealer] == 1
+    }
+    return Answer(shares=shares, without=tuple(dealer for dealer in dealers if flags[dealer] != 1))
+
+
+def _header(agreed: Agreed, graph: Graph, holder: Address, num_dealers: int) -> bytes:
+    place = tagged_hash(_PLACE_LABEL, agreed.context.to_bytes(), address_bytes(holder))
+    return HEADER.pack(MAGIC, VERSION, num_dealers, place, agreed.digest(graph))
+
+
+def _asked(agreed: Agreed, graph: Graph, holder: Address) -> tuple[list[Address], list[Question]]:
+    """Of whom a holder is asked, and for which shares, in the order of its answer."""
+    survivors = frozenset(agreed.survivors)
+    dealers = [dealer for dealer in graph.numbers[holder] if dealer in survivors]
+    return dealers, [one for dealer in dealers for one in secrets_asked(graph, survivors, dealer)]
+
+
+def _column(
+    dealer: Address, graph: Graph, pairs: PairSecrets, sheets: Mapping[Address, Sheet]
+) -> dict[int, bytes] | None:
+    opened = open_column(sheets[dealer], graph, pairs) if dealer in sheets else None
+    return None if opened is None else dict(enumerate(opened))
