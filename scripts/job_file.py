@@ -67,6 +67,11 @@ class ParticipationSettings(Settings):
     min_contributors: int = Field(default=3, ge=3, le=256)
     min_shards: int = Field(default=1, ge=1, le=32)
 
+    @property
+    def min_survivors(self) -> int:
+        """The fewest nodes whose masked sum any of them helps to unmask."""
+        return max(self.min_nodes, self.min_contributors)
+
 
 class MergingPair(Settings):
     """How updates are merged inside a shard, and how regional models are merged into the global one."""

@@ -165,7 +165,7 @@ class Observer:
             self.spec.privacy,
             self.spec.training,
             rounds=(parameters.global_rounds, parameters.max_regional_rounds, parameters.max_retries),
-            min_contributors=parameters.min_contributors,
+            min_survivors=parameters.min_survivors,
             max_update_norm=self.spec.max_update_norm,
             epsilon=self.spec.privacy.epsilon,
             randomness=NODES_OWN,

@@ -6,7 +6,7 @@ simulated is the number of nodes, not more patients. Shapes: P flat parameters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from domicile.learning.settings import DataSettings, TrainingSettings
 from domicile.learning.task import Split, Task, find_task
 from domicile.learning.training import evaluate, train
 from domicile.privacy.node_level.calibration import NodeCalibration, calibrate_nodes
-from domicile.privacy.node_level.update import decode_sum, noised_update
+from domicile.privacy.node_level.update import noised_update
 from domicile.privacy.randomness import SecureRandomness
 from domicile.privacy.settings import NodePrivacySettings
 from scripts.job_file import load_job_file
@@ -24,8 +24,6 @@ from scripts.job_file import load_job_file
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ROWS_OF_A_NODE = 45
 """As many as a node of the example has on average."""
-
-RING = 1 << 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,10 +39,12 @@ class Setting:
     drop_outs: float = 0.2
     max_update_norm: float = 2.0
     clipping_quantile: float = 0.5
-    training: TrainingSettings = TrainingSettings(steps=10, learning_rate=3.0, batch_size=64)
+    training: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(steps=10, learning_rate=3.0, batch_size=64)
+    )
 
     @property
-    def min_contributors(self) -> int:
+    def min_survivors(self) -> int:
         return max(3, round((1 - self.drop_outs) * self.nodes_per_shard))
 
 
@@ -104,7 +104,7 @@ def calibrated(setting: Setting, num_parameters: int) -> NodeCalibration | None:
     return calibrate_nodes(
         NodePrivacySettings(epsilon=setting.epsilon, delta=1e-5, clipping_quantile=setting.clipping_quantile),
         rounds=(setting.num_rounds, 1, 0),
-        min_contributors=setting.min_contributors,
+        min_survivors=setting.min_survivors,
         max_update_norm=setting.max_update_norm,
         num_parameters=num_parameters,
     )
@@ -116,14 +116,10 @@ def _mean(
     """The shard's mean, by way of the ring, and its next clipping norm."""
     if budget is None:
         return torch.stack(deltas).mean(0), clipping_norm
-    noised = [noised_update(one, clipping_norm, budget.mechanism, SecureRandomness()) for one in deltas]
-    total_P = torch.stack([one.values_P % RING for one in noised]).sum(0) % RING
-    found = decode_sum(
-        torch.where(total_P >= RING // 2, total_P - RING, total_P),
-        sum(one.bit for one in noised),
-        num_nodes=len(noised),
-        clipping_norm=clipping_norm,
-        mechanism=budget.mechanism,
-        rule=budget.clipping,
-    )
-    return found.mean_P, found.clipping_norm
+    mechanism = budget.mechanism
+    noised = [noised_update(one, clipping_norm, mechanism, SecureRandomness()) for one in deltas]
+    # int32 that leave their range come back at its other end: the ring.
+    total_P = torch.stack([one.values_P for one in noised]).sum(0, dtype=torch.int32)
+    within = mechanism.within(sum(one.bit for one in noised), len(noised))
+    mean_P = total_P.double().mul_(clipping_norm / (mechanism.scale * len(noised))).float()
+    return mean_P, budget.clipping.next(clipping_norm, within)

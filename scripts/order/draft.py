@@ -155,7 +155,7 @@ def _check_privacy(
             calibrate_nodes(
                 privacy,
                 rounds=file.horizon_rounds,
-                min_contributors=file.participation.min_contributors,
+                min_survivors=file.participation.min_survivors,
                 max_update_norm=file.max_update_norm,
                 num_parameters=layout_of(initial).num_parameters,
             )

@@ -242,7 +242,7 @@ def _node_budget(folder: Path, job: JobFile, task: Task) -> NodeCalibration | No
         return calibrate_nodes(
             job.privacy,
             rounds=job.horizon_rounds,
-            min_contributors=job.participation.min_contributors,
+            min_survivors=job.participation.min_survivors,
             max_update_norm=job.max_update_norm,
             num_parameters=layout_of(fresh_model(task, job.seed)).num_parameters,
         )

@@ -26,7 +26,7 @@ def privacy_of(plan: Plan, rounds_trained: Mapping[str, int], datasets: Iterable
             plan.job.privacy,
             plan.job.training,
             rounds=plan.job.horizon_rounds,
-            min_contributors=plan.job.participation.min_contributors,
+            min_survivors=plan.job.participation.min_survivors,
             max_update_norm=plan.job.max_update_norm,
             epsilon=max((one.epsilon for one in budgets.values()), default=plan.job.privacy.epsilon),
             randomness=REPRODUCIBLE,

@@ -31,17 +31,17 @@ class NodeCalibration:
         return self.mechanism.epsilon(num_rounds, self.settings.delta)
 
 
-def require_noise(settings: NodePrivacySettings, min_contributors: int) -> int:
-    """Of how many nodes the noise counts: of the fewest whose sum may ever be unmasked, less those that may collude.
+def require_noise(settings: NodePrivacySettings, min_survivors: int) -> int:
+    """Of how many nodes the noise counts: of the fewest whose sum anybody unmasks, less those that may collude.
 
     Raises:
         ConfigurationError: none is left.
     """
-    num_shares = min_contributors - settings.colluding_nodes
+    num_shares = min_survivors - settings.colluding_nodes
     if num_shares < 1:
         raise ConfigurationError(
-            f"privacy.colluding_nodes: {settings.colluding_nodes} of participation.min_contributors "
-            f"({min_contributors}) leave no noise that counts; lower it, or raise min_contributors"
+            f"privacy.colluding_nodes: {settings.colluding_nodes} of the {min_survivors} nodes of the smallest sum "
+            "leave no noise that counts; lower it, or raise participation.min_contributors"
         )
     return num_shares
 
@@ -50,11 +50,12 @@ def calibrate_nodes(
     settings: NodePrivacySettings,
     *,
     rounds: tuple[int, int, int],
-    min_contributors: int,
+    min_survivors: int,
     max_update_norm: float | None,
     num_parameters: int,
 ) -> NodeCalibration:
-    """`rounds`: global rounds, regional rounds of each at most, and retries.
+    """`rounds`: global rounds, regional rounds of each at most, and retries. `min_survivors`: the greater one of the
+    job's `min_nodes` and `min_contributors`.
 
     Raises:
         ConfigurationError: no noise counts, or none keeps ε.
@@ -68,7 +69,7 @@ def calibrate_nodes(
             settings.epsilon,
             settings.delta,
             num_sums=horizon.num_rounds,
-            num_shares=require_noise(settings, min_contributors),
+            num_shares=require_noise(settings, min_survivors),
             num_parameters=num_parameters,
         ),
         clipping=ClippingRule(

@@ -32,7 +32,7 @@ def claim_under(
     training: TrainingSettings,
     *,
     rounds: tuple[int, int, int],
-    min_contributors: int,
+    min_survivors: int,
     max_update_norm: float | None,
     epsilon: float,
     randomness: str,
@@ -43,7 +43,7 @@ def claim_under(
     return node_claim_of(
         settings,
         rounds=rounds,
-        min_contributors=min_contributors,
+        min_survivors=min_survivors,
         max_update_norm=max_update_norm,
         epsilon=epsilon,
         randomness=randomness,
@@ -54,14 +54,14 @@ def node_claim_of(
     settings: NodePrivacySettings,
     *,
     rounds: tuple[int, int, int],
-    min_contributors: int,
+    min_survivors: int,
     max_update_norm: float | None,
     epsilon: float,
     randomness: str,
 ) -> Claim:
     """`rounds`: global rounds, regional rounds of each at most, and retries. `randomness` as in `claim_of`."""
     assert max_update_norm is not None  # noqa: S101 - no job is secure without it
-    num_shares = require_noise(settings, min_contributors)
+    num_shares = require_noise(settings, min_survivors)
     horizon = Horizon(global_rounds=rounds[0], regional_rounds=rounds[1], retries=rounds[2], steps_per_round=1)
     noise_multiplier = math.sqrt(horizon.num_rounds / (2 * rho_for(settings.epsilon, settings.delta)))
     clipping = f"each node's update clipped to L2 norm {max_update_norm:g}"
@@ -77,7 +77,7 @@ def node_claim_of(
         neighbours=NEIGHBOURS,
         trust=(
             f"each node adds a share of the noise to its update before it is masked, and no sum of fewer than "
-            f"{min_contributors} nodes is unmasked; holds against committees, nodes, the job's owner and readers of "
+            f"{min_survivors} nodes is unmasked; holds against committees, nodes, the job's owner and readers of "
             f"the models, as long as {num_shares} nodes of each sum add their share and keep it to themselves "
             f"({settings.colluding_nodes} may pool theirs), and secure aggregation shows the sum alone"
         ),

@@ -94,8 +94,28 @@ class SumMechanism:
         so are sums of them: that one of `num_parameters` + 1 goes beyond t deviations has a chance of at most
         2 (P + 1) exp(-t² / 2).
         """
+        return num_nodes * (self.scale + 1) + self._noise_max(num_nodes)
+
+    def _noise_max(self, num_nodes: int) -> int:
         deviations = math.sqrt(2 * math.log(2 * (self.num_parameters + 1) / WRAP_CHANCE))
-        return num_nodes * (self.scale + 1) + math.ceil(deviations * math.sqrt(num_nodes * self.variance))
+        return math.ceil(deviations * math.sqrt(num_nodes * self.variance))
+
+    @property
+    def bit_max(self) -> int:
+        """Most that one node's bit comes to with its noise, but for a chance of 2**-40."""
+        return self.bit + self._noise_max(1)
+
+    def within(self, bits: float, num_nodes: int) -> float:
+        """The part of so many nodes whose norm was within bounds, by the sum of their bits; noise may lead anywhere."""
+        return (bits / (self.bit * num_nodes) + 1) / 2
+
+    def norm_bound(self, num_nodes: int) -> float:
+        """Most L2 norm of an honest sum of so many nodes, but for a chance of 2**-40 (Hsu, Kakade, Zhang 2012, theorem
+        2.1, for a vector with independent sub-Gaussian coordinates).
+        """
+        exponent = -math.log(WRAP_CHANCE)
+        squares = self.num_parameters + 2 * math.sqrt(self.num_parameters * exponent) + 2 * exponent
+        return num_nodes * math.sqrt(self.rounded_norm_squared) + math.sqrt(num_nodes * self.variance * squares)
 
     def relative_deviation(self, num_nodes: int) -> float:
         """Of the noise on each coordinate of the mean of so many nodes' updates, by the clipping norm."""

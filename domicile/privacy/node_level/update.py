@@ -1,4 +1,4 @@
-"""A node's update as whole numbers with its share of the noise, and the mean that their sum stands for: pure.
+"""A node's update as whole numbers with its share of the noise: pure.
 
 Shapes: P flat parameters.
 """
@@ -12,7 +12,6 @@ import torch
 
 from domicile.errors import UpdateError
 from domicile.learning.model import PIECE, l2_norm
-from domicile.privacy.node_level.clipping import ClippingRule
 from domicile.privacy.node_level.discrete_gaussian import discrete_gaussian
 from domicile.privacy.node_level.mechanism import SumMechanism
 from domicile.privacy.randomness import Randomness
@@ -27,20 +26,12 @@ class RoundingFailed(UpdateError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoisedUpdate:
-    """`values_P`: int64, in steps of the grid; `bit`: whether the norm was within bounds. Both with noise: nothing else
-    of the update may leave the node.
+    """`values_P`: in steps of the grid, int32, which stands for a residue modulo 2^32. `bit`: whether the norm was
+    within bounds. Both with noise: nothing else of the update may leave the node.
     """
 
     values_P: torch.Tensor
     bit: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NoisedMean:
-    """`mean_P`: of the clipped updates, float32. `clipping_norm`: of the next round."""
-
-    mean_P: torch.Tensor
-    clipping_norm: float
 
 
 def noised_update(
@@ -57,37 +48,16 @@ def noised_update(
     values_P = clipped_and_rounded(delta_P, clipping_norm, mechanism, randomness)
     for start in range(0, values_P.numel(), PIECE):
         part = values_P[start : start + PIECE]
-        part.add_(discrete_gaussian(part.numel(), mechanism.variance, randomness))
+        # What leaves the range of int32 comes back at its other end, as in the ring.
+        part.add_(discrete_gaussian(part.numel(), mechanism.variance, randomness).to(torch.int32))
     bit = mechanism.bit if norm <= clipping_norm else -mechanism.bit
     return NoisedUpdate(values_P=values_P, bit=bit + int(discrete_gaussian(1, mechanism.variance, randomness)))
-
-
-def decode_sum(
-    total_P: torch.Tensor,
-    bits: int,
-    *,
-    num_nodes: int,
-    clipping_norm: float,
-    mechanism: SumMechanism,
-    rule: ClippingRule,
-) -> NoisedMean:
-    """What the sum of so many noised updates tells; `total_P` and `bits` are signed, as they were added.
-
-    Every member of a committee reaches the same bytes: operations are element-wise, and the clipping norm is decimal.
-    """
-    mean_P = torch.empty(total_P.numel())
-    step = clipping_norm / (mechanism.scale * num_nodes)
-    for start in range(0, total_P.numel(), PIECE):
-        part = slice(start, start + PIECE)
-        mean_P[part] = total_P[part].double().mul_(step)
-    within = (bits / (mechanism.bit * num_nodes) + 1) / 2
-    return NoisedMean(mean_P=mean_P, clipping_norm=rule.next(clipping_norm, within))
 
 
 def clipped_and_rounded(
     delta_P: torch.Tensor, clipping_norm: float, mechanism: SumMechanism, randomness: Randomness
 ) -> torch.Tensor:
-    """In steps of the grid, int64: rounded stochastically until the norm is what the noise covers, which is asked of
+    """In steps of the grid, int32: rounded stochastically until the norm is what the noise covers, which is asked of
     the whole numbers themselves, so that no error of floating point counts.
 
     Raises:
@@ -98,7 +68,7 @@ def clipped_and_rounded(
         raise RoundingFailed("the update holds NaN or infinite values; train anew")
     most = mechanism.rounded_norm_squared
     factor = mechanism.scale / max(norm, clipping_norm)
-    values_P = torch.empty(delta_P.numel(), dtype=torch.int64)
+    values_P = torch.empty(delta_P.numel(), dtype=torch.int32)
     for _ in range(ROUNDINGS_MAX):
         squared = 0
         for start in range(0, delta_P.numel(), PIECE):

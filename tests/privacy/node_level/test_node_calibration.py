@@ -31,11 +31,11 @@ JOB: dict[str, Any] = {
 }
 
 
-def calibrated(min_contributors: int = 5, **settings: Any) -> NodeCalibration:
+def calibrated(min_survivors: int = 5, **settings: Any) -> NodeCalibration:
     return calibrate_nodes(
         NodePrivacySettings(**NODES | settings),
         rounds=ROUNDS,
-        min_contributors=min_contributors,
+        min_survivors=min_survivors,
         max_update_norm=0.5,
         num_parameters=100,
     )
@@ -142,11 +142,9 @@ def test_what_a_journal_keeps_of_sums_tells_what_they_cost() -> None:
     assert spent_by_sums([], 1e-5) == 0.0
 
 
-@pytest.mark.parametrize(("min_contributors", "colluding", "num_shares"), [(5, 1, 4), (5, 0, 5), (5, 3, 2), (3, 2, 1)])
-def test_the_noise_of_those_who_may_collude_does_not_count(
-    min_contributors: int, colluding: int, num_shares: int
-) -> None:
-    found = calibrated(min_contributors, colluding_nodes=colluding)
+@pytest.mark.parametrize(("min_survivors", "colluding", "num_shares"), [(5, 1, 4), (5, 0, 5), (5, 3, 2), (3, 2, 1)])
+def test_the_noise_of_those_who_may_collude_does_not_count(min_survivors: int, colluding: int, num_shares: int) -> None:
+    found = calibrated(min_survivors, colluding_nodes=colluding)
     assert found.mechanism.num_shares == num_shares
     alone = calibrated(2, colluding_nodes=1)
     expected = alone.mechanism.relative_deviation(1) / num_shares**0.5
@@ -155,7 +153,7 @@ def test_the_noise_of_those_who_may_collude_does_not_count(
 
 def test_noise_of_nobody_is_refused() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"colluding_nodes: 3 of participation\.min_contributors \(3\) leave no"
+        ConfigurationError, match="colluding_nodes: 3 of the 3 nodes of the smallest sum leave no noise"
     ):
         calibrated(3, colluding_nodes=3)
 
@@ -164,7 +162,7 @@ def test_every_point_that_nist_sp_800_226_asks_for_is_stated() -> None:
     claim = node_claim_of(
         NodePrivacySettings(**NODES),
         rounds=ROUNDS,
-        min_contributors=5,
+        min_survivors=5,
         max_update_norm=0.5,
         epsilon=8.0,
         randomness=SECURE,
@@ -186,7 +184,7 @@ def test_the_claim_is_of_the_unit_that_the_job_names() -> None:
             settings,
             TrainingSettings(steps=2),
             rounds=ROUNDS,
-            min_contributors=5,
+            min_survivors=5,
             max_update_norm=0.5,
             epsilon=8.0,
             randomness=SECURE,

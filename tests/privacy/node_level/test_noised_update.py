@@ -6,25 +6,17 @@ Shapes: N nodes, P flat parameters.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import pytest
 import torch
 from scipy.stats import chi2, kstest
 
 from domicile.privacy.node_level.clipping import RANGE, ClippingRule
-from domicile.privacy.node_level.mechanism import RING_BITS, SumMechanism, mechanism_for
-from domicile.privacy.node_level.update import (
-    NoisedMean,
-    NoisedUpdate,
-    RoundingFailed,
-    clipped_and_rounded,
-    decode_sum,
-    noised_update,
-)
+from domicile.privacy.node_level.grid import NoisedGrid
+from domicile.privacy.node_level.mechanism import SumMechanism, mechanism_for
+from domicile.privacy.node_level.update import NoisedUpdate, RoundingFailed, clipped_and_rounded, noised_update
 from domicile.privacy.randomness import WORD_BITS, SecureRandomness, SeededRandomness
 
-FIXED = ClippingRule(initial=1.0, quantile=None, rate=0.2)
 HALF = ClippingRule(initial=1.0, quantile=0.5, rate=0.2)
 P_MIN = 1e-4
 
@@ -45,32 +37,21 @@ class Counting(SeededRandomness):
 
 
 def ring_sum(updates: list[NoisedUpdate]) -> torch.Tensor:
-    """What a secure sum of the values tells, brought back to signed numbers."""
-    modulus = 1 << RING_BITS
-    total_P = torch.stack([one.values_P % modulus for one in updates]).sum(0) % modulus
-    return torch.where(total_P >= modulus // 2, total_P - modulus, total_P)
+    """What a secure sum of the values tells: int32 that leave their range come back at its other end."""
+    return torch.stack([one.values_P for one in updates]).sum(0, dtype=torch.int32)
 
 
 def mean_of(
-    deltas_NP: torch.Tensor,
-    mechanism: SumMechanism,
-    *,
-    clipping_norm: float = 1.0,
-    rule: ClippingRule = FIXED,
-    seed: int,
-) -> NoisedMean:
+    deltas_NP: torch.Tensor, mechanism: SumMechanism, *, clipping_norm: float = 1.0, seed: int
+) -> tuple[torch.Tensor, float]:
+    """The mean, and the noised part of the nodes that were within bounds."""
     updates = [
         noised_update(delta_P, clipping_norm, mechanism, SeededRandomness(1000 * seed + node))
         for node, delta_P in enumerate(deltas_NP)
     ]
-    return decode_sum(
-        ring_sum(updates),
-        sum(one.bit for one in updates),
-        num_nodes=len(updates),
-        clipping_norm=clipping_norm,
-        mechanism=mechanism,
-        rule=rule,
-    )
+    grid = NoisedGrid(mechanism=mechanism, clipping_norm=clipping_norm)
+    within = mechanism.within(sum(one.bit for one in updates), len(updates))
+    return ring_sum(updates).double() * grid.step / len(updates), within
 
 
 @pytest.mark.parametrize("num_nodes", [3, 16, 256])
@@ -84,9 +65,9 @@ def test_the_decoded_mean_is_that_of_the_clipped_updates_with_the_noise_that_is_
     directions_NP = torch.nn.functional.normalize(torch.randn(num_nodes, 2000, generator=generator))
     deltas_NP = clipping_norm * lengths * directions_NP
     clipped_NP = clipping_norm * lengths.clamp(max=1) * directions_NP
-    told = mean_of(deltas_NP, mechanism, clipping_norm=clipping_norm, seed=num_nodes)
+    mean_P, _ = mean_of(deltas_NP, mechanism, clipping_norm=clipping_norm, seed=num_nodes)
     deviation = clipping_norm * mechanism.relative_deviation(num_nodes)
-    residual_P = (told.mean_P.double() - clipped_NP.double().mean(0)) / deviation
+    residual_P = (mean_P - clipped_NP.double().mean(0)) / deviation
     assert kstest(residual_P.numpy(), "norm").pvalue > P_MIN
 
 
@@ -141,16 +122,6 @@ def test_an_update_of_another_model_is_not_taken() -> None:
         noised_update(torch.zeros(3), 1.0, mechanism, SecureRandomness())
 
 
-def test_a_sum_is_decoded_to_the_nearest_float_of_the_exact_mean() -> None:
-    mechanism = mechanism_for(4.0, 1e-5, num_sums=10, num_shares=2, num_parameters=1000)
-    total_P = torch.randint(-(2**31), 2**31, (1000,), generator=torch.Generator().manual_seed(1))
-    told = decode_sum(total_P, 0, num_nodes=7, clipping_norm=0.37, mechanism=mechanism, rule=FIXED)
-    step = Fraction(0.37) / (mechanism.scale * 7)
-    exact_P = torch.tensor([float(step * int(value)) for value in total_P], dtype=torch.float64)
-    assert torch.allclose(told.mean_P.double(), exact_P, rtol=2**-23, atol=0)
-    assert told.clipping_norm == 0.37
-
-
 def test_the_clipping_norm_finds_the_quantile_of_many_nodes() -> None:
     """64 nodes with norms from 0.1 to 10: half of them lie below 5.05."""
     mechanism = mechanism_for(8.0, 1e-5, num_sums=40, num_shares=60, num_parameters=10)
@@ -158,8 +129,8 @@ def test_the_clipping_norm_finds_the_quantile_of_many_nodes() -> None:
     directions_NP = torch.nn.functional.normalize(torch.randn(64, 10, generator=torch.Generator().manual_seed(1)))
     path = [2.0]
     for turn in range(40):
-        told = mean_of(lengths * directions_NP, mechanism, clipping_norm=path[-1], rule=HALF, seed=turn)
-        path.append(told.clipping_norm)
+        _, within = mean_of(lengths * directions_NP, mechanism, clipping_norm=path[-1], seed=turn)
+        path.append(HALF.next(path[-1], within))
     assert all(abs(one - 5.05) < 1 for one in path[-15:])
 
 
@@ -171,6 +142,10 @@ def test_one_round_moves_the_norm_as_the_paper_says() -> None:
 @pytest.mark.parametrize(("within", "as_if"), [(-3.0, 0.0), (7.0, 1.0)])
 def test_noise_moves_the_norm_no_further_than_all_nodes_could(within: float, as_if: float) -> None:
     assert HALF.next(2.0, within) == HALF.next(2.0, as_if)
+
+
+def test_without_a_quantile_the_norm_stays() -> None:
+    assert ClippingRule(initial=1.0, quantile=None, rate=0.2).next(0.37, 1.0) == 0.37
 
 
 def test_the_norm_never_leaves_its_range() -> None:
