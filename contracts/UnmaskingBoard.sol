@@ -55,7 +55,10 @@ contract UnmaskingBoard is IUnmaskingBoard {
 
         bytes32 proposalId = keccak256(abi.encode(job, shard, proposal));
         bool agreed = _countVote(proposalId, voter, present.quorum);
-        if (agreed) _agreements[job][shard] = Agreement(proposal.globalRound, proposal.regionalRound, survivors);
+        if (agreed) {
+            bytes26 record = bytes26(keccak256(abi.encode(_agreements[job][shard].record, proposalId)));
+            _agreements[job][shard] = Agreement(proposal.globalRound, proposal.regionalRound, survivors, record);
+        }
 
         emit SurvivorsVote(job, shard, msg.sender, proposalId, proposal);
         if (agreed) {
@@ -78,7 +81,8 @@ contract UnmaskingBoard is IUnmaskingBoard {
         if (digest == 0) revert ITrainingJobs.ZeroDigest();
         _checkGate(job, shard);
 
-        _answers[job][msg.sender] = Answer(true, globalRound, regionalRound);
+        bytes26 record = bytes26(keccak256(abi.encode(last.record, globalRound, regionalRound, digest)));
+        _answers[job][msg.sender] = Answer(true, globalRound, regionalRound, record);
 
         emit Unmasked(job, shard, msg.sender, globalRound, regionalRound, digest);
     }

@@ -13,6 +13,7 @@ from domicile.learning.secure.settings import SecureSettings, require_bounded
 from domicile.learning.settings import Aggregation, DataSettings, MergingSettings, TrainingSettings
 from domicile.privacy.settings import AnyPrivacy, require_sums
 from domicile.protocol.budget import NOTHING, Budget
+from domicile.protocol.eligibility import Safeguard
 from domicile.settings import Settings, describe
 from domicile.types import Digest, digest
 
@@ -104,6 +105,21 @@ class JobSpec(Settings):
             raise BudgetMismatch(
                 f"the job's specification promises {self.reserved}, and the job reserves {budget} of each dataset; ask "
                 "the job's owner for another one"
+            )
+
+    def require_masked(self, safeguards: Safeguard) -> None:
+        """Whether a job demands secure aggregation on chain exactly where this says so: else nobody would agree on
+        survivors of what is masked, or nodes would send in the open what the chain says is masked.
+
+        Raises:
+            PeerError: the two differ.
+        """
+        demanded = bool(safeguards & Safeguard.SECURE_AGGREGATION)
+        if self.is_secure != demanded:
+            raise PeerError(
+                f"the job's specification has aggregation = {self.aggregation!r}, and the job "
+                f"{'demands' if demanded else 'does not demand'} the safeguard SECURE_AGGREGATION; ask the job's owner "
+                "for another one"
             )
 
     def to_bytes(self) -> bytes:

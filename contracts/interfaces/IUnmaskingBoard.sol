@@ -14,25 +14,33 @@ struct SurvivorsProposal {
     NodeExclusion[] excluded;
 }
 
-/// @notice The last set that a shard's committee agreed on; all zero where there is none.
+/// @notice The last set that a shard's committee agreed on, in one storage slot; all zero where there is none.
 /// @param survivors how many updates are in the sum
+/// @param record running hash over all that was ever agreed on in the shard, cut to what the slot has room for
 struct Agreement {
     uint16 globalRound;
     uint16 regionalRound;
     uint16 survivors;
+    bytes26 record;
 }
 
-/// @notice The last round in which a member unmasked.
+/// @notice The last round in which a member unmasked, in one storage slot.
+/// @param given whether it ever did
+/// @param record running hash over all its answers in the job, cut alike
 struct Answer {
     bool given;
     uint16 globalRound;
     uint16 regionalRound;
+    bytes26 record;
 }
 
 /// @title Secure aggregation: whose updates are summed, and who helped to unmask the sum
 /// @notice In a job with the safeguard SECURE_AGGREGATION, a shard's committee first agrees on the survivors of a round, and
 /// each member then answers to that set, once. Both happen while the shard is `Aggregating`, within its window.
-/// @dev A set is final. Members MUST answer to no other set than this one, so that nobody obtains what unmasks two
+/// @dev Running hashes start from zero. An agreement sets `h = bytes26(keccak256(abi.encode(h, proposalId)))`, an answer
+/// `h = bytes26(keccak256(abi.encode(h, globalRound, regionalRound, digest)))`: the slots that are written anyway bind
+/// every event.
+/// A set is final. Members MUST answer to no other set than this one, so that nobody obtains what unmasks two
 /// different sums of one round.
 /// Outside parties: committee members may vote for any exclusions, also for several proposals; only equal ones add up. That
 /// the merged model leaves out exactly who is excluded here is for those who replay the record to see: TrainingJobs does

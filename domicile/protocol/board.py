@@ -7,27 +7,38 @@ from dataclasses import dataclass, field
 
 from domicile.types import Address, ShardIndex
 
+RECORD_BYTES = 26
+"""What the rest of a storage slot has room for."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """The last set that a shard's committee agreed on; `survivors`: how many updates are in the sum, 0 for no set."""
+    """The last set that a shard's committee agreed on; `survivors`: how many updates are in the sum, 0 for no set.
+
+    `record`: running hash over all that was ever agreed on in the shard, 26 bytes.
+    """
 
     global_round: int
     regional_round: int
     survivors: int
+    record: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """The last round in which a member unmasked; `given` says whether the rounds mean anything."""
+    """The last round in which a member unmasked; `given` says whether it ever did.
+
+    `record`: running hash over all its answers in the job, 26 bytes.
+    """
 
     given: bool
     global_round: int
     regional_round: int
+    record: bytes
 
 
-NO_AGREEMENT = Agreement(global_round=0, regional_round=0, survivors=0)
-NO_ANSWER = Answer(given=False, global_round=0, regional_round=0)
+NO_AGREEMENT = Agreement(global_round=0, regional_round=0, survivors=0, record=bytes(RECORD_BYTES))
+NO_ANSWER = Answer(given=False, global_round=0, regional_round=0, record=bytes(RECORD_BYTES))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from eth_abi import encode
+from eth_utils import keccak
 
 from domicile.protocol.eligibility import Safeguard
 from tests.contracts.cast import AGGREGATING, COLLECTING, INELIGIBLE, JOINING, TRAINING, Cast
@@ -221,7 +223,9 @@ def test_a_member_answers_once_a_round_whatever_it_says(cast: Cast) -> None:
     }
     for digest in (word(71), word(72)):
         assert refused(lambda: one.unmask(node, digest)) == ("AlreadyUnmasked", (node,))  # noqa: B023
-    assert one.board.call("answerOf", one.job.id, node) == {"given": True, "globalRound": 0, "regionalRound": 0}
+    held = one.board.call("answerOf", one.job.id, node)
+    record = keccak(encode(["bytes26", "uint16", "uint16", "bytes32"], [bytes(26), 0, 0, word(71)]))[:26]
+    assert held == {"given": True, "globalRound": 0, "regionalRound": 0, "record": record}
     assert one.unmask(one.nodes[4]).names() == ["Unmasked"]
     one.job.pass_deadline(0)
     deadline = one.job.shard()["deadline"]
@@ -261,7 +265,7 @@ def test_whatever_the_gate_refuses_now_counts_at_both_acts(
 
 def test_a_set_outlasts_a_new_window_and_ends_with_its_round(cast: Cast) -> None:
     one = aggregating(cast)
-    one.agree()
+    first = one.agree()
     one.unmask(one.nodes[0])
     one.job.pass_deadline(0)
     one.job.send(cast.stranger, "advanceShard", 0)
@@ -275,9 +279,14 @@ def test_a_set_outlasts_a_new_window_and_ends_with_its_round(cast: Cast) -> None
         one.job.commit(node)
     assert refused(lambda: one.unmask(one.nodes[0], regionalRound=0)) == ("WrongRound", (0, 1))
     assert refused(lambda: one.unmask(one.nodes[0])) == ("SurvivorsNotAgreed", (0, 1))
-    one.agree()
+    second = one.agree()
     one.unmask(one.nodes[0])
     assert one.agreement() == (0, 1, 5)
+    ids = [told.event("SurvivorsAgreed")["proposalId"] for told in (first, second)]
+    record = bytes(26)
+    for proposal_id in ids:
+        record = keccak(encode(["bytes26", "bytes32"], [record, proposal_id]))[:26]
+    assert one.board.call("agreementOf", one.job.id, 0)["record"] == record
     assert one.board.call("answerOf", one.job.id, one.nodes[0])["regionalRound"] == 1
 
 
