@@ -22,7 +22,7 @@ build/contracts.json: .venv/.installed hardhat-free-devnet/node_modules/.install
 	$(BIN)/python -m domicile.chain.compile
 
 demo: setup
-	$(BIN)/domicile sandbox examples/diagnosis
+	$(BIN)/domicile sandbox examples/private-diagnosis --curve 3
 
 # More workers than cores: for a good part of the time tests wait for blocks.
 test: setup lint

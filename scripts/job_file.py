@@ -19,6 +19,7 @@ from domicile.settings import Settings, load_settings
 
 CODE_PATTERN = "^[A-Z0-9][A-Z0-9-]{0,7}$"
 Code = str
+NAME_MAX = 80
 MAX_WINDOW_S = 365 * 24 * 3600
 """The contract takes no longer window."""
 
@@ -83,7 +84,7 @@ class MergingPair(Settings):
 class JobFile(Settings):
     """One order to train one model."""
 
-    name: str = Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+    name: str = Field(max_length=NAME_MAX, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     sensitivity: Literal["public", "personal", "special", "restricted"]
     max_tier: Literal["open", "conditional", "high_risk"] = "conditional"

@@ -44,10 +44,22 @@ class CommitteeView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UnmaskingView:
+    """How far the masks of a round are off. `survivors`: whose updates are in the sum, `None` until they are agreed on.
+    `answered`: members that answered to them.
+    """
+
+    survivors: tuple[str, ...] | None
+    answered: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ShardView:
     """One shard. `losses` are oldest first; `exports` are the global rounds to which it exported a model.
 
     `since_s`: when its phase began in this round, whatever new windows were granted since. `refused`: members.
+    `committee`: its votes are for a model, or for survivors as long as masked updates have none. `unmasking`: `None`
+    where the shard is not aggregating masked updates.
     """
 
     jurisdiction: str
@@ -63,6 +75,13 @@ class ShardView:
     committee: CommitteeView
     losses: tuple[ShardLoss, ...]
     exports: tuple[int, ...]
+    unmasking: UnmaskingView | None = None
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Members that did not answer to the survivors of the round yet."""
+        answered = () if self.unmasking is None else self.unmasking.answered
+        return tuple(name for name in self.members if name not in answered)
 
     @property
     def awaited(self) -> tuple[str, ...]:

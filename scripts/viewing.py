@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from domicile.history import GlobalTally, JobHistory, RegionalTally
+from domicile.history import JobHistory, RegionalKey
 from domicile.lineage.gate import PastGate
 from domicile.participation import GlobalParticipation, RegionalParticipation, ShardParticipation
-from domicile.protocol.eligibility import Refusal, Requirement
-from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobState, ShardState
+from domicile.protocol.eligibility import Refusal, Requirement, Safeguard
+from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobState, ShardPhase, ShardState
 from domicile.roll_call import call_roll
 from domicile.types import Address
-from scripts.view import CommitteeView, JobRules, JobView, RefusedParty, ShardLoss, ShardView
+from scripts.view import CommitteeView, JobRules, JobView, RefusedParty, ShardLoss, ShardView, UnmaskingView
 
 MICROS = 1_000_000
 SHORT_ADDRESS = 8
@@ -69,7 +69,7 @@ class Sight:
                 history.created.global_committee,
                 self.requirements[-1],
                 state.global_round,
-                history.global_tallies.get(state.global_round, {}),
+                [tally.voters for tally in history.global_tallies.get(state.global_round, {}).values()],
             ),
             figures=(),
             participation=tuple(named(one, self.name_of) for one in roll),
@@ -80,6 +80,9 @@ class Sight:
         history, created = self.history, self.history.shards[index]
         key = (created.shard, self.state.global_round, shard.regional_round)
         members = history.members_of(created.shard)
+        unmasking = self._unmasking(key, shard)
+        on_survivors = unmasking is not None and unmasking.survivors is None
+        rivals = history.survivors_tallies if on_survivors else history.regional_tallies
         return ShardView(
             jurisdiction=created.parameters.jurisdiction,
             phase=shard.phase,
@@ -95,7 +98,7 @@ class Sight:
                 created.parameters.committee,
                 self.requirements[index],
                 key[1] + key[2],
-                history.regional_tallies.get(key, {}),
+                [tally.voters for tally in rivals.get(key, {}).values()],
             ),
             losses=tuple(
                 ShardLoss(global_round=outer, regional_round=inner, loss=model.loss_micros / MICROS)
@@ -103,6 +106,17 @@ class Sight:
                 if of == index and model.loss_micros != NO_LOSS
             ),
             exports=tuple(number for number, exports in history.exports.items() if index in exports),
+            unmasking=unmasking,
+        )
+
+    def _unmasking(self, key: RegionalKey, shard: ShardState) -> UnmaskingView | None:
+        masked = Safeguard.SECURE_AGGREGATION in self.history.created.parameters.safeguards
+        if not masked or shard.phase is not ShardPhase.AGGREGATING:
+            return None
+        agreed = self.history.survivors.get(key)
+        return UnmaskingView(
+            survivors=None if agreed is None else tuple(sorted(map(self.name_of, agreed.nodes))),
+            answered=tuple(self.name_of(event.node) for event in self.history.unmaskings_of(key)),
         )
 
     def _committee(
@@ -110,15 +124,15 @@ class Sight:
         committee: Committee,
         requirement: Requirement,
         turn: int,
-        tallies: Mapping[bytes, RegionalTally] | Mapping[bytes, GlobalTally],
+        votes: Iterable[Sequence[Address]],
     ) -> CommitteeView:
-        """The turn moves on by one each round."""
+        """The turn moves on by one each round. `votes`: the voters of each rival proposal."""
         first = turn % len(committee.members)
         ordered = (*committee.members[first:], *committee.members[:first])
         return CommitteeView(
             members=tuple(map(self.name_of, ordered)),
             quorum=committee.quorum,
-            votes=tuple(tuple(map(self.name_of, tally.voters)) for tally in tallies.values()),
+            votes=tuple(tuple(map(self.name_of, voters)) for voters in votes),
             refused=self._refused(ordered, requirement),
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from domicile.protocol.round import FINAL_PHASES, ShardPhase
-from scripts.view import DatasetView, GlobalFigure, JobView, ShardView
+from scripts.view import DatasetView, GlobalFigure, JobView, ShardView, UnmaskingView
 
 WAITING = frozenset({ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE})
 """Phases of a shard in which somebody is to act by the shard's deadline."""
@@ -38,6 +38,14 @@ def spaced(name: str) -> str:
 def round_name(view: JobView, shard: ShardView) -> str:
     """Global and regional round; people count from 1."""
     return f"round {view.global_round + 1}.{shard.regional_round + 1}"
+
+
+def unmasking_line(shard: ShardView, unmasking: UnmaskingView) -> str:
+    """Whose updates are in a masked sum, and how many answered to them."""
+    if unmasking.survivors is None:
+        return f"unmasking: nobody agreed yet on the survivors of {counted(len(shard.committed), 'update')}"
+    survive = f"{len(unmasking.survivors)} of {counted(len(shard.committed), 'update')} survive"
+    return f"unmasking: {survive}, {len(unmasking.answered)} of {counted(len(shard.members), 'member')} answered"
 
 
 def dataset_line(one: DatasetView) -> str:

@@ -117,7 +117,7 @@ def _mean(
     if budget is None:
         return torch.stack(deltas).mean(0), clipping_norm
     mechanism = budget.mechanism
-    noised = [noised_update(one, clipping_norm, mechanism, SecureRandomness()) for one in deltas]
+    noised = [noised_update(one / clipping_norm, mechanism, SecureRandomness()) for one in deltas]
     # int32 that leave their range come back at its other end: the ring.
     total_P = torch.stack([one.values_P for one in noised]).sum(0, dtype=torch.int32)
     within = mechanism.within(sum(one.bit for one in noised), len(noised))

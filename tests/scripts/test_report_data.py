@@ -42,8 +42,8 @@ class TestReportAsData:
 
     def test_keys_are_as_documented(self, data: dict[str, object]) -> None:
         assert list(data) == [
-            *("version", "job", "nodes", "privacy", "rounds", "regional_rounds", "participation", "absent"),
-            *("exports", "refusals", "gas", "gas_totals", "bytes", "seconds", "seconds_in_all", "lineage"),
+            *("version", "job", "nodes", "privacy", "privacy_left_out", "rounds", "regional_rounds", "participation"),
+            *("absent", "exports", "refusals", "gas", "gas_totals", "bytes", "seconds", "seconds_in_all", "lineage"),
         ]
 
     def test_a_node_has_the_figures_of_three_models(self, data: dict[str, object]) -> None:

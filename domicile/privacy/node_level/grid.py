@@ -23,15 +23,16 @@ NORMS_WITHIN = "norms within bounds"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoisedGrid:
-    """The grid of one round. `clipping_norm`: of this round. `randomness`: of rounding and noise."""
+    """The grid of all rounds: updates come in units of the round's clipping norm, and so does their mean. `randomness`:
+    of rounding and noise.
+    """
 
     mechanism: SumMechanism
-    clipping_norm: float
     randomness: Randomness = field(default_factory=SecureRandomness, repr=False)
 
     @property
     def step(self) -> float:
-        return self.clipping_norm / self.mechanism.scale
+        return 1 / self.mechanism.scale
 
     @property
     def weight_units(self) -> int:
@@ -51,7 +52,7 @@ class NoisedGrid:
         Raises:
             RoundingFailed: a value is not finite.
         """
-        update = noised_update(torch.from_numpy(values_P), self.clipping_norm, self.mechanism, self.randomness)
+        update = noised_update(torch.from_numpy(values_P), self.mechanism, self.randomness)
         return NoisedEncoder(update, self.mechanism.bit_max)
 
     def sum_limit(self, num_survivors: int) -> int:

@@ -34,10 +34,9 @@ class NoisedUpdate:
     bit: int
 
 
-def noised_update(
-    delta_P: torch.Tensor, clipping_norm: float, mechanism: SumMechanism, randomness: Randomness
-) -> NoisedUpdate:
-    """Clips, rounds and covers an update, ready to be masked.
+def noised_update(delta_P: torch.Tensor, mechanism: SumMechanism, randomness: Randomness) -> NoisedUpdate:
+    """Clips to a norm of 1, rounds and covers an update, ready to be masked; `delta_P` comes in units of the round's
+    clipping norm.
 
     Raises:
         RoundingFailed: a value is not finite.
@@ -45,18 +44,16 @@ def noised_update(
     if delta_P.shape != (mechanism.num_parameters,):
         raise ValueError(f"the mechanism is for {mechanism.num_parameters} parameters, not {tuple(delta_P.shape)}")
     norm = l2_norm(delta_P)
-    values_P = clipped_and_rounded(delta_P, clipping_norm, mechanism, randomness)
+    values_P = clipped_and_rounded(delta_P, mechanism, randomness)
     for start in range(0, values_P.numel(), PIECE):
         part = values_P[start : start + PIECE]
         # What leaves the range of int32 comes back at its other end, as in the ring.
         part.add_(discrete_gaussian(part.numel(), mechanism.variance, randomness).to(torch.int32))
-    bit = mechanism.bit if norm <= clipping_norm else -mechanism.bit
+    bit = mechanism.bit if norm <= 1 else -mechanism.bit
     return NoisedUpdate(values_P=values_P, bit=bit + int(discrete_gaussian(1, mechanism.variance, randomness)))
 
 
-def clipped_and_rounded(
-    delta_P: torch.Tensor, clipping_norm: float, mechanism: SumMechanism, randomness: Randomness
-) -> torch.Tensor:
+def clipped_and_rounded(delta_P: torch.Tensor, mechanism: SumMechanism, randomness: Randomness) -> torch.Tensor:
     """In steps of the grid, int32: rounded stochastically until the norm is what the noise covers, which is asked of
     the whole numbers themselves, so that no error of floating point counts.
 
@@ -67,7 +64,7 @@ def clipped_and_rounded(
     if not math.isfinite(norm):
         raise RoundingFailed("the update holds NaN or infinite values; train anew")
     most = mechanism.rounded_norm_squared
-    factor = mechanism.scale / max(norm, clipping_norm)
+    factor = mechanism.scale / max(norm, 1.0)
     values_P = torch.empty(delta_P.numel(), dtype=torch.int32)
     for _ in range(ROUNDINGS_MAX):
         squared = 0
@@ -78,4 +75,4 @@ def clipped_and_rounded(
             squared += int(torch.dot(part, part))
         if squared <= most:
             return values_P
-    raise RoundingFailed(f"an update of norm {norm:.6g} cannot be rounded within {clipping_norm:.6g}; train anew")
+    raise RoundingFailed("the update cannot be rounded within the norm that the noise covers; train anew")

@@ -22,12 +22,11 @@ P_MIN = 1e-5
 """Noise is secret here, and differs in each run."""
 
 NUM_VALUES = 4000
-CLIPPING_NORM = 1.0
 
 
 @dataclass
 class NoisedCircle(Circle):
-    """Members whose updates have norms up to twice the clipping norm."""
+    """Members whose updates have norms up to 2, in units of the clipping norm."""
 
     num_values: int = NUM_VALUES
     weight_units: int = 1
@@ -38,13 +37,13 @@ class NoisedCircle(Circle):
         self.mechanism: SumMechanism = mechanism_for(
             self.epsilon, 1e-5, num_sums=10, num_shares=2, num_parameters=self.num_values
         )
-        noised = NoisedGrid(mechanism=self.mechanism, clipping_norm=CLIPPING_NORM)
+        noised = NoisedGrid(mechanism=self.mechanism)
         self.grid = noised  # type: ignore[assignment]
         self.quantities = Quantities(noised.quantities, self.num_members, 1)
 
     def clipped(self, member: Address) -> NDArray[np.float64]:
         update = self.updates[member].astype(np.float64)
-        return np.asarray(update * min(1.0, CLIPPING_NORM / float(np.linalg.norm(update))))
+        return np.asarray(update * min(1.0, 1 / float(np.linalg.norm(update))))
 
 
 class Shouting(NoisedGrid):
@@ -59,7 +58,7 @@ def test_the_unmasked_mean_has_the_noise_of_its_survivors(num_members: int, drop
     circle.commit_all(survivors)
     told = circle.sum(survivors)
     exact = sum(circle.clipped(one) for one in survivors) / len(survivors)
-    residual = (told.mean_P - exact) / (CLIPPING_NORM * circle.mechanism.relative_deviation(len(survivors)))
+    residual = (told.mean_P - exact) / circle.mechanism.relative_deviation(len(survivors))
     assert kstest(residual, "norm").pvalue > P_MIN
     assert told.units == len(survivors)
 
@@ -70,7 +69,7 @@ def test_of_all_figures_only_noised_bits_are_summed() -> None:
     circle.commit_all()
     told = circle.sum(circle.members)
     assert set(told.figures) == {NORMS_WITHIN}
-    truly = np.mean([float(np.linalg.norm(one)) <= CLIPPING_NORM for one in circle.updates.values()])
+    truly = np.mean([float(np.linalg.norm(one)) <= 1 for one in circle.updates.values()])
     deviation = (circle.mechanism.variance * 40) ** 0.5 / (2 * circle.mechanism.bit * 40)
     assert abs(circle.mechanism.within(told.figures[NORMS_WITHIN], 40) - truly) < 6 * deviation
 
@@ -79,7 +78,7 @@ def test_a_member_that_puts_in_more_than_its_norm_is_noticed() -> None:
     circle = NoisedCircle(3, num_values=20, epsilon=100.0)
     circle.commit_all(circle.members[:2])
     honest = circle.grid
-    circle.grid = Shouting(mechanism=circle.mechanism, clipping_norm=CLIPPING_NORM)  # type: ignore[assignment]
+    circle.grid = Shouting(mechanism=circle.mechanism)  # type: ignore[assignment]
     circle.commit(circle.members[2])
     circle.grid = honest
     with pytest.raises(SecureSumError, match="a survivor's masks or values are garbage"):

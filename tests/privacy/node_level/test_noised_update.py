@@ -46,12 +46,12 @@ def mean_of(
 ) -> tuple[torch.Tensor, float]:
     """The mean, and the noised part of the nodes that were within bounds."""
     updates = [
-        noised_update(delta_P, clipping_norm, mechanism, SeededRandomness(1000 * seed + node))
+        noised_update(delta_P / clipping_norm, mechanism, SeededRandomness(1000 * seed + node))
         for node, delta_P in enumerate(deltas_NP)
     ]
-    grid = NoisedGrid(mechanism=mechanism, clipping_norm=clipping_norm)
+    step = clipping_norm * NoisedGrid(mechanism=mechanism).step
     within = mechanism.within(sum(one.bit for one in updates), len(updates))
-    return ring_sum(updates).double() * grid.step / len(updates), within
+    return ring_sum(updates).double() * step / len(updates), within
 
 
 @pytest.mark.parametrize("num_nodes", [3, 16, 256])
@@ -75,7 +75,7 @@ def test_the_survivors_that_are_counted_on_carry_all_the_noise() -> None:
     """With more than those, the sum has more of it: what each adds does not depend on how many there are."""
     mechanism = mechanism_for(4.0, 1e-5, num_sums=10, num_shares=5, num_parameters=4000)
     nothing_P = torch.zeros(4000)
-    updates = [noised_update(nothing_P, 1.0, mechanism, SeededRandomness(node)) for node in range(5)]
+    updates = [noised_update(nothing_P, mechanism, SeededRandomness(node)) for node in range(5)]
     squares = float(ring_sum(updates).double().square().sum())
     claimed = mechanism.noise_multiplier**2 * mechanism.sensitivity_squared
     assert P_MIN < chi2(4000).cdf(squares / claimed) < 1 - P_MIN
@@ -87,7 +87,7 @@ def test_rounding_is_tried_anew_until_the_norm_is_what_the_noise_covers() -> Non
     assert mechanism.rounded_norm_squared == 5100
     randomness = Counting(4)
     for _ in range(300):
-        rounded_P = clipped_and_rounded(torch.full((10_000,), 0.01), 1.0, mechanism, randomness)
+        rounded_P = clipped_and_rounded(torch.full((10_000,), 0.01), mechanism, randomness)
         assert set(rounded_P.unique().tolist()) == {0, 1}
         assert int((rounded_P**2).sum()) <= 5100
     assert 300 < randomness.calls < 330
@@ -98,28 +98,28 @@ def test_rounding_has_no_bias() -> None:
     delta_P = torch.tensor([0.3, -0.3, 1e-4, -0.00037])
     mean_P = torch.zeros(4, dtype=torch.float64)
     for seed in range(4000):
-        mean_P += clipped_and_rounded(delta_P, 1.0, mechanism, SeededRandomness(seed)) / 4000
+        mean_P += clipped_and_rounded(delta_P, mechanism, SeededRandomness(seed)) / 4000
     assert torch.allclose(mean_P, delta_P.double() * 1024, atol=4 * 0.5 / math.sqrt(4000))
 
 
 def test_a_norm_that_no_rounding_keeps_is_never_let_out() -> None:
     """Randomness that always rounds up carries an update beyond what the noise covers."""
     mechanism = SumMechanism(num_parameters=10_000, scale=50, variance=1, num_shares=2)
-    with pytest.raises(RoundingFailed, match="cannot be rounded within 1; train anew"):
-        noised_update(torch.full((10_000,), 0.01), 1.0, mechanism, RoundingUp(1))
+    with pytest.raises(RoundingFailed, match="cannot be rounded within the norm that the noise covers; train anew"):
+        noised_update(torch.full((10_000,), 0.01), mechanism, RoundingUp(1))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_values_that_are_no_numbers_are_never_let_out(value: float) -> None:
     mechanism = mechanism_for(4.0, 1e-5, num_sums=10, num_shares=2, num_parameters=2)
     with pytest.raises(RoundingFailed, match="NaN or infinite"):
-        noised_update(torch.tensor([0.1, value]), 1.0, mechanism, SecureRandomness())
+        noised_update(torch.tensor([0.1, value]), mechanism, SecureRandomness())
 
 
 def test_an_update_of_another_model_is_not_taken() -> None:
     mechanism = mechanism_for(4.0, 1e-5, num_sums=10, num_shares=2, num_parameters=2)
     with pytest.raises(ValueError, match="for 2 parameters"):
-        noised_update(torch.zeros(3), 1.0, mechanism, SecureRandomness())
+        noised_update(torch.zeros(3), mechanism, SecureRandomness())
 
 
 def test_the_clipping_norm_finds_the_quantile_of_many_nodes() -> None:
@@ -155,6 +155,6 @@ def test_the_norm_never_leaves_its_range() -> None:
 
 def test_secret_noise_differs_each_time() -> None:
     mechanism = mechanism_for(4.0, 1e-5, num_sums=10, num_shares=2, num_parameters=100)
-    first, second = (noised_update(torch.zeros(100), 1.0, mechanism, SecureRandomness()) for _ in range(2))
+    first, second = (noised_update(torch.zeros(100), mechanism, SecureRandomness()) for _ in range(2))
     assert not torch.equal(first.values_P, second.values_P)
     assert first.bit != second.bit
