@@ -11,6 +11,8 @@ from domicile.privacy.node_level.accountant import epsilon_of
 from domicile.privacy.node_level.clipping import ClippingRule
 from domicile.privacy.node_level.mechanism import SumMechanism, mechanism_for
 from domicile.privacy.settings import NodePrivacySettings
+from domicile.protocol.round import JobParameters
+from domicile.spec import JobSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +31,14 @@ class NodeCalibration:
     def spent(self, num_rounds: int) -> float:
         """ε after so many regional rounds, of which each is one sum."""
         return self.mechanism.epsilon(num_rounds, self.settings.delta)
+
+    def norm_at(self, told: float | None) -> float:
+        """To which updates are clipped that start from a model whose metadata tell this norm."""
+        return self.clipping.within_range(self.clipping.initial if told is None else told)
+
+    def next_norm(self, clipping_norm: float, bits: float, num_nodes: int) -> float:
+        """What the next model's metadata tell, by the sum of so many nodes' bits."""
+        return self.clipping.next(clipping_norm, self.mechanism.within(bits, num_nodes))
 
 
 def require_noise(settings: NodePrivacySettings, min_survivors: int) -> int:
@@ -75,6 +85,23 @@ def calibrate_nodes(
         clipping=ClippingRule(
             initial=max_update_norm, quantile=settings.clipping_quantile or None, rate=settings.clipping_rate
         ),
+    )
+
+
+def calibration_of(spec: JobSpec, parameters: JobParameters, num_parameters: int) -> NodeCalibration | None:
+    """The same from a job's documents; `None` where it promises no privacy of nodes.
+
+    Raises:
+        ConfigurationError: as `calibrate_nodes`.
+    """
+    if not isinstance(spec.privacy, NodePrivacySettings):
+        return None
+    return calibrate_nodes(
+        spec.privacy,
+        rounds=(parameters.global_rounds, parameters.max_regional_rounds, parameters.max_retries),
+        min_survivors=parameters.min_survivors,
+        max_update_norm=spec.max_update_norm,
+        num_parameters=num_parameters,
     )
 
 

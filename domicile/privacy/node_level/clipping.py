@@ -31,4 +31,8 @@ class ClippingRule:
         bounded = min(1.0, max(0.0, within))
         exponent = _EXACT.multiply(Decimal(self.rate), Decimal(self.quantile) - Decimal(bounded))
         moved = float(_EXACT.multiply(Decimal(clipping_norm), _EXACT.exp(exponent)))
-        return min(self.initial * RANGE, max(self.initial / RANGE, moved))
+        return self.within_range(moved)
+
+    def within_range(self, clipping_norm: float) -> float:
+        """A norm that others told may be any."""
+        return min(self.initial * RANGE, max(self.initial / RANGE, clipping_norm))
