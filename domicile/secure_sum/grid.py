@@ -206,7 +206,7 @@ class Quantity:
     def decode(self, word: int, num_survivors: int) -> float:
         """The sum of so many nodes' values, or NaN where no such nodes have it."""
         encoded = word - 2**64 if word > SCALAR_MAX else word
-        if abs(encoded) > num_survivors * (self.maximum / self.step + 0.5):
+        if abs(encoded) > num_survivors * math.floor(self.maximum / self.step + 0.5):
             return math.nan
         return encoded * self.step
 
