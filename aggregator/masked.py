@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from aggregator import step
@@ -28,6 +29,7 @@ from domicile.learning.secure.figures import SummedFigures
 from domicile.log import log_event
 from domicile.masked_round import MaskedRound, MaskedShard
 from domicile.models import JobModels
+from domicile.privacy.node_level.grid import NORMS_WITHIN
 from domicile.protocol.proposal import NodeExclusion, SurvivorsProposal
 from domicile.protocol.round import ExclusionReason
 from domicile.secure_sum.sheet import Sheet, disputed
@@ -143,7 +145,9 @@ class MaskedWork:
             return None
         try:
             mean = self._sum.finish(answers.unmasking)
-            figures = SummedFigures.of(mean.figures, len(opened.nodes))
+            num_nodes = len(opened.nodes)
+            noised = self._shard.noise is not None
+            figures = SummedFigures.withheld(num_nodes) if noised else SummedFigures.of(mean.figures, num_nodes)
         except SecureSumError as exc:
             answers.failure = str(exc)
             log_event(log, "not_unmasked", level=logging.WARNING, **self._where(key), cause=str(exc))
@@ -264,7 +268,9 @@ class MaskedWork:
         starts_global = opened.key[2] == first_round
         base = self._models.start_of(self._region, opened.key, first_round, buffer_P)
         metadata = ModelMetadata(
-            num_examples=figures.num_examples, test=figures.test if starts_global else base.metadata.test
+            num_examples=figures.num_examples,
+            test=figures.test if starts_global else base.metadata.test,
+            clipping_norm=self._scale(base.metadata, mean, len(opened.nodes)),
         )
         log_event(log, "unmasked", **self._where(opened.key), survivors=len(opened.nodes))
         return RegionalMerge(
@@ -283,6 +289,15 @@ class MaskedWork:
                 keep_state=not starts_global,
             ),
         )
+
+    def _scale(self, base: ModelMetadata, mean: SecureMean, num_nodes: int) -> float | None:
+        """Brings a noised mean back from units of the clipping norm; the norm of the next round."""
+        noise = self._shard.noise
+        if noise is None:
+            return None
+        clipping_norm = noise.norm_at(base.clipping_norm)
+        np.multiply(mean.mean_P, np.float32(clipping_norm), out=mean.mean_P)
+        return noise.next_norm(clipping_norm, mean.figures[NORMS_WITHIN], num_nodes)
 
     def _where(self, key: RegionalKey) -> dict[str, int]:
         return {"job": self._models.job, "shard": key[0], "global_round": key[1], "regional_round": key[2]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 
 from domicile.crypto.keys import MaskingKey
 from domicile.crypto.sealing import sealed_size
@@ -13,10 +14,12 @@ from domicile.history import RegionalKey
 from domicile.learning.secure.figures import QUANTITIES
 from domicile.log import log_event
 from domicile.models import JobModels
+from domicile.privacy.node_level.calibration import NodeCalibration, calibration_of
+from domicile.privacy.node_level.grid import NoisedGrid
 from domicile.secure_sum.answer import Agreed
 from domicile.secure_sum.context import SumContext
 from domicile.secure_sum.graph import Graph, graph_of
-from domicile.secure_sum.grid import Grid, Quantities
+from domicile.secure_sum.grid import Grid, Quantities, SumGrid
 from domicile.secure_sum.masking import masked_bytes
 from domicile.secure_sum.seeds import PairSecrets
 from domicile.secure_sum.sheet import Sheet, read_sheet, sheet_bytes
@@ -35,7 +38,7 @@ class MaskedRound:
     context: SumContext
     graph: Graph
     publics: dict[Address, bytes]
-    grid: Grid
+    grid: SumGrid
     quantities: Quantities
     num_values: int
 
@@ -93,6 +96,16 @@ class MaskedShard:
         self._graph: Graph | None = None
         self._publics: dict[Address, bytes] | None = None
 
+    @cached_property
+    def noise(self) -> NodeCalibration | None:
+        """What covers each node in the sum, where the job promises privacy of nodes.
+
+        Raises:
+            ConfigurationError: no noise keeps the promise.
+        """
+        models = self._models
+        return calibration_of(models.spec, models.history.created.parameters, models.layout.num_parameters)
+
     def round(self, key: RegionalKey) -> MaskedRound:
         """One of them.
 
@@ -105,12 +118,17 @@ class MaskedShard:
         graph = self._graph_of(context)
         units = 1 if spec.secure is None else spec.secure.max_examples
         num_nodes = len(graph.members)
+        grid: SumGrid = Grid(max_norm=spec.max_update_norm, num_nodes=num_nodes, weight_units=units)
+        own = QUANTITIES
+        if self.noise is not None:
+            grid = NoisedGrid(mechanism=self.noise.mechanism)
+            own = grid.quantities
         return MaskedRound(
             context=context,
             graph=graph,
             publics=self._masking_keys(graph),
-            grid=Grid(max_norm=spec.max_update_norm, num_nodes=num_nodes, weight_units=units),
-            quantities=Quantities(QUANTITIES, num_nodes, units),
+            grid=grid,
+            quantities=Quantities(own, num_nodes, units),
             num_values=self._models.layout.num_parameters,
         )
 

@@ -11,7 +11,7 @@ from domicile.errors import BudgetMismatch, PeerError
 from domicile.learning.robust.settings import RobustSettings, require_consistent
 from domicile.learning.secure.settings import SecureSettings, require_bounded
 from domicile.learning.settings import Aggregation, DataSettings, MergingSettings, TrainingSettings
-from domicile.privacy.settings import PrivacySettings
+from domicile.privacy.settings import AnyPrivacy, require_sums
 from domicile.protocol.budget import NOTHING, Budget
 from domicile.protocol.eligibility import Safeguard
 from domicile.settings import Settings, describe
@@ -50,7 +50,7 @@ class JobSpec(Settings):
     `max_update_norm` is the L2 norm above which an update is left out of a merge, or clipped to it where `robust` says
     so, or to which each node clips its own where `aggregation` is ``secure`` and nobody sees its norm; `None` sets no
     bound. `robust` is there exactly where `aggregation` is ``robust``.
-    `privacy` is `None` where nothing of a row's privacy is promised.
+    `privacy` is `None` where none is promised, of rows or of nodes.
     """
 
     version: Literal["1"] = "1"
@@ -66,11 +66,12 @@ class JobSpec(Settings):
     secure: SecureSettings | None = None
     robust: RobustSettings | None = None
     max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    privacy: PrivacySettings | None = None
+    privacy: AnyPrivacy | None = None
 
     @model_validator(mode="after")
     def _check_aggregation(self) -> Self:
         require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        require_sums(self.privacy, self.aggregation, self.regional_merging, self.global_merging)
         require_bounded(self.aggregation, self.secure, self.regional_merging, self.max_update_norm)
         return self
 

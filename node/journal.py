@@ -40,7 +40,8 @@ class SealedUpdate:
     """An update that was sealed here; `num_steps` is 0 where the journal that knew it was lost.
 
     `sample_rate`, `noise_multiplier`: by which its steps were private, so that what they cost does not depend on what
-    rows lie here later; `None` where the job asks for no privacy, and where the journal was lost.
+    rows lie here later; both are `None` where the job asks for no privacy, and where the journal was lost. The rate
+    alone is `None` where the job asks for privacy of nodes: the update is one part of one sum.
     """
 
     global_round: int

@@ -12,12 +12,15 @@ from domicile.crypto.sealing import SealingWriter, sealed_size
 from domicile.errors import BlockCorrupt, BlockMissing, SecureSumError
 from domicile.exchange import note_locked_out
 from domicile.history import RegionalKey
+from domicile.learning.model import ModelMetadata
 from domicile.learning.secure.figures import told_by
 from domicile.learning.training import Evaluation, TrainingResult
 from domicile.log import log_event
 from domicile.masked_round import MaskedRound, MaskedShard
 from domicile.models import JobModels
 from domicile.outbox import Outbox
+from domicile.privacy.node_level.grid import NoisedGrid
+from domicile.privacy.randomness import Randomness
 from domicile.secure_sum.answer import answer_for
 from domicile.secure_sum.masking import MaskedUpdate
 from domicile.secure_sum.sheet import Sheet
@@ -63,24 +66,38 @@ class Masking:
         return masked.sheet_bytes + sealed_size(masked.masked_bytes, num_recipients)
 
     def mask(
-        self, key: RegionalKey, result: TrainingResult, validation: Evaluation, test: Evaluation | None
+        self,
+        key: RegionalKey,
+        result: TrainingResult,
+        validation: Evaluation,
+        test: Evaluation | None,
+        *,
+        start: ModelMetadata,
+        randomness: Randomness,
     ) -> MaskedPayload:
         """Clips, weighs and masks what was trained, with fresh secrets: MUST be journaled before it leaves.
+
+        `start`: of the model that training started from. Where the job promises privacy of nodes, noise from
+        `randomness` goes in first, and no figure goes along.
 
         Raises:
             UpdateError: NaN or infinite values.
             SecureSumError: too few members have usable key cards.
             ConfigurationError: the own key is not that of the card with which the job was started.
         """
-        masked = self._round(key)
+        masked, noise = self._round(key), self._shard(key).noise
+        grid, figures = masked.grid, told_by(result.num_examples, validation, test)
+        if noise is not None:
+            result.delta_P.div_(noise.norm_at(start.clipping_norm))
+            grid, figures = NoisedGrid(mechanism=noise.mechanism, randomness=randomness), {}
         update = MaskedUpdate(
             result.delta_P.numpy(),
             graph=masked.graph,
             pairs=masked.pairs(self._own, self._models.party.hpke.masking_key()),
-            grid=masked.grid,
+            grid=grid,
             quantities=masked.quantities,
-            units=masked.grid.units_of(result.num_examples),
-            figures=told_by(result.num_examples, validation, test),
+            units=grid.units_of(result.num_examples),
+            figures=figures,
         )
         return MaskedPayload(masked=update)
 
@@ -141,7 +158,10 @@ class Masking:
         metrics.sealed(context.kind, sealed_size(len(raw), len(recipients.cards)))
         return SealedAnswer(global_round=key[1], regional_round=key[2], survivors=survivors, digest=digest)
 
-    def _round(self, key: RegionalKey) -> MaskedRound:
+    def _shard(self, key: RegionalKey) -> MaskedShard:
         if key[0] not in self._shards:
             self._shards[key[0]] = MaskedShard(self._models, key[0])
-        return self._shards[key[0]].round(key)
+        return self._shards[key[0]]
+
+    def _round(self, key: RegionalKey) -> MaskedRound:
+        return self._shard(key).round(key)

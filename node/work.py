@@ -18,7 +18,7 @@ from domicile.crypto.sealing import SealingWriter, sealed_size
 from domicile.exchange import fetch_spec, note_locked_out
 from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import planned_layout, within_memory
-from domicile.learning.model import load_flat
+from domicile.learning.model import ModelMetadata, layout_of, load_flat
 from domicile.learning.task import NodeData, Split, Task, find_task, require_approved
 from domicile.learning.training import Evaluation, TrainingResult, evaluate
 from domicile.learning.update import Update, encode_update, update_bytes
@@ -26,6 +26,9 @@ from domicile.log import log_event
 from domicile.models import JobModels, open_job_models
 from domicile.outbox import Outbox
 from domicile.party import Party
+from domicile.privacy.node_level.calibration import calibration_of
+from domicile.privacy.randomness import SecureRandomness
+from domicile.privacy.settings import NodePrivacySettings
 from domicile.protocol.budget import budget_of
 from domicile.protocol.round import JobParameters
 from domicile.spec import JobSpec, TaskReference
@@ -91,6 +94,7 @@ class JobWork:
         with within_memory():
             self._model_P = torch.empty(self._local.layout.num_parameters)
         self._loaded: RegionalKey | None = None
+        self._start = ModelMetadata()
 
     def evaluate(self, shard: ShardIndex, global_round: int) -> None:
         """Measures a global model on the node's held-out part and journals the figures."""
@@ -109,18 +113,19 @@ class JobWork:
         shard, global_round, regional_round = key
         self._outbox.require_room(self._payload_bytes(key))
         if self._local.privacy is not None:
-            self._local.privacy.budget.require_round(len(self._journal.updates(self._job)))
+            self._local.privacy.budget.horizon.require_round(len(self._journal.updates(self._job)))
         starts_global = regional_round == first_round
         if starts_global:
             self._load_global(shard, global_round - 1)
         else:
-            self._models.regional_model(self._region, (shard, global_round, regional_round - 1), self._model_P)
+            before = (shard, global_round, regional_round - 1)
+            self._start = self._models.regional_model(self._region, before, self._model_P).metadata
             self._loaded = (shard, global_round, regional_round - 1)
         validation = self._evaluate(self._told(self._local.data.validation))
         test = self._evaluate(self._told(self._local.data.test)) if starts_global else None
         seed = training_seed(self._local.spec, self._party.sender.address, global_round, regional_round)
         result = self._trainer.train(self._local, self._model_P, seed)
-        sealed = self._seal(self._encode(key, result, validation, test), key, result.num_steps)
+        sealed = self._seal(self._encode(key, result, validation, test, seed), key, result.num_steps)
         self._journal.record_update(self._job, sealed)
         log_event(log, "sealed", job=self._job, shard=shard, global_round=global_round, regional_round=regional_round)
 
@@ -140,17 +145,19 @@ class JobWork:
         return sealed_size(update_bytes(self._local.layout), num_recipients)
 
     def _encode(
-        self, key: RegionalKey, result: TrainingResult, validation: Evaluation, test: Evaluation | None
+        self, key: RegionalKey, result: TrainingResult, validation: Evaluation, test: Evaluation | None, seed: int
     ) -> Sealable:
         if self._masking is not None:
-            return self._masking.mask(key, result, validation, test)
+            privacy = self._local.privacy
+            randomness = SecureRandomness() if privacy is None else privacy.randomness(seed)
+            return self._masking.mask(key, result, validation, test, start=self._start, randomness=randomness)
         return encode_update(self._local.layout, Update.of(result, validation=validation, test=test))
 
     def _load_global(self, shard: ShardIndex, global_round: int) -> None:
         key = (shard, global_round, GLOBAL)
         if self._loaded != key:
             self._loaded = None
-            self._models.global_model(global_round, self._model_P)
+            self._start = self._models.global_model(global_round, self._model_P).metadata
             self._loaded = key
 
     def _told(self, split: Split) -> Split:
@@ -178,15 +185,15 @@ class JobWork:
             digest = writer.commit()
         sealed_bytes = len(encoded.head) + sealed_size(encoded.num_bytes, len(recipients.cards))
         metrics.sealed(context.kind, sealed_bytes)
-        mechanism = self._local.privacy.budget.mechanism if self._local.privacy is not None else None
+        privacy = self._local.privacy
         return SealedUpdate(
             global_round=key[1],
             regional_round=key[2],
             digest=digest,
             num_steps=num_steps,
             sealed_bytes=sealed_bytes,
-            sample_rate=None if mechanism is None else mechanism.sample_rate,
-            noise_multiplier=None if mechanism is None else mechanism.noise_multiplier,
+            sample_rate=None if privacy is None else privacy.sample_rate,
+            noise_multiplier=None if privacy is None else privacy.budget.mechanism.noise_multiplier,
         )
 
 
@@ -237,6 +244,11 @@ def _privacy(
 ) -> LocalPrivacy | None:
     if spec.privacy is None:
         return None
+    reproducible = config.privacy.noise == "reproducible"
+    if isinstance(spec.privacy, NodePrivacySettings):
+        noise = calibration_of(spec, parameters, layout_of(module).num_parameters)
+        assert noise is not None  # noqa: S101 - its unit is the node
+        return LocalPrivacy(budget=noise, reproducible=reproducible)
     # Opacus takes seconds to import, which a job without privacy need not wait for.
     from domicile.privacy.admission import admit
 
@@ -250,4 +262,4 @@ def _privacy(
         data=spec.data,
         rounds=(parameters.global_rounds, parameters.max_regional_rounds, parameters.max_retries),
     )
-    return LocalPrivacy(budget=budget, reproducible=config.privacy.noise == "reproducible")
+    return LocalPrivacy(budget=budget, reproducible=reproducible)

@@ -11,7 +11,7 @@ from domicile.errors import ConfigurationError
 from domicile.learning.robust.settings import RobustRule, RobustSettings, require_consistent
 from domicile.learning.secure.settings import SecureSettings, require_bounded
 from domicile.learning.settings import Aggregation, DataSettings, MergingSettings, TrainingSettings
-from domicile.privacy.settings import PrivacySettings
+from domicile.privacy.settings import AnyPrivacy, NodePrivacySettings, require_sums
 from domicile.protocol.budget import NOTHING, Budget
 from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
@@ -68,6 +68,11 @@ class ParticipationSettings(Settings):
     min_contributors: int = Field(default=3, ge=3, le=256)
     min_shards: int = Field(default=1, ge=1, le=32)
 
+    @property
+    def min_survivors(self) -> int:
+        """The fewest nodes whose masked sum any of them helps to unmask."""
+        return max(self.min_nodes, self.min_contributors)
+
 
 class MergingPair(Settings):
     """How updates are merged inside a shard, and how regional models are merged into the global one."""
@@ -95,7 +100,7 @@ class JobFile(Settings):
     secure: SecureSettings | None = None
     robust: RobustSettings | None = None
     max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    privacy: PrivacySettings | None = None
+    privacy: AnyPrivacy | None = None
 
     @field_validator("shards")
     @classmethod
@@ -108,6 +113,7 @@ class JobFile(Settings):
     @model_validator(mode="after")
     def _check_aggregation(self) -> Self:
         require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        require_sums(self.privacy, self.aggregation, self.regional_merging, self.global_merging)
         require_bounded(self.aggregation, self.secure, self.regional_merging, self.max_update_norm)
         if self.robust is not None:
             least = self.participation
@@ -125,8 +131,11 @@ class JobFile(Settings):
         return self._merging(self.merging.global_)
 
     def _merging(self, written: MergingSettings) -> MergingSettings:
-        """A robust job weighs by no numbers that others tell; where its file is silent on weights, they are uniform."""
-        if self.aggregation == "robust" and "weighting" not in written.model_fields_set:
+        """A robust job weighs by no numbers that others tell, and one with privacy of nodes has none to tell; where its
+        file is silent on weights, they are uniform.
+        """
+        unweighted = self.aggregation == "robust" or isinstance(self.privacy, NodePrivacySettings)
+        if unweighted and "weighting" not in written.model_fields_set:
             return written.model_copy(update={"weighting": "uniform"})
         return written
 

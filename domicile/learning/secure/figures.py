@@ -49,6 +49,11 @@ class SummedFigures:
     test: Figures | None
 
     @classmethod
+    def withheld(cls, num_nodes: int) -> Self:
+        """Where nodes tell nothing of their rows: each counts as one."""
+        return cls(num_examples=num_nodes, validation=Figures(loss_sum=0.0, count=0), test=None)
+
+    @classmethod
     def of(cls, sums: Mapping[str, float], num_nodes: int) -> Self:
         """Takes the unmasked sums of so many nodes apart.
 
