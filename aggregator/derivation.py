@@ -102,13 +102,14 @@ class Derivation:
         usable = [metadata for position, (_, metadata) in enumerate(found) if position not in outliers]
         impossible = self._impossible(len(usable))
         publishable = len(usable) >= self.models.min_contributors
+        validation = sum_figures([one.validation for one in usable]) if publishable else None
         return RegionalMerge(
             key=self.key,
             excluded=tuple(sorted(excluded, key=lambda one: one.subject.lower())),
             ineligible=self.ineligible,
             num_rivals=self.num_rivals,
             contributors=len(usable),
-            loss_micros=_loss_micros(usable) if publishable else NO_LOSS,
+            loss_micros=NO_LOSS if validation is None else loss_micros(validation),
             model=self._finish(usable) if impossible is None else None,
             impossible=impossible,
         )
@@ -145,15 +146,14 @@ class Derivation:
             test = None
         metadata = ModelMetadata(num_examples=sum_rows([one.num_examples for one in usable]), test=test)
         settings = self.models.spec.regional_merging
-        return merge_into(settings, base, self.buffer_P, self.merger, metadata, keep_state=not starts_global)
+        return merge_into(settings, base, self.buffer_P, self.merger.mean(), metadata, keep_state=not starts_global)
 
 
-def _loss_micros(usable: list[UpdateMetadata]) -> int:
-    """Mean validation loss over all contributors' rows, in millionths; what is too large to say is said as the most."""
-    count = sum(one.validation.count for one in usable)
-    if not count:
+def loss_micros(validation: Figures) -> int:
+    """Mean loss over a region's rows, in millionths; what is too large to say is said as the most."""
+    if not validation.count:
         return 0
-    micros = sum(one.validation.loss_sum for one in usable) / count * MICROS
+    micros = validation.loss_sum / validation.count * MICROS
     return int(micros) if micros < NO_LOSS - 1 else NO_LOSS - 1
 
 

@@ -84,7 +84,7 @@ def merge_into(
     settings: MergingSettings,
     base: ModelFile,
     base_P: torch.Tensor,
-    mean: Merger,
+    mean_P: torch.Tensor,
     metadata: ModelMetadata,
     *,
     keep_state: bool,
@@ -95,6 +95,6 @@ def merge_into(
     """
     state: Mapping[str, torch.Tensor] = base.state if keep_state and tuple(base.state) == settings.slots else {}
     carried = dict(state) or new_state(settings, base_P.numel())
-    apply_delta(settings, base_P, mean.mean(), carried)
+    apply_delta(settings, base_P, mean_P, carried)
     file = ModelFile(layout=base.layout, state=carried, metadata=metadata)
     return MergedModel(file=file, values_P=base_P, digest=file.digest(base_P))

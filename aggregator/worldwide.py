@@ -177,8 +177,12 @@ class GlobalWork:
         self, usable: list[ModelMetadata], base: ModelFile, base_P: torch.Tensor, merger: Merger
     ) -> MergedModel:
         test = sum_figures([one.test for one in usable])
-        metadata = ModelMetadata(num_examples=sum_rows([one.num_examples for one in usable]), test=test)
-        return merge_into(self._models.spec.global_merging, base, base_P, merger, metadata, keep_state=True)
+        metadata = ModelMetadata(
+            num_examples=sum_rows([one.num_examples for one in usable]),
+            test=test,
+            clipping_norm=_mean_clipping_norm([one.clipping_norm for one in usable]),
+        )
+        return merge_into(self._models.spec.global_merging, base, base_P, merger.mean(), metadata, keep_state=True)
 
     def _agreed(self, global_round: int) -> tuple[bytes, GlobalTally] | None:
         """A proposal that says exactly what this member derived, with its id."""
@@ -280,3 +284,10 @@ class GlobalWork:
         if is_new:
             where = {"job": self._models.job, "global_round": global_round}
             log_event(log, "left_out", **where, shard=one.subject, reason=one.reason.name)
+
+
+def _mean_clipping_norm(told: list[float | None]) -> float | None:
+    """From which the shards go on, each of which found its own; `None` in a job without privacy of nodes."""
+    known = [one for one in told if one is not None]
+    # Each part before the sum, so that no sum of what others told overflows.
+    return sum(one / len(known) for one in known) if known else None

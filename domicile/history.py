@@ -12,10 +12,11 @@ from domicile.chain.contracts import Jobs
 from domicile.chain.deployment import Deployment
 from domicile.clock import DEFAULT_CLOCK, JobClock
 from domicile.errors import ChainFault, LineageError
+from domicile.founders import Founders, founders_of
 from domicile.protocol import commitment
 from domicile.protocol.budget import Budget
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
-from domicile.protocol.round import NO_DATASET, JobState, ShardPhase, ShardState
+from domicile.protocol.round import NO_DATASET, JobPhase, JobState, ShardPhase, ShardState
 from domicile.survivors import Survivors, SurvivorsTally, survivors_of
 from domicile.types import Address, DatasetId, Digest, JobId, ShardIndex
 
@@ -56,6 +57,9 @@ class JobHistory:
 
     unspent: dict[Address, Budget] = field(default_factory=dict)
     """What they gave back; with it their reservation ended."""
+
+    founders: Founders | None = None
+    """Who was in the job at its start; `None` before, and where the registry's events were not read."""
 
     job_phases: list[ev.JobPhaseChanged] = field(default_factory=list)
     shard_phases: list[ev.ShardPhaseChanged] = field(default_factory=list)
@@ -245,6 +249,7 @@ class Histories:
         self.jobs: dict[JobId, JobHistory] = {}
         self.registry_events: list[ev.Event] = []
         """Those of both registries, which are of no one job."""
+        self._key_cards: dict[Address, Digest] = {}
         # Hashes of heads that were read, in ascending order of their blocks.
         self._heads: dict[int, str] = {}
         self.folds += 1
@@ -341,5 +346,14 @@ class Histories:
             except ChainFault:
                 self._begin()
                 raise
+            if isinstance(event, ev.JobPhaseChanged):
+                self._note_start(event)
         else:
             self.registry_events.append(event)
+            if isinstance(event, ev.NodeRegistered | ev.KeyCardChanged):
+                self._key_cards[event.node] = event.key_card
+
+    def _note_start(self, event: ev.JobPhaseChanged) -> None:
+        history = self.jobs[event.job]
+        if event.phase is JobPhase.TRAINING and history.founders is None:
+            history.founders = founders_of(event.block, history.members, self._key_cards)

@@ -9,10 +9,11 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_va
 
 from domicile.errors import ConfigurationError
 from domicile.learning.robust.settings import RobustRule, RobustSettings, require_consistent
-from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
-from domicile.privacy.settings import PrivacySettings
+from domicile.learning.secure.settings import SecureSettings, require_bounded
+from domicile.learning.settings import Aggregation, DataSettings, MergingSettings, TrainingSettings
+from domicile.privacy.settings import AnyPrivacy, NodePrivacySettings, require_sums
 from domicile.protocol.budget import NOTHING, Budget
-from domicile.protocol.eligibility import Sensitivity
+from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.settings import Settings, load_settings
 
@@ -67,6 +68,11 @@ class ParticipationSettings(Settings):
     min_contributors: int = Field(default=3, ge=3, le=256)
     min_shards: int = Field(default=1, ge=1, le=32)
 
+    @property
+    def min_survivors(self) -> int:
+        """The fewest nodes whose masked sum any of them helps to unmask."""
+        return max(self.min_nodes, self.min_contributors)
+
 
 class MergingPair(Settings):
     """How updates are merged inside a shard, and how regional models are merged into the global one."""
@@ -90,10 +96,11 @@ class JobFile(Settings):
     merging: MergingPair = MergingPair()
     rounds: RoundSettings
     participation: ParticipationSettings = ParticipationSettings()
-    max_update_norm: float | None = Field(default=None, gt=0)
-    aggregation: Literal["plain", "robust"] = "plain"
+    aggregation: Aggregation = "plain"
+    secure: SecureSettings | None = None
     robust: RobustSettings | None = None
-    privacy: PrivacySettings | None = None
+    max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    privacy: AnyPrivacy | None = None
 
     @field_validator("shards")
     @classmethod
@@ -106,6 +113,8 @@ class JobFile(Settings):
     @model_validator(mode="after")
     def _check_aggregation(self) -> Self:
         require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        require_sums(self.privacy, self.aggregation, self.regional_merging, self.global_merging)
+        require_bounded(self.aggregation, self.secure, self.regional_merging, self.max_update_norm)
         if self.robust is not None:
             least = self.participation
             _check_rule("robust", "min_nodes", self.robust, least.min_nodes, num_averaged=least.min_contributors)
@@ -122,10 +131,18 @@ class JobFile(Settings):
         return self._merging(self.merging.global_)
 
     def _merging(self, written: MergingSettings) -> MergingSettings:
-        """A robust job weighs by no numbers that others tell; where its file is silent on weights, they are uniform."""
-        if self.aggregation == "robust" and "weighting" not in written.model_fields_set:
+        """A robust job weighs by no numbers that others tell, and one with privacy of nodes has none to tell; where its
+        file is silent on weights, they are uniform.
+        """
+        unweighted = self.aggregation == "robust" or isinstance(self.privacy, NodePrivacySettings)
+        if unweighted and "weighting" not in written.model_fields_set:
             return written.model_copy(update={"weighting": "uniform"})
         return written
+
+    @property
+    def safeguards(self) -> Safeguard:
+        """What its nodes and committees must offer."""
+        return Safeguard.SECURE_AGGREGATION if self.aggregation == "secure" else Safeguard.NONE
 
     @property
     def horizon_rounds(self) -> tuple[int, int, int]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from domicile.chain.events import MemberJoined
 from domicile.history import JobHistory, RegionalKey
 from domicile.lineage.gate import PastGate
 from domicile.participation import GlobalParticipation, RegionalParticipation, ShardParticipation
 from domicile.protocol.eligibility import Refusal, Requirement, Safeguard
-from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobState, ShardPhase, ShardState
+from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobPhase, JobState, ShardPhase, ShardState
 from domicile.roll_call import call_roll
-from domicile.types import Address
+from domicile.secure_sum.graph import degree_of, threshold_of
+from domicile.types import Address, ShardIndex
 from scripts.view import CommitteeView, JobRules, JobView, RefusedParty, ShardLoss, ShardView, UnmaskingView
 
 MICROS = 1_000_000
@@ -156,10 +158,22 @@ def unmasking_of(history: JobHistory, key: RegionalKey, name_of: Callable[[Addre
     if Safeguard.SECURE_AGGREGATION not in history.created.parameters.safeguards:
         return None
     agreed = history.survivors.get(key)
+    nodes = () if agreed is None else agreed.nodes
+    num_holders = degree_of(_num_founders(history, key[0])) + 1
     return UnmaskingView(
-        survivors=None if agreed is None else tuple(sorted(map(name_of, agreed.nodes))),
-        answered=tuple(name_of(event.node) for event in history.unmaskings_of(key)),
+        survivors=None if agreed is None else tuple(sorted(map(name_of, nodes))),
+        answered=tuple(name_of(event.node) for event in history.unmaskings_of(key) if event.node in nodes),
+        threshold=threshold_of(num_holders),
+        num_holders=num_holders,
     )
+
+
+def _num_founders(history: JobHistory, shard: ShardIndex) -> int:
+    """Members of a shard when the job was started, among whom masks are shared, whoever has left since."""
+    start = next(one for one in history.job_phases if one.phase is JobPhase.TRAINING)
+    before = (start.block, start.log_index)
+    moves = [one for one in history.membership if one.shard == shard and (one.block, one.log_index) < before]
+    return sum(1 if isinstance(one, MemberJoined) else -1 for one in moves)
 
 
 def named(whole: GlobalParticipation, name_of: Callable[[str], str]) -> GlobalParticipation:

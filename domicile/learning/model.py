@@ -58,11 +58,13 @@ class ModelMetadata(Settings):
     """What a merged model says of itself, inside its file, so that the committee's vote covers it.
 
     `num_examples`: training rows behind the model; 0 for an initial one. `test`: figures, over whole regions, of the
-    global model that the round started from.
+    global model that the round started from. `clipping_norm`: to which updates that start from this model are clipped,
+    in a job with privacy of nodes; `None` stands for the job's own bound.
     """
 
     num_examples: int = Field(default=0, ge=0, le=ROWS_MAX)
     test: Figures | None = None
+    clipping_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     def to_text(self) -> str:
         """Canonical JSON."""

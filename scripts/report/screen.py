@@ -87,7 +87,7 @@ def _print_curve(curve: CurveRecord, console: Console) -> None:
 def _print_unmasking(report: Report, console: Console) -> None:
     for one in report.regional_rounds:
         if one.unmasking is not None:
-            told = unmasking_told(one.unmasking, len(one.committed), one.members)
+            told = unmasking_told(one.unmasking, len(one.committed))
             _line(console, f"{one.shard}, round {one.global_round + 1}.{one.regional_round + 1}: {told}")
 
 

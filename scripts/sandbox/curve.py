@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from domicile.privacy.settings import PrivacySettings
 from scripts.job_file import JobFile
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def curve_of(job: JobFile, num_rows: Mapping[str, int], num_seeds: int) -> Curve
     """
     from domicile.privacy.calibration import calibrate
 
-    assert job.privacy is not None  # noqa: S101 - load_plan() asks for a curve of nothing else
+    assert isinstance(job.privacy, PrivacySettings)  # noqa: S101 - load_plan() asks for a curve of nothing else
     budgets: dict[float | None, Mapping[str, Calibration]] = {None: {}}
     for epsilon in sorted({*EPSILONS, job.privacy.epsilon}, reverse=True):
         settings = job.privacy

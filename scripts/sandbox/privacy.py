@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from domicile.learning.references import Training
 from domicile.learning.training import train
+from domicile.privacy.node_level.claim import claim_under
+from domicile.privacy.settings import PrivacySettings
 from scripts.report.schema import CurveRecord, NodePrivacyRecord, PrivacyRecord
 from scripts.sandbox.plan import Plan
 from scripts.view import DatasetView
@@ -22,22 +24,24 @@ def privacy_of(
     """`rounds_trained`: regional rounds in which each node sealed an update."""
     if plan.job.privacy is None:
         return None
-    from domicile.privacy.claim import REPRODUCIBLE, claim_of
+    from domicile.privacy.claim import REPRODUCIBLE
 
-    budgets = {name: plan.budgets[name] for name in rounds_trained}
+    budgets = {name: plan.node_budget or plan.budgets[name] for name in rounds_trained}
     spent = {name: budget.spent(rounds_trained[name]) for name, budget in budgets.items()}
     return PrivacyRecord(
-        claim=claim_of(
+        claim=claim_under(
             plan.job.privacy,
             plan.job.training,
             rounds=plan.job.horizon_rounds,
+            min_survivors=plan.job.participation.min_survivors,
+            max_update_norm=plan.job.max_update_norm,
             epsilon=max((one.epsilon for one in budgets.values()), default=plan.job.privacy.epsilon),
             randomness=REPRODUCIBLE,
         ),
         nodes=[
             NodePrivacyRecord(
                 node=name,
-                num_rows=budget.num_rows,
+                num_rows=len(plan.data[name].train[0]),
                 sample_rate=budget.mechanism.sample_rate,
                 noise_multiplier=budget.mechanism.noise_multiplier,
                 epsilon=budget.epsilon,
@@ -55,7 +59,7 @@ def privacy_of(
 
 
 def training_under(budget: Calibration | None, seed: int) -> Training:
-    """How a node trains; without a budget, as in a job that asks for no privacy."""
+    """How a node trains; without a budget, as in a job that asks for no privacy of rows."""
     if budget is None:
         return train
     from domicile.privacy.randomness import SeededRandomness
@@ -70,8 +74,8 @@ def training_under(budget: Calibration | None, seed: int) -> Training:
 
 
 def pooled_budget(plan: Plan, num_rows: int) -> Calibration | None:
-    """What the job means where all rows lie in one place, under the same ε."""
-    if plan.job.privacy is None:
+    """What the job means where all rows lie in one place, under the same ε of a row."""
+    if not isinstance(plan.job.privacy, PrivacySettings):
         return None
     from domicile.privacy.calibration import calibrate
 

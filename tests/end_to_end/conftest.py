@@ -47,6 +47,9 @@ class SmallNetwork:
     min_nodes: int = 3
     max_retries: int = 1
     aggregation: str = "plain"
+    bounds: str = ""
+    """Lines of the job's own keys, before its tables."""
+
     extra_job: str = ""
     extra_options: str = ""
     """Lines of the task's options."""
@@ -87,6 +90,7 @@ seed = 7
 sensitivity = "special"
 shards = {json.dumps(list(committees))}
 aggregation = "{self.aggregation}"
+{self.bounds}
 [task]
 use = "tabular"
 [task.options]

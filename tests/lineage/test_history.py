@@ -8,6 +8,7 @@ from typing import Self
 import pytest
 
 from domicile.chain.client import RETRY_PAUSES_S, Chain, Head
+from domicile.chain.contracts import Nodes
 from domicile.chain.events import JobCreated, JobEvent, SurvivorsVote, read_events
 from domicile.errors import ChainFault, LineageError
 from domicile.history import Histories, JobHistory, history_of
@@ -39,6 +40,27 @@ def test_a_record_without_its_creation_is_no_history(stage: Stage) -> None:
     for record in (others, []):
         with pytest.raises(LineageError, match="does not begin with its job's creation"):
             history_of(record)
+
+
+def test_the_founders_of_a_job_are_its_members_and_their_key_cards_at_its_start(stage: Stage) -> None:
+    histories = Histories(stage.chain, stage.deployment)
+    histories.update()
+    num_found = 0
+    for job, history in histories.jobs.items():
+        if history.founders is None:
+            assert not history.shard_phases
+            continue
+        block = history.founders.block
+        jobs, nodes = stage.jobs.at(block), Nodes(stage.chain.at(block), stage.deployment)
+        joined = [event.node for event in history.membership if event.block <= block]
+        expected: dict[int, dict[str, bytes]] = {}
+        for node in joined:
+            member = jobs.member_of(job, node)
+            if member.joined:
+                expected.setdefault(member.shard, {})[node] = nodes.key_card_of(node)
+        assert history.founders.cards == expected
+        num_found += sum(map(len, expected.values()))
+    assert num_found >= 3
 
 
 MASKED = JobId(5)

@@ -73,12 +73,12 @@ class FinishedJob:
         return self.report().model_copy(update={"privacy": _privacy(self._shards)})
 
     def masked_report(self) -> Report:
-        """The same of a job whose updates are masked: one member of each shard never answered, and nobody agreed on the
+        """The same of a job whose updates are masked: two survivors of each round answered, and nobody agreed on the
         survivors of the last round.
         """
         report = self.report()
         rounds = [one.model_copy(update={"unmasking": _unmasking(one)}) for one in report.regional_rounds]
-        silent = UnmaskingView(survivors=None, answered=())
+        silent = UnmaskingView(survivors=None, answered=(), threshold=2, num_holders=3)
         rounds[-1] = rounds[-1].model_copy(update={"unmasking": silent})
         return report.model_copy(update={"regional_rounds": rounds})
 
@@ -330,7 +330,7 @@ def _losses(*values: float) -> tuple[ShardLoss, ...]:
 
 def _unmasking(one: RegionalRound) -> UnmaskingView:
     survivors = tuple(name for name in one.committed if name not in one.excluded)
-    return UnmaskingView(survivors=survivors, answered=tuple(one.committed[:-1]))
+    return UnmaskingView(survivors=survivors, answered=survivors[:2], threshold=2, num_holders=3)
 
 
 def _privacy(shards: Mapping[str, Sequence[str]]) -> PrivacyRecord:

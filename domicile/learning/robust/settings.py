@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from domicile.learning.settings import MergingSettings
+from domicile.learning.settings import Aggregation, MergingSettings
 from domicile.settings import Settings
 
 RuleName = Literal["median", "trimmed_mean", "krum", "multi_krum", "bulyan", "geometric_median"]
@@ -101,7 +101,7 @@ class RobustSettings(RobustRule):
 
 
 def require_consistent(
-    aggregation: Literal["plain", "robust"],
+    aggregation: Aggregation,
     robust: RobustSettings | None,
     regional: MergingSettings,
     global_: MergingSettings,
