@@ -23,7 +23,7 @@ build/contracts.json: .venv/.installed hardhat-free-devnet/node_modules/.install
 	$(BIN)/python -m domicile.chain.compile
 
 demo: setup
-	$(BIN)/domicile sandbox examples/diagnosis
+	$(BIN)/domicile sandbox examples/private-diagnosis --curve 3
 
 # More workers than cores: for a good part of the time tests wait for blocks.
 test: setup lint
@@ -56,6 +56,9 @@ benchmarks: setup
 	$(BIN)/python -m benchmarks.payload
 	$(BIN)/python -m benchmarks.round
 	$(BIN)/python -m benchmarks.recovery
+	$(BIN)/python -m benchmarks.robust
+	$(BIN)/python -m benchmarks.poisoning
+	$(BIN)/python -m benchmarks.secure_sum
 
 clean:
 	rm -rf .venv hardhat-free-devnet/node_modules build

@@ -148,6 +148,7 @@ class CommitteeWork:
         own = self._party.sender.address
         try:
             spec = fetch_spec(self._party.border, self._history.created.parameters.spec)
+            spec.require_masked(self._history.created.parameters.safeguards)
             models = open_job_models(self._party, self._job, self._history, spec)
             recover(self._party, self._journal, self._job, self._history)
             regional = [

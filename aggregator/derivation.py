@@ -6,6 +6,8 @@ Shapes: P flat parameters.
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +18,8 @@ from domicile.crypto.sealing import OpeningReader, sealed_size
 from domicile.errors import BlockCorrupt, BlockMissing, SealError
 from domicile.exchange import NUM_RECIPIENTS_MAX
 from domicile.history import RegionalKey
-from domicile.learning.merging import Accumulator, weight_of
-from domicile.learning.model import Figures, ModelMetadata
+from domicile.learning.merging import Merger, weight_of
+from domicile.learning.model import ROWS_MAX, Figures, ModelMetadata
 from domicile.learning.update import InvalidUpdate, UpdateMetadata, read_update, update_bytes
 from domicile.models import JobModels
 from domicile.protocol.proposal import NodeExclusion
@@ -32,7 +34,7 @@ MICROS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class RegionalMerge:
-    """One member's derivation of one regional round. `model` is `None` where too few updates are usable.
+    """One member's derivation of one regional round. `model` is `None` where `impossible` says why.
 
     `num_rivals` counts the proposals that were known when it was derived.
     """
@@ -44,6 +46,7 @@ class RegionalMerge:
     contributors: int
     loss_micros: int
     model: MergedModel | None
+    impossible: str | None = None
 
     @property
     def exclusions(self) -> tuple[NodeExclusion, ...]:
@@ -59,7 +62,7 @@ class RegionalMerge:
 class Derivation:
     """How one member derives one regional round.
 
-    `buffer_P` and `mean` are used again every round, since touching fresh memory costs ten times a copy; the derived
+    `buffer_P` and `merger` are used again every round, since touching fresh memory costs ten times a copy; the derived
     model lies in `buffer_P` until the next derivation.
     """
 
@@ -71,7 +74,7 @@ class Derivation:
     min_nodes: int
     num_rivals: int
     buffer_P: torch.Tensor
-    mean: Accumulator
+    merger: Merger
 
     def run(self) -> RegionalMerge:
         """Opens every update in ascending order of address and merges the usable ones.
@@ -81,26 +84,40 @@ class Derivation:
             StoreFault: a store cannot be reached.
         """
         spec = self.models.spec
-        self.mean.reset()
-        usable: list[UpdateMetadata] = []
+        self.merger.reset()
+        found: list[tuple[Address, UpdateMetadata]] = []
         excluded: list[LeftOut] = []
         for event in sorted(self.models.history.commits_of(self.key), key=lambda e: e.node.lower()):
-            found = self._open(event.node, event.digest)
-            if isinstance(found, LeftOut):
-                excluded.append(found)
+            opened = self._open(event.node, event.digest)
+            if isinstance(opened, LeftOut):
+                excluded.append(opened)
                 continue
-            self.mean.add(self.buffer_P, weight_of(spec.regional_merging, found.num_examples))
-            usable.append(found)
+            self.merger.add(self.buffer_P, weight_of(spec.regional_merging, opened.num_examples))
+            found.append((event.node, opened))
+        outliers = {one.position: one.detail for one in self.merger.settle()}
+        excluded += [
+            LeftOut(subject=found[position][0], reason=ExclusionReason.NORM_EXCEEDED, detail=detail)
+            for position, detail in outliers.items()
+        ]
+        usable = [metadata for position, (_, metadata) in enumerate(found) if position not in outliers]
+        impossible = self._impossible(len(usable))
         publishable = len(usable) >= self.models.min_contributors
+        validation = sum_figures([one.validation for one in usable]) if publishable else None
         return RegionalMerge(
             key=self.key,
-            excluded=tuple(excluded),
+            excluded=tuple(sorted(excluded, key=lambda one: one.subject.lower())),
             ineligible=self.ineligible,
             num_rivals=self.num_rivals,
             contributors=len(usable),
-            loss_micros=_loss_micros(usable) if publishable else NO_LOSS,
-            model=self._finish(usable) if len(usable) >= self.min_nodes else None,
+            loss_micros=NO_LOSS if validation is None else loss_micros(validation),
+            model=self._finish(usable) if impossible is None else None,
+            impossible=impossible,
         )
+
+    def _impossible(self, num_usable: int) -> str | None:
+        if num_usable < self.min_nodes:
+            return f"{num_usable} usable updates, {self.min_nodes} are needed"
+        return self.merger.refusal()
 
     def _open(self, node: Address, digest: Digest) -> UpdateMetadata | LeftOut:
         if node in self.ineligible:
@@ -113,7 +130,7 @@ class Derivation:
                 reader = OpeningReader(
                     source, self.models.party.hpke, context, max_plaintext_bytes=update_bytes(layout)
                 )
-                return read_update(reader, layout, self.buffer_P, max_norm=spec.max_update_norm)
+                return read_update(reader, layout, self.buffer_P, max_norm=spec.rejected_norm)
         except (BlockMissing, BlockCorrupt) as exc:
             return LeftOut(subject=node, reason=ExclusionReason.UNAVAILABLE, detail=str(exc))
         except SealError as exc:
@@ -127,18 +144,22 @@ class Derivation:
         test = sum_figures([one.test for one in usable]) if starts_global else base.metadata.test
         if len(usable) < self.models.min_contributors:
             test = None
-        metadata = ModelMetadata(num_examples=sum(one.num_examples for one in usable), test=test)
+        metadata = ModelMetadata(num_examples=sum_rows([one.num_examples for one in usable]), test=test)
         settings = self.models.spec.regional_merging
-        return merge_into(settings, base, self.buffer_P, self.mean, metadata, keep_state=not starts_global)
+        return merge_into(settings, base, self.buffer_P, self.merger.mean(), metadata, keep_state=not starts_global)
 
 
-def _loss_micros(usable: list[UpdateMetadata]) -> int:
-    """Mean validation loss over all contributors' rows, in millionths; what is too large to say is said as the most."""
-    count = sum(one.validation.count for one in usable)
-    if not count:
+def loss_micros(validation: Figures) -> int:
+    """Mean loss over a region's rows, in millionths; what is too large to say is said as the most."""
+    if not validation.count:
         return 0
-    mean = sum(one.validation.loss_sum for one in usable) / count
-    return min(int(mean * MICROS), NO_LOSS - 1)
+    micros = validation.loss_sum / validation.count * MICROS
+    return int(micros) if micros < NO_LOSS - 1 else NO_LOSS - 1
+
+
+def sum_rows(parts: Sequence[int]) -> int:
+    """Rows of all parts; each is what somebody claims, so that their sum may be more than a model's file can say."""
+    return min(sum(parts), ROWS_MAX)
 
 
 def sum_figures(parts: list[Figures | None]) -> Figures | None:
@@ -148,7 +169,7 @@ def sum_figures(parts: list[Figures | None]) -> Figures | None:
         return None
     correct = [part.correct for part in known if part.correct is not None]
     return Figures(
-        loss_sum=sum(part.loss_sum for part in known),
-        correct=sum(correct) if len(correct) == len(known) else None,
-        count=sum(part.count for part in known),
+        loss_sum=min(sum(part.loss_sum for part in known), sys.float_info.max),
+        correct=sum_rows(correct) if len(correct) == len(known) else None,
+        count=sum_rows([part.count for part in known]),
     )

@@ -1,20 +1,23 @@
 """What a committee member derives by itself before it votes: shared by regional and global committees.
 
-Memory: one accumulator and one buffer of the model's size, whatever the number of updates, besides the state that a
-server optimiser keeps. Shapes: P flat parameters.
+Memory: one merger's result and one buffer of the model's size, whatever the number of updates, besides the state that a
+server optimiser keeps, and the tiles of a robust merge. Shapes: P flat parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from domicile.clock import JobClock
-from domicile.learning.merging import Accumulator, apply_delta, new_state
+from domicile.learning.merging import Accumulator, Merger, apply_delta, new_state
 from domicile.learning.model import ModelFile, ModelMetadata
+from domicile.learning.robust.merger import RobustMerger
 from domicile.learning.settings import MergingSettings
+from domicile.models import JobModels
 from domicile.protocol.round import ExclusionReason
 from domicile.types import Digest
 
@@ -59,11 +62,29 @@ class MergedModel:
     digest: Digest
 
 
+def regional_merger(models: JobModels, folder: Path) -> Merger:
+    """What merges a shard's updates by the job's rule; a robust one keeps them in a nameless file of `folder`."""
+    spec, num_parameters = models.spec, models.layout.num_parameters
+    if spec.robust is None:
+        return Accumulator(num_parameters)
+    return RobustMerger(
+        spec.robust, num_parameters, folder, max_norm=spec.max_update_norm, num_averaged=models.min_contributors
+    )
+
+
+def global_merger(models: JobModels, folder: Path) -> Merger:
+    """What merges the regional models. Their changes have no `max_update_norm`, which is of one round's updates."""
+    spec, num_parameters = models.spec, models.layout.num_parameters
+    if spec.robust is None or spec.robust.regions is None:
+        return Accumulator(num_parameters)
+    return RobustMerger(spec.robust.regions, num_parameters, folder)
+
+
 def merge_into(
     settings: MergingSettings,
     base: ModelFile,
     base_P: torch.Tensor,
-    mean: Accumulator,
+    mean_P: torch.Tensor,
     metadata: ModelMetadata,
     *,
     keep_state: bool,
@@ -74,6 +95,6 @@ def merge_into(
     """
     state: Mapping[str, torch.Tensor] = base.state if keep_state and tuple(base.state) == settings.slots else {}
     carried = dict(state) or new_state(settings, base_P.numel())
-    apply_delta(settings, base_P, mean.mean(), carried)
+    apply_delta(settings, base_P, mean_P, carried)
     file = ModelFile(layout=base.layout, state=carried, metadata=metadata)
     return MergedModel(file=file, values_P=base_P, digest=file.digest(base_P))

@@ -16,8 +16,9 @@ from aggregator.derivation import Derivation, RegionalMerge
 from aggregator.dispatch import Dispatch
 from aggregator.export import ExportDoor
 from aggregator.journal import AggregatorJournal
-from aggregator.journal import LeftOut as JournaledExclusion
-from aggregator.merging import LeftOut, Looks
+from aggregator.masked import MaskedWork
+from aggregator.merging import Looks, regional_merger
+from aggregator.remarks import Remarks
 from domicile import metrics
 from domicile.chain.sender import Call
 from domicile.crypto.context import PayloadKind
@@ -25,7 +26,7 @@ from domicile.errors import ConfigurationError
 from domicile.exchange import Recipients, SealedModel, note_locked_out, seal_model
 from domicile.history import RegionalKey, RegionalTally
 from domicile.learning.memory import within_memory
-from domicile.learning.merging import Accumulator
+from domicile.learning.merging import Merger
 from domicile.log import log_event
 from domicile.models import JobModels
 from domicile.outbox import Delivered
@@ -62,6 +63,11 @@ class RegionalWork:
         self._committee = models.history.shards[shard].parameters.committee
         self._merged: RegionalMerge | None = None
         self._looks = Looks()
+        self._remarks = Remarks(journal, models.job)
+        self._masked: MaskedWork | None = None
+        if models.spec.is_secure:
+            self._masked = MaskedWork(models, party.region, self._remarks, shard)
+        self._unmasked_s: float | None = None
         self._gate = metrics.Gate()
 
     @cached_property
@@ -71,9 +77,9 @@ class RegionalWork:
             return torch.empty(self._models.layout.num_parameters)
 
     @cached_property
-    def _mean(self) -> Accumulator:
+    def _merger(self) -> Merger:
         with within_memory():
-            return Accumulator(self._models.layout.num_parameters)
+            return regional_merger(self._models, self._dispatch.outbox.folder)
 
     def advance(self, state: JobState, shard: ShardState, now_s: int) -> bool:
         """Looks, decides and acts; `True` if it did something."""
@@ -93,6 +99,8 @@ class RegionalWork:
             self._send(self._party.jobs.advance_shard(self._models.job, self._shard))
         elif isinstance(act, step.Merge):
             self._derive(key, state, shard, now_s, requirement)
+        elif isinstance(act, step.Sum | step.ProposeSurvivors | step.ConfirmSurvivors | step.ReadAnswers):
+            self._unmask(act, key, shard.first_round, now_s, requirement)
         elif isinstance(act, step.Propose):
             self._propose(key)
         elif isinstance(act, step.Confirm):
@@ -113,20 +121,35 @@ class RegionalWork:
             refused=self._gate.said(self._party.nodes.refusal(own, requirement)),
         )
         merged = self._merged
-        if shard.phase is not ShardPhase.AGGREGATING or merged is None or merged.key != key:
+        if shard.phase is not ShardPhase.AGGREGATING:
             return duty
+        if merged is None or merged.key != key:
+            return duty if self._masked is None else self._masked.observe(duty, key, self._ineligible(key, requirement))
         agreed = self._agreed(key)
         voted = agreed is not None and own in agreed[1].voters
         return replace(
             duty,
             merged=True,
-            stale=self._is_stale(key, merged, requirement),
+            stale=self._masked is None and self._is_stale(key, merged, requirement),
             voted=voted,
             acceptable=agreed[0] if agreed is not None and not voted else None,
-            impossible=None if merged.model else f"{merged.contributors} usable updates, {state.min_nodes} are needed",
+            impossible=merged.impossible,
             look_again_s=self._looks.again_s,
             looked_again=self._looks.looked_again,
+            masked=None if self._masked is None else step.Masked(agreed=True, unmasked_s=self._unmasked_s),
         )
+
+    def _unmask(self, act: step.Act, key: RegionalKey, first_round: int, now_s: int, requirement: Requirement) -> None:
+        """One act on the way from masked updates to a model."""
+        assert self._masked is not None  # noqa: S101 - decide_shard() decides so of masked rounds alone
+        if isinstance(act, step.Sum):
+            self._merged = None
+            self._masked.add(key, self._ineligible(key, requirement), now_s)
+        elif isinstance(act, step.ReadAnswers):
+            self._merged = self._masked.read_answers(key, first_round, self._buffer_P, now_s)
+            self._unmasked_s = now_s
+        else:
+            self._send(self._masked.propose(key))
 
     def _is_stale(self, key: RegionalKey, merged: RegionalMerge, requirement: Requirement) -> bool:
         if self._ineligible(key, requirement) != merged.ineligible:
@@ -151,14 +174,14 @@ class RegionalWork:
             min_nodes=state.min_nodes,
             num_rivals=len(self._models.history.regional_tallies.get(key, {})),
             buffer_P=self._buffer_P,
-            mean=self._mean,
+            merger=self._merger,
         )
         self._merged = derivation.run()
         new = self._looks.note(key, self._merged.excluded, now_s, self._models.history.clock)
-        self._journal.forget_left_out(self._models.job, *key)
-        for one in self._merged.excluded:
-            self._note_left_out(key, one, is_new=one in new)
+        self._remarks.left_out(key, self._merged.excluded, new)
         log_event(log, "merged", **self._where(key), contributors=self._merged.contributors)
+        if self._merged.impossible is not None:
+            log_event(log, "not_merged", level=logging.WARNING, **self._where(key), cause=self._merged.impossible)
 
     def _agreed(self, key: RegionalKey) -> tuple[bytes, RegionalTally] | None:
         """A proposal that says exactly what this member derived, with its id."""
@@ -245,19 +268,6 @@ class RegionalWork:
         shard, global_round, regional_round = key
         payload = f"{kind} of shard {shard}, round {global_round}.{regional_round}"
         note_locked_out(self._journal, self._models.job, payload, recipients)
-
-    def _note_left_out(self, key: RegionalKey, one: LeftOut, *, is_new: bool) -> None:
-        left_out = JournaledExclusion(
-            shard=self._shard,
-            global_round=key[1],
-            regional_round=key[2],
-            subject=one.subject,
-            reason=one.reason.name,
-            detail=one.detail,
-        )
-        self._journal.record_left_out(self._models.job, left_out)
-        if is_new:
-            log_event(log, "left_out", **self._where(key), node=one.subject, reason=one.reason.name, detail=one.detail)
 
     def _where(self, key: RegionalKey) -> dict[str, int]:
         return {"job": self._models.job, "shard": key[0], "global_round": key[1], "regional_round": key[2]}

@@ -21,7 +21,7 @@ class Duty:
     merge of the round is at hand, `stale` whether something has since turned up that it does not take into account.
     `acceptable` is the id of a proposal that equals the own merge and has no vote of this member's yet. `look_again_s`
     is when to look again for what the merge did not find in the store (`None`: nothing was missing), `looked_again`
-    whether that was done once at least.
+    whether that was done once at least. `masked`: where updates are masked, how far this member's unmasking has come.
     """
 
     now_s: int
@@ -37,11 +37,52 @@ class Duty:
     impossible: str | None = None
     look_again_s: float | None = None
     looked_again: bool = False
+    masked: Masked | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Masked:
+    """One member's view of a round whose updates are masked. Until the merge is at hand, `Duty.acceptable`, `voted`,
+    `impossible` and the looks are those of the survivors.
+
+    `agreed`: the committee has fixed the survivors. `summed`: the sum at hand is over them, or, before they are fixed,
+    over those whom this member would propose. `unread`: answers have come that this member has not read, or one that
+    was missing is to be looked for again. `waits_for`: why the sum cannot be unmasked yet, or ever. `unmasked_s`: when,
+    on the chain's clock, this member unmasked it: turns to propose the model begin then.
+    """
+
+    agreed: bool = False
+    summed: bool = False
+    unread: bool = False
+    waits_for: str = "no answers yet"
+    unmasked_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
     """Fetch, open, check and merge what was committed (or reported)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Fetch, open, check and add the masked updates that were committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeSurvivors:
+    """Vote for those whose masked updates are in the own sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmSurvivors:
+    """Vote for another member's proposal, which has the same survivors as the own sum."""
+
+    proposal_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnswers:
+    """Fetch, open and check the answers to the survivors, and unmask the sum once they are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +114,7 @@ class Wait:
     reason: str
 
 
-Act = Merge | Propose | Confirm | Export | Advance | Wait
+Act = Merge | Sum | ProposeSurvivors | ConfirmSurvivors | ReadAnswers | Propose | Confirm | Export | Advance | Wait
 
 
 def decide_shard(phase: ShardPhase, duty: Duty) -> Act:
@@ -81,7 +122,7 @@ def decide_shard(phase: ShardPhase, duty: Duty) -> Act:
     if phase in {ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE} and duty.now_s >= duty.deadline_s:
         return Advance()
     if phase is ShardPhase.AGGREGATING:
-        return _decide_merge(duty)
+        return _decide_merge(duty) if duty.masked is None else _decide_masked(duty, duty.masked)
     if phase is ShardPhase.MATURE:
         if duty.refused:
             return Wait("the contract refuses this member now")
@@ -107,6 +148,11 @@ def _decide_merge(duty: Duty) -> Act:
         return Wait("the contract refuses this member now")
     if not duty.merged or duty.stale:
         return Merge()
+    return _decide_vote(duty)
+
+
+def _decide_vote(duty: Duty) -> Act:
+    """What a member does that has derived; `Merge` means to derive again."""
     if duty.acceptable is not None:
         return Confirm(duty.acceptable)
     if duty.voted:
@@ -118,6 +164,27 @@ def _decide_merge(duty: Duty) -> Act:
     return Merge() if overdue else Wait(waiting)
 
 
+def _decide_masked(duty: Duty, masked: Masked) -> Act:
+    if duty.refused:
+        return Wait("the contract refuses this member now")
+    if duty.merged:
+        return _decide_vote(duty)
+    if not masked.summed or (duty.stale and not masked.agreed):
+        return Sum()
+    if masked.agreed:
+        return ReadAnswers() if masked.unread else Wait(masked.waits_for)
+    return _of_survivors(_decide_vote(duty))
+
+
+def _of_survivors(act: Act) -> Act:
+    """The same vote, on survivors instead of a model."""
+    if isinstance(act, Confirm):
+        return ConfirmSurvivors(act.proposal_id)
+    if isinstance(act, Propose):
+        return ProposeSurvivors()
+    return Sum() if isinstance(act, Merge) else act
+
+
 def _not_to_propose(duty: Duty) -> str | None:
     """Why a member that has merged does not propose now.
 
@@ -127,7 +194,10 @@ def _not_to_propose(duty: Duty) -> str | None:
     if duty.impossible is not None:
         return duty.impossible
     clock = JobClock(duty.window_s)
-    if duty.look_again_s is None:
+    unmasked_s = None if duty.masked is None else duty.masked.unmasked_s
+    if unmasked_s is not None:
+        in_turn = _in_turn(duty, clock.proposers_s, after_s=unmasked_s - (duty.deadline_s - duty.window_s))
+    elif duty.look_again_s is None:
         in_turn = _in_turn(duty, clock.proposers_s)
     elif not duty.looked_again:
         return "what is missing is to be looked for once more"

@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 import torch
 
 from aggregator import step
-from aggregator.derivation import sum_figures
+from aggregator.derivation import sum_figures, sum_rows
 from aggregator.dispatch import Dispatch
 from aggregator.journal import GLOBAL, AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
-from aggregator.merging import LeftOut, Looks, MergedModel, merge_into
+from aggregator.merging import LeftOut, Looks, MergedModel, global_merger, merge_into
 from domicile import metrics
 from domicile.crypto.context import PayloadKind
 from domicile.errors import BlockCorrupt, BlockMissing, PeerError, SealError
 from domicile.exchange import SealedModel, get_model, note_locked_out, seal_model
 from domicile.history import GlobalTally
 from domicile.learning.memory import within_memory
-from domicile.learning.merging import Accumulator, weight_of
-from domicile.learning.model import ModelMetadata
+from domicile.learning.merging import Merger, weight_of
+from domicile.learning.model import ModelFile, ModelMetadata
 from domicile.log import log_event
 from domicile.models import JobModels
 from domicile.outbox import Delivered
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalMerge:
-    """This member's own derivation of one global round. `model` is `None` where too few exports are usable.
+    """This member's own derivation of one global round. `model` is `None` where `impossible` says why.
 
     `num_rivals` counts the proposals that were known when it was derived.
     """
@@ -47,6 +47,7 @@ class GlobalMerge:
     excluded: tuple[LeftOut, ...]
     num_rivals: int
     model: MergedModel | None
+    impossible: str | None = None
 
     @property
     def exclusions(self) -> tuple[ShardExclusion, ...]:
@@ -108,7 +109,7 @@ class GlobalWork:
             stale=self._is_stale(merged),
             voted=voted,
             acceptable=agreed[0] if agreed is not None and not voted else None,
-            impossible=None if merged.model else "too few usable exports",
+            impossible=merged.impossible,
             look_again_s=self._looks.again_s,
             looked_again=self._looks.looked_again,
         )
@@ -135,31 +136,53 @@ class GlobalWork:
         layout = self._models.layout
         base_P, export_P = torch.empty(layout.num_parameters), torch.empty(layout.num_parameters)
         base = self._models.global_model(global_round - 1, base_P)
-        mean = Accumulator(layout.num_parameters)
-        usable: list[ModelMetadata] = []
+        merger = global_merger(self._models, self._dispatch.outbox.folder)
+        found: list[tuple[ShardIndex, ModelMetadata]] = []
         excluded: list[LeftOut] = []
         for shard in sorted(self._history.exports.get(global_round, {})):
-            found = self._open_export(shard, global_round, export_P)
-            if isinstance(found, LeftOut):
-                excluded.append(found)
+            opened = self._open_export(shard, global_round, export_P)
+            if isinstance(opened, LeftOut):
+                excluded.append(opened)
                 continue
-            mean.add(export_P.sub_(base_P), weight_of(self._models.spec.global_merging, found.num_examples))
-            usable.append(found)
+            merger.add(export_P.sub_(base_P), weight_of(self._models.spec.global_merging, opened.num_examples))
+            found.append((shard, opened))
         del export_P
-        model = None
-        if len(usable) >= self._history.created.parameters.min_shards:
-            test = sum_figures([one.test for one in usable])
-            metadata = ModelMetadata(num_examples=sum(one.num_examples for one in usable), test=test)
-            model = merge_into(self._models.spec.global_merging, base, base_P, mean, metadata, keep_state=True)
-        reports = self._history.reports_hash(global_round, self._party.deployment)
-        log_event(log, "merged", job=self._models.job, global_round=global_round, shards=len(usable))
+        outliers = {one.position: one.detail for one in merger.settle()}
+        excluded += [
+            LeftOut(subject=str(found[position][0]), reason=ExclusionReason.NORM_EXCEEDED, detail=detail)
+            for position, detail in outliers.items()
+        ]
+        usable = [metadata for position, (_, metadata) in enumerate(found) if position not in outliers]
+        impossible = self._impossible(len(usable), merger)
+        where = {"job": self._models.job, "global_round": global_round}
+        log_event(log, "merged", **where, shards=len(usable))
+        if impossible is not None:
+            log_event(log, "not_merged", level=logging.WARNING, **where, cause=impossible)
         return GlobalMerge(
             global_round=global_round,
-            reports=reports,
-            excluded=tuple(excluded),
+            reports=self._history.reports_hash(global_round, self._party.deployment),
+            excluded=tuple(sorted(excluded, key=lambda one: int(one.subject))),
             num_rivals=self._num_rivals(global_round),
-            model=model,
+            model=self._finish(usable, base, base_P, merger) if impossible is None else None,
+            impossible=impossible,
         )
+
+    def _impossible(self, num_usable: int, merger: Merger) -> str | None:
+        min_shards = self._history.created.parameters.min_shards
+        if num_usable < min_shards:
+            return f"{num_usable} usable exports, {min_shards} are needed"
+        return merger.refusal()
+
+    def _finish(
+        self, usable: list[ModelMetadata], base: ModelFile, base_P: torch.Tensor, merger: Merger
+    ) -> MergedModel:
+        test = sum_figures([one.test for one in usable])
+        metadata = ModelMetadata(
+            num_examples=sum_rows([one.num_examples for one in usable]),
+            test=test,
+            clipping_norm=_mean_clipping_norm([one.clipping_norm for one in usable]),
+        )
+        return merge_into(self._models.spec.global_merging, base, base_P, merger.mean(), metadata, keep_state=True)
 
     def _agreed(self, global_round: int) -> tuple[bytes, GlobalTally] | None:
         """A proposal that says exactly what this member derived, with its id."""
@@ -261,3 +284,10 @@ class GlobalWork:
         if is_new:
             where = {"job": self._models.job, "global_round": global_round}
             log_event(log, "left_out", **where, shard=one.subject, reason=one.reason.name)
+
+
+def _mean_clipping_norm(told: list[float | None]) -> float | None:
+    """From which the shards go on, each of which found its own; `None` in a job without privacy of nodes."""
+    known = [one for one in told if one is not None]
+    # Each part before the sum, so that no sum of what others told overflows.
+    return sum(one / len(known) for one in known) if known else None

@@ -66,7 +66,15 @@ class CardDirectory:
             PeerError: the account has no card on chain, or its document is not the account's card.
             StoreFault: the document cannot be fetched.
         """
-        digest = self._nodes.key_card_of(address)
+        return self.card_of(address, self._nodes.key_card_of(address))
+
+    def card_of(self, address: Address, digest: Digest) -> KeyCard:
+        """The key card that a participant has, or had, on chain.
+
+        Raises:
+            PeerError: there was none, or its document is not the account's card.
+            StoreFault: the document cannot be fetched.
+        """
         if not any(digest):
             raise PeerError(f"{address} has no key card on chain; it must register first")
         if digest not in self._cards:

@@ -12,10 +12,12 @@ from domicile.chain.contracts import Jobs
 from domicile.chain.deployment import Deployment
 from domicile.clock import DEFAULT_CLOCK, JobClock
 from domicile.errors import ChainFault, LineageError
+from domicile.founders import Founders, founders_of
 from domicile.protocol import commitment
 from domicile.protocol.budget import Budget
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
-from domicile.protocol.round import NO_DATASET, JobState, ShardPhase, ShardState
+from domicile.protocol.round import NO_DATASET, JobPhase, JobState, ShardPhase, ShardState
+from domicile.survivors import Survivors, SurvivorsTally, survivors_of
 from domicile.types import Address, DatasetId, Digest, JobId, ShardIndex
 
 KEPT_HEADS = 4_096
@@ -56,9 +58,19 @@ class JobHistory:
     unspent: dict[Address, Budget] = field(default_factory=dict)
     """What they gave back; with it their reservation ended."""
 
+    founders: Founders | None = None
+    """Who was in the job at its start; `None` before, and where the registry's events were not read."""
+
     job_phases: list[ev.JobPhaseChanged] = field(default_factory=list)
     shard_phases: list[ev.ShardPhaseChanged] = field(default_factory=list)
     commits: dict[RegionalKey, list[ev.UpdateCommitted]] = field(default_factory=dict)
+    survivors_tallies: dict[RegionalKey, dict[bytes, SurvivorsTally]] = field(default_factory=dict)
+    survivors: dict[RegionalKey, Survivors] = field(default_factory=dict)
+    """What was agreed on, of rounds whose updates are masked."""
+
+    unmaskings: dict[RegionalKey, list[ev.Unmasked]] = field(default_factory=dict)
+    """Who answered to them, at most once each."""
+
     regional_tallies: dict[RegionalKey, dict[bytes, RegionalTally]] = field(default_factory=dict)
     regional_models: dict[RegionalKey, ev.RegionalModelAccepted] = field(default_factory=dict)
     exports: dict[int, dict[ShardIndex, ev.ModelExported]] = field(default_factory=dict)
@@ -94,6 +106,9 @@ class JobHistory:
     def commits_of(self, key: RegionalKey) -> list[ev.UpdateCommitted]:
         return self.commits.get(key, [])
 
+    def unmaskings_of(self, key: RegionalKey) -> list[ev.Unmasked]:
+        return self.unmaskings.get(key, [])
+
     def running_hash(self, key: RegionalKey, deployment: Deployment) -> Digest:
         """Running hash over the commits of a regional round, as the contract holds it."""
         shard, global_round, regional_round = key
@@ -126,7 +141,11 @@ class JobHistory:
         return next(t for t in self.global_tallies[global_round].values() if t.proposal.payload == payload)
 
     def apply(self, event: ev.Event) -> None:
-        """Takes in the next event of this job."""
+        """Takes in the next event of this job.
+
+        Raises:
+            ChainFault: it follows from an event that was not told.
+        """
         match event:
             case ev.ShardCreated():
                 self.shards.append(event)
@@ -138,6 +157,8 @@ class JobHistory:
                 self.shard_phases.append(event)
             case ev.UpdateCommitted():
                 self.commits.setdefault((event.shard, event.global_round, event.regional_round), []).append(event)
+            case ev.SurvivorsVote() | ev.SurvivorsAgreed() | ev.Unmasked():
+                self._apply_unmasking(event)
             case ev.RegionalVote():
                 proposal = event.proposal
                 key = (event.shard, proposal.global_round, proposal.regional_round)
@@ -154,6 +175,26 @@ class JobHistory:
                 self.global_models[event.global_round] = event
             case _:
                 pass
+
+    def _apply_unmasking(self, event: ev.SurvivorsVote | ev.SurvivorsAgreed | ev.Unmasked) -> None:
+        of_round = event.proposal if isinstance(event, ev.SurvivorsVote) else event
+        key = (event.shard, of_round.global_round, of_round.regional_round)
+        match event:
+            case ev.SurvivorsVote():
+                tallies = self.survivors_tallies.setdefault(key, {})
+                tallies.setdefault(event.proposal_id, SurvivorsTally(proposal=event.proposal)).voters.append(
+                    event.voter
+                )
+            case ev.SurvivorsAgreed():
+                tally = self.survivors_tallies.get(key, {}).get(event.proposal_id)
+                if tally is None:
+                    raise ChainFault(
+                        "the endpoint told of survivors without the vote for them; reading the record anew"
+                    )
+                committed = (commit.node for commit in self.commits_of(key))
+                self.survivors[key] = survivors_of(event.proposal_id, tally.proposal, committed)
+            case ev.Unmasked():
+                self.unmaskings.setdefault(key, []).append(event)
 
     def _apply_membership(self, event: ev.MemberJoined | ev.MemberLeft | ev.BudgetReturned) -> None:
         if isinstance(event, ev.BudgetReturned):
@@ -208,6 +249,7 @@ class Histories:
         self.jobs: dict[JobId, JobHistory] = {}
         self.registry_events: list[ev.Event] = []
         """Those of both registries, which are of no one job."""
+        self._key_cards: dict[Address, Digest] = {}
         # Hashes of heads that were read, in ascending order of their blocks.
         self._heads: dict[int, str] = {}
         self.folds += 1
@@ -299,6 +341,19 @@ class Histories:
             if event.job not in self.jobs:
                 self._begin()
                 raise ChainFault(f"the endpoint told of job {event.job} without its creation; reading the record anew")
-            self.jobs[event.job].apply(event)
+            try:
+                self.jobs[event.job].apply(event)
+            except ChainFault:
+                self._begin()
+                raise
+            if isinstance(event, ev.JobPhaseChanged):
+                self._note_start(event)
         else:
             self.registry_events.append(event)
+            if isinstance(event, ev.NodeRegistered | ev.KeyCardChanged):
+                self._key_cards[event.node] = event.key_card
+
+    def _note_start(self, event: ev.JobPhaseChanged) -> None:
+        history = self.jobs[event.job]
+        if event.phase is JobPhase.TRAINING and history.founders is None:
+            history.founders = founders_of(event.block, history.members, self._key_cards)

@@ -53,6 +53,11 @@ class Outbox:
             raise ConfigurationError(f"outbox: {self._folder} cannot be made ({exc.strerror}); mend that") from exc
         self._piece = memoryview(bytearray(CHUNK_BYTES))
 
+    @property
+    def folder(self) -> Path:
+        """On a disk that has room for models."""
+        return self._folder
+
     def require_room(self, size_bytes: int) -> None:
         """Whether a payload fits: to be asked before the work that leads to it, which would be lost.
 

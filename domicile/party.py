@@ -15,7 +15,7 @@ from pydantic import Field
 from domicile import metrics
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Board, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.chain.sender import Sender
 from domicile.clock import JobClock
@@ -113,6 +113,7 @@ class Party:
     jurisdictions: Jurisdictions
     nodes: Nodes
     jobs: Jobs
+    board: Board
     sender: Sender
     hpke: HpkeKey
     border: Store
@@ -151,6 +152,7 @@ def open_party(settings: PartySettings) -> Party:
         jurisdictions=Jurisdictions(chain, deployment),
         nodes=Nodes(chain, deployment),
         jobs=Jobs(chain, deployment),
+        board=Board(chain, deployment),
         sender=Sender(chain, signer, max_fee_gwei=settings.chain.max_fee_gwei),
         hpke=hpke,
         border=border,

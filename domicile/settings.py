@@ -10,7 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Strict,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.fields import FieldInfo
 
 from domicile.errors import ConfigurationError
@@ -137,9 +146,9 @@ def describe(exc: ValidationError, model: type[BaseModel]) -> str:
     """
     errors = exc.errors(include_url=False, include_input=False)
     error = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    key = ".".join(f"{part}" for part in error["loc"])
+    key, _ = _follow(model, error["loc"])
     if error["type"] == "extra_forbidden":
-        known = _known_keys(model, error["loc"][:-1])
+        known = sorted(_fields_by_key(_model_within(_follow(model, error["loc"][:-1])[1])))
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         mend = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
         return f"{key}: unknown key; {mend}"
@@ -151,16 +160,28 @@ def describe(exc: ValidationError, model: type[BaseModel]) -> str:
     return f"{key}: {told}" if key else told
 
 
-def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+def _follow(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, Any]:
+    """The key of a place, and what lies there; a file writes no tags, which tell models of a union apart."""
     current: Any = model
+    keys = []
     for part in loc:
-        if isinstance(part, int):
+        tagged = _tagged_within(current, part)
+        if tagged is not None:
+            current = tagged
             continue
-        field = _fields_by_key(current).get(f"{part}")
-        if field is None:
-            return []
-        current = _model_within(field.annotation)
-    return sorted(_fields_by_key(current))
+        if isinstance(part, str):
+            field = _fields_by_key(_model_within(current)).get(part)
+            current = None if field is None else field.annotation
+        keys.append(f"{part}")
+    return ".".join(keys), current
+
+
+def _tagged_within(annotation: Any, tag: int | str) -> Any:
+    """The model of a union that goes by a tag."""
+    if any(isinstance(one, Tag) and one.tag == tag for one in getattr(annotation, "__metadata__", ())):
+        return annotation
+    arguments = (_tagged_within(argument, tag) for argument in getattr(annotation, "__args__", ()))
+    return next((found for found in arguments if found is not None), None)
 
 
 def _fields_by_key(model: Any) -> dict[str, FieldInfo]:

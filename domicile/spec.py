@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from domicile.errors import BudgetMismatch, PeerError
-from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
-from domicile.privacy.settings import PrivacySettings
+from domicile.learning.robust.settings import RobustSettings, require_consistent
+from domicile.learning.secure.settings import SecureSettings, require_bounded
+from domicile.learning.settings import Aggregation, DataSettings, MergingSettings, TrainingSettings
+from domicile.privacy.settings import AnyPrivacy, require_sums
 from domicile.protocol.budget import NOTHING, Budget
+from domicile.protocol.eligibility import Safeguard
 from domicile.settings import Settings, describe
 from domicile.types import Digest, digest
 
@@ -44,8 +47,10 @@ class ModelReference(Settings):
 class JobSpec(Settings):
     """All that a job's participants must agree on and that the contract need not know.
 
-    `max_update_norm` is the L2 norm above which an update is left out of a merge; `None` sets no bound.
-    `privacy` is `None` where nothing of a row's privacy is promised.
+    `max_update_norm` is the L2 norm above which an update is left out of a merge, or clipped to it where `robust` says
+    so, or to which each node clips its own where `aggregation` is ``secure`` and nobody sees its norm; `None` sets no
+    bound. `robust` is there exactly where `aggregation` is ``robust``.
+    `privacy` is `None` where none is promised, of rows or of nodes.
     """
 
     version: Literal["1"] = "1"
@@ -57,8 +62,28 @@ class JobSpec(Settings):
     training: TrainingSettings
     regional_merging: MergingSettings
     global_merging: MergingSettings
-    max_update_norm: float | None = Field(default=None, gt=0)
-    privacy: PrivacySettings | None = None
+    aggregation: Aggregation = "plain"
+    secure: SecureSettings | None = None
+    robust: RobustSettings | None = None
+    max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    privacy: AnyPrivacy | None = None
+
+    @model_validator(mode="after")
+    def _check_aggregation(self) -> Self:
+        require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        require_sums(self.privacy, self.aggregation, self.regional_merging, self.global_merging)
+        require_bounded(self.aggregation, self.secure, self.regional_merging, self.max_update_norm)
+        return self
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody but its node ever sees an update."""
+        return self.aggregation == "secure"
+
+    @property
+    def rejected_norm(self) -> float | None:
+        """L2 norm above which an update is of no use at all; a robust merge looks at norms by itself."""
+        return self.max_update_norm if self.robust is None else None
 
     @property
     def reserved(self) -> Budget:
@@ -80,6 +105,21 @@ class JobSpec(Settings):
             raise BudgetMismatch(
                 f"the job's specification promises {self.reserved}, and the job reserves {budget} of each dataset; ask "
                 "the job's owner for another one"
+            )
+
+    def require_masked(self, safeguards: Safeguard) -> None:
+        """Whether a job demands secure aggregation on chain exactly where this says so: else nobody would agree on
+        survivors of what is masked, or nodes would send in the open what the chain says is masked.
+
+        Raises:
+            PeerError: the two differ.
+        """
+        demanded = bool(safeguards & Safeguard.SECURE_AGGREGATION)
+        if self.is_secure != demanded:
+            raise PeerError(
+                f"the job's specification has aggregation = {self.aggregation!r}, and the job "
+                f"{'demands' if demanded else 'does not demand'} the safeguard SECURE_AGGREGATION; ask the job's owner "
+                "for another one"
             )
 
     def to_bytes(self) -> bytes:

@@ -30,7 +30,7 @@ from domicile.types import JobId, ShardIndex
 from domicile.watch import Watch
 from node import step
 from node.config import NodeConfig
-from node.delivery import UpdateDelivery, region_of
+from node.delivery import Delivery, region_of
 from node.journal import NodeJournal, Skipped
 from node.recovery import compare, recover
 from node.reservation import settle
@@ -112,7 +112,7 @@ class NodeJob:
         self._party = party
         self._journal = journal
         self._outbox = outbox
-        self._delivery = UpdateDelivery(party, journal, outbox, job)
+        self._delivery = Delivery(party, journal, outbox, job)
         self._present: RegionalKey | None = None
         self._job = job
         self._history = history
@@ -164,6 +164,8 @@ class NodeJob:
         sealed = self._journal.update(self._job, state.global_round, present.regional_round)
         skipped = self._journal.skipped(self._job)
         given_up = {(one.act, one.global_round, one.regional_round) for one in skipped}
+        survivors = self._history.survivors.get(key)
+        answer = self._journal.answer(self._job, *key[1:])
         measured = [one.global_round for one in self._journal.evaluations(self._job)]
         measured += [one.global_round for one in skipped if one.regional_round == GLOBAL]
         return replace(
@@ -179,6 +181,11 @@ class NodeJob:
             stored=sealed is not None and self._delivery.is_stored(sealed.digest, now_s),
             lost=("store", *key[1:]) in given_up,
             given_up=("train", *key[1:]) in given_up,
+            agreed=survivors is not None and own in survivors.nodes,
+            answer=answer.digest if answer else None,
+            answer_stored=answer is not None and self._delivery.is_stored(answer.digest, now_s),
+            unmasked=any(event.node == own for event in self._history.unmaskings_of(key)),
+            silent=("answer", *key[1:]) in given_up,
             newest_global_round=self._history.newest_global_round,
             measured_global_rounds=frozenset(measured),
         )
@@ -207,13 +214,16 @@ class NodeJob:
             key = (shard, act.global_round, act.regional_round)
             own = self._party.sender.address
             recover(self._journal, self._job, self._history, region_of(self._party), own, key)
-        elif isinstance(act, step.Store):
+        elif isinstance(act, step.Store | step.StoreAnswer):
             self._delivery.store(act, self._party.chain.timestamp(), state.collect_window_s)
-        elif isinstance(act, step.Evaluate | step.Train):
+        elif isinstance(act, step.Evaluate | step.Train | step.Answer):
             self._learn(act, shard, shards[shard].first_round)
         elif isinstance(act, step.Commit):
             self._send(self._party.jobs.commit(self._job, act.global_round, act.regional_round, act.digest))
             log_event(log, "committed", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
+        elif isinstance(act, step.Unmask):
+            self._send(self._party.board.unmask(self._job, act.global_round, act.regional_round, act.digest))
+            log_event(log, "unmasked", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
         return True
 
     def _send(self, call: Call) -> None:
@@ -239,16 +249,20 @@ class NodeJob:
             self._note_refusal("join", closest)
         return False
 
-    def _learn(self, act: step.Evaluate | step.Train, shard: ShardIndex, first_round: int) -> None:
-        """Evaluates or trains; where that fails for what the models or rows are, this round is given up for good."""
+    def _learn(self, act: step.Evaluate | step.Train | step.Answer, shard: ShardIndex, first_round: int) -> None:
+        """Evaluates, trains or answers; where that fails for what the models, rows or survivors are, this round is
+        given up for good.
+        """
         work = self._open()
         if work is None:
             return
-        regional_round = act.regional_round if isinstance(act, step.Train) else GLOBAL
+        regional_round = GLOBAL if isinstance(act, step.Evaluate) else act.regional_round
         try:
             with within_memory():
                 if isinstance(act, step.Evaluate):
                     work.evaluate(shard, act.global_round)
+                elif isinstance(act, step.Answer):
+                    work.answer((shard, act.global_round, act.regional_round), late=act.late)
                 else:
                     self._drop_finished_rounds()
                     work.train((shard, act.global_round, act.regional_round), first_round)
@@ -294,12 +308,16 @@ class NodeJob:
         return self._work
 
     def _drop_finished_rounds(self) -> None:
-        """Lets go of all updates but those of the last kept rounds."""
+        """Lets go of all updates and answers but those of the last kept rounds."""
         region = self._party.region
         for update in self._journal.pinned_updates(self._job)[: -self._config.jobs.kept_rounds]:
             if region is not None:
                 region.unpin(update.digest)
                 self._journal.record_unpinned(self._job, update)
+        for answer in self._journal.pinned_answers(self._job)[: -self._config.jobs.kept_rounds]:
+            if region is not None:
+                region.unpin(answer.digest)
+                self._journal.record_answer_unpinned(self._job, answer)
 
 
 def main(path: Path, trainer: Trainer | None = None) -> int:

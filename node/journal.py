@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from domicile.errors import PeerError
 from domicile.journal import Journal
 from domicile.types import Digest, JobId
 
-VERSION = 5
+VERSION = 6
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS memberships (job INTEGER PRIMARY KEY, global_round INTEGER, regional_round INTEGER);
 CREATE TABLE IF NOT EXISTS left_by_hand (job INTEGER PRIMARY KEY);
@@ -18,6 +19,10 @@ CREATE TABLE IF NOT EXISTS updates (
     job INTEGER, global_round INTEGER, regional_round INTEGER,
     digest BLOB NOT NULL, num_steps INTEGER NOT NULL, sealed_bytes INTEGER NOT NULL, pinned INTEGER NOT NULL DEFAULT 1,
     sample_rate REAL, noise_multiplier REAL,
+    PRIMARY KEY (job, global_round, regional_round));
+CREATE TABLE IF NOT EXISTS answers (
+    job INTEGER, global_round INTEGER, regional_round INTEGER,
+    survivors BLOB NOT NULL, digest BLOB NOT NULL, pinned INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (job, global_round, regional_round));
 CREATE TABLE IF NOT EXISTS evaluations (
     job INTEGER, global_round INTEGER, metrics TEXT NOT NULL, num_test INTEGER NOT NULL,
@@ -35,7 +40,8 @@ class SealedUpdate:
     """An update that was sealed here; `num_steps` is 0 where the journal that knew it was lost.
 
     `sample_rate`, `noise_multiplier`: by which its steps were private, so that what they cost does not depend on what
-    rows lie here later; `None` where the job asks for no privacy, and where the journal was lost.
+    rows lie here later; both are `None` where the job asks for no privacy, and where the journal was lost. The rate
+    alone is `None` where the job asks for privacy of nodes: the update is one part of one sum.
     """
 
     global_round: int
@@ -45,6 +51,22 @@ class SealedUpdate:
     sealed_bytes: int
     sample_rate: float | None = None
     noise_multiplier: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealedAnswer:
+    """This node's shares for the survivors of one masked round. `survivors` is the id of the proposal that fixed them:
+    shares for two sets of one round would unmask single updates, so that there is never a second one.
+    """
+
+    global_round: int
+    regional_round: int
+    survivors: bytes
+    digest: Digest
+
+
+class AnotherSet(PeerError):
+    """A round's survivors are not those that this node answered to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +82,8 @@ class Evaluation:
 class Skipped:
     """An act that this node gave up in one round, and why; `regional_round` is -1 for an evaluation.
 
-    `act` is ``evaluate``, ``train``, or ``store`` for an update that was lost before it was committed.
+    `act` is ``evaluate``, ``train``, ``store`` for an update that was lost before it was committed, or ``answer`` where
+    the node does not help to unmask the round.
     """
 
     act: str
@@ -121,9 +144,42 @@ class NodeJournal(Journal):
         """All updates of a job, oldest first."""
         return self._updates("job = ?", (job,))
 
+    def record_answer(self, job: JobId, answer: SealedAnswer) -> None:
+        """Before the answer leaves this node.
+
+        Raises:
+            AnotherSet: there is one for another set of survivors, or in other words for the same.
+        """
+        row = (job, answer.global_round, answer.regional_round, answer.survivors, answer.digest)
+        self._write("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, 1)", row)
+        if self.answer(job, answer.global_round, answer.regional_round) != answer:
+            raise AnotherSet(
+                f"round {answer.global_round}.{answer.regional_round} of job {job}: this node answered to its "
+                "survivors already, and never answers twice; ask the shard's committee what became of the round"
+            )
+
+    def answer(self, job: JobId, global_round: int, regional_round: int) -> SealedAnswer | None:
+        """What this node answered in one round, if it did."""
+        rows = self._answers("job = ? AND global_round = ? AND regional_round = ?", (job, global_round, regional_round))
+        return rows[0] if rows else None
+
+    def answers(self, job: JobId) -> list[SealedAnswer]:
+        """All answers of a job, oldest first."""
+        return self._answers("job = ?", (job,))
+
+    def pinned_answers(self, job: JobId) -> list[SealedAnswer]:
+        """Those that are still kept in the region store."""
+        return self._answers("job = ? AND pinned", (job,))
+
+    def record_answer_unpinned(self, job: JobId, answer: SealedAnswer) -> None:
+        self._write(
+            "UPDATE answers SET pinned = 0 WHERE job = ? AND global_round = ? AND regional_round = ?",
+            (job, answer.global_round, answer.regional_round),
+        )
+
     def sealed_digests(self) -> set[Digest]:
-        """Digests of all updates of all jobs."""
-        return {Digest(row[0]) for row in self._read("SELECT digest FROM updates")}
+        """Digests of all updates and answers of all jobs."""
+        return {Digest(row[0]) for row in self._read("SELECT digest FROM updates UNION SELECT digest FROM answers")}
 
     def pinned_updates(self, job: JobId) -> list[SealedUpdate]:
         """Those that are still kept in the region store."""
@@ -167,6 +223,14 @@ class NodeJournal(Journal):
             "SELECT act, global_round, regional_round, reason FROM skipped WHERE job = ? ORDER BY rowid", (job,)
         )
         return [Skipped(act=a, global_round=g, regional_round=r, reason=w) for a, g, r, w in rows]
+
+    def _answers(self, where: str, arguments: tuple[int, ...]) -> list[SealedAnswer]:
+        rows = self._read(
+            f"SELECT global_round, regional_round, survivors, digest FROM answers WHERE {where} "  # noqa: S608
+            "ORDER BY global_round, regional_round",
+            arguments,
+        )
+        return [SealedAnswer(global_round=g, regional_round=r, survivors=s, digest=Digest(d)) for g, r, s, d in rows]
 
     def _updates(self, where: str, arguments: tuple[int, ...]) -> list[SealedUpdate]:
         rows = self._read(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from domicile.errors import ConfigurationError
 from domicile.history import JobHistory, RegionalKey
 from domicile.log import log_event
+from domicile.protocol.eligibility import Safeguard
 from domicile.storage.store import Store
 from domicile.types import Address, JobId
 from node.journal import NodeJournal, SealedUpdate, Skipped
@@ -15,6 +16,7 @@ from node.journal import NodeJournal, SealedUpdate, Skipped
 log = logging.getLogger(__name__)
 
 REASON = "the journal is new, and this node is a member: it may have trained this round; sits it out"
+SILENT = "the journal is new, and may have answered in this round; answers nothing in it"
 COMMITTED = "the journal is new, and the chain says that this node committed in this round"
 
 
@@ -33,6 +35,9 @@ def recover(
     if sits_out:
         given_up = Skipped(act="train", global_round=global_round, regional_round=regional_round, reason=REASON)
         journal.record_skipped(job, given_up)
+    if history.created.parameters.safeguards & Safeguard.SECURE_AGGREGATION:
+        silent = Skipped(act="answer", global_round=global_round, regional_round=regional_round, reason=SILENT)
+        journal.record_skipped(job, silent)
     journal.record_recovered(job, global_round, regional_round)
     where = {"job": job, "global_round": global_round, "regional_round": regional_round}
     log_event(log, "recovered", level=logging.WARNING, **where, reason=REASON if sits_out else COMMITTED)
@@ -41,7 +46,7 @@ def recover(
 def compare(
     journal: NodeJournal, job: JobId, history: JobHistory, region: Store, node: Address, keys: Iterable[RegionalKey]
 ) -> None:
-    """Whether all that this account committed was made here.
+    """Whether all that this account committed and answered was made here.
 
     Raises:
         ConfigurationError: it was not: somebody else acts with this node's key.
@@ -51,14 +56,21 @@ def compare(
         if key[1:] == recovered_in:
             # What the last life had sent may be mined only now.
             _adopt(journal, job, history, region, node, key)
-        ours = journal.update(job, key[1], key[2])
+        ours, answer = journal.update(job, key[1], key[2]), journal.answer(job, key[1], key[2])
         for event in history.commits_of(key):
             if event.node == node and (ours is None or ours.digest != event.digest):
-                raise ConfigurationError(
-                    f"keys.account: {node} committed an update in job {job}, round {key[1]}.{key[2]}, that this "
-                    f"node's journal does not know: either the journal is an old copy, then move {journal.path} away "
-                    "and start again; or somebody else acts with its key, then end the other daemon first"
-                )
+                raise _not_ours(journal, job, key, f"{node} committed an update")
+        for told in history.unmaskings_of(key) if recovered_in is None or key[1:] > recovered_in else ():
+            if told.node == node and (answer is None or answer.digest != told.digest):
+                raise _not_ours(journal, job, key, f"{node} answered to the survivors")
+
+
+def _not_ours(journal: NodeJournal, job: JobId, key: RegionalKey, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"keys.account: {what} in job {job}, round {key[1]}.{key[2]}, that this node's journal does not know: either "
+        f"the journal is an old copy, then move {journal.path} away and start again; or somebody else acts with its "
+        "key, then end the other daemon first"
+    )
 
 
 def _adopt(

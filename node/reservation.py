@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from domicile.chain.contracts import Budgets
 from domicile.errors import ConfigurationError
 from domicile.history import JobHistory
 from domicile.log import log_event
 from domicile.party import Party
+from domicile.privacy.node_level.calibration import spent_by_sums
 from domicile.protocol.budget import NOTHING, Budget, budget_of, least_spent
 from domicile.protocol.refusals import NothingReserved
 from domicile.protocol.round import FINAL_PHASES, NO_DATASET, JobParameters, JobState, Member
@@ -60,18 +61,29 @@ def spent_by(updates: Iterable[SealedUpdate], member: Member, parameters: JobPar
     Raises:
         SpendingUnknown: an update's noise is not known; ConfigurationError: as the accountant has it.
     """
-    # Opacus takes seconds to import, which a job without privacy need not wait for.
-    from domicile.privacy.accountant import Mechanism, composed_epsilon_of
-
-    steps: Counter[Mechanism] = Counter()
+    reserved, steps, sums = budget_of(parameters), Counter[tuple[float, float]](), []
     for one in updates:
-        if one.sample_rate is None or one.noise_multiplier is None:
+        if one.noise_multiplier is None:
             raise SpendingUnknown(f"the noise of round {one.global_round}.{one.regional_round} is in no journal")
-        steps[Mechanism(sample_rate=one.sample_rate, noise_multiplier=one.noise_multiplier)] += one.num_steps
-    reserved = budget_of(parameters)
-    epsilon = composed_epsilon_of(steps, reserved.delta)
+        if one.sample_rate is None:
+            sums.append(one.noise_multiplier)
+        else:
+            steps[one.sample_rate, one.noise_multiplier] += one.num_steps
+    # A job's unit of privacy is one for all its rounds, so that one of both is 0.
+    epsilon = spent_by_sums(sums, reserved.delta) + _spent_on_rows(steps, reserved.delta)
     spent = Budget.covering(epsilon, reserved.delta) if epsilon else NOTHING
     return spent.between(least_spent(member, parameters), reserved)
+
+
+def _spent_on_rows(num_steps: Mapping[tuple[float, float], int], delta: float) -> float:
+    """Of steps by their sample rate and noise multiplier."""
+    if not num_steps:
+        return 0.0
+    # Opacus takes seconds to import, which a job without privacy of rows need not wait for.
+    from domicile.privacy.accountant import Mechanism, composed_epsilon_of
+
+    steps = {Mechanism(sample_rate=rate, noise_multiplier=noise): num for (rate, noise), num in num_steps.items()}
+    return composed_epsilon_of(steps, delta)
 
 
 def _require_known(journal: NodeJournal, job: JobId) -> None:

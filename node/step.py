@@ -19,6 +19,10 @@ class Observation:
     update in the present round, `lost` that what it trained is gone, and a round that is `measured` needs no
     evaluation, be it that none was possible: why stands in the node's journal. A job that was `left` by hand is not
     joined again. `has_budget`: a member has something to give back when the job is over.
+
+    Where updates are masked: `agreed`, the committee has fixed whose are in the sum; `answer` is the digest of what the
+    journal holds as this node's answer to that set, `answer_stored` the same as `stored`; `unmasked`, the chain holds
+    it; `silent`, the node answers nothing in the present round, or what it answered is gone.
     """
 
     now_s: int
@@ -39,6 +43,11 @@ class Observation:
     stored: bool = False
     lost: bool = False
     given_up: bool = False
+    agreed: bool = False
+    answer: Digest | None = None
+    answer_stored: bool = False
+    unmasked: bool = False
+    silent: bool = False
     newest_global_round: int | None = None
     measured_global_rounds: frozenset[int] = frozenset()
 
@@ -86,6 +95,33 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """Seal this node's shares for the agreed survivors, once; until it is `late`, those of all of them."""
+
+    global_round: int
+    regional_round: int
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAnswer:
+    """Make sure that the region store holds the sealed answer."""
+
+    global_round: int
+    regional_round: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Unmask:
+    """Enter the sealed answer's digest on the board."""
+
+    global_round: int
+    regional_round: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Commit the sealed update's digest."""
 
@@ -118,7 +154,22 @@ class Finished:
     reason: str
 
 
-Act = Join | Adopt | Recover | Evaluate | Train | Store | Commit | AdvanceJob | AdvanceShard | Wait | Finished
+Act = (
+    Join
+    | Adopt
+    | Recover
+    | Evaluate
+    | Train
+    | Store
+    | Commit
+    | Answer
+    | StoreAnswer
+    | Unmask
+    | AdvanceJob
+    | AdvanceShard
+    | Wait
+    | Finished
+)
 
 _FINAL = frozenset({JobPhase.COMPLETE, JobPhase.CANCELLED, JobPhase.FAILED})
 
@@ -145,11 +196,19 @@ def decide(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads
         return AdvanceShard()
     if seen.now_s >= seen.job_deadline_s + grace_s:
         return AdvanceJob()
-    if seen.committed and seen.shard_phase in {ShardPhase.COLLECTING, ShardPhase.AGGREGATING}:
+    return _decide_round(seen, seen.shard_phase)
+
+
+def _decide_round(seen: Observation, phase: ShardPhase) -> Act:
+    if phase is ShardPhase.AGGREGATING and seen.agreed and not seen.silent:
+        act = _decide_unmasking(seen)
+        if act is not None:
+            return act
+    if seen.committed and phase in {ShardPhase.COLLECTING, ShardPhase.AGGREGATING}:
         return _decide_committed(seen)
-    if seen.shard_phase is ShardPhase.COLLECTING:
+    if phase is ShardPhase.COLLECTING:
         return _decide_collecting(seen)
-    return Wait(f"the shard is {seen.shard_phase.name.lower()}")
+    return Wait(f"the shard is {phase.name.lower()}")
 
 
 def _decide_outside(seen: Observation) -> Act:
@@ -165,6 +224,19 @@ def _decide_committed(seen: Observation) -> Act:
     if seen.sealed is not None and not seen.stored and not seen.lost:
         return Store(seen.global_round, seen.regional_round, seen.sealed)
     return Wait("others are still to commit, or the committee to agree")
+
+
+def _decide_unmasking(seen: Observation) -> Act | None:
+    """What a member owes to the sum, whether its own update is in it or not; `None` where nothing is left to do now."""
+    rounds = seen.global_round, seen.regional_round
+    if seen.unmasked and seen.answer is not None:
+        # The committee has yet to read it.
+        return None if seen.answer_stored else StoreAnswer(*rounds, seen.answer)
+    if seen.unmasked or seen.refused or seen.now_s >= seen.shard_deadline_s:
+        return None
+    if seen.answer is None:
+        return Answer(*rounds, late=seen.now_s >= seen.shard_deadline_s - seen.collect_window_s / 2)
+    return Unmask(*rounds, seen.answer) if seen.answer_stored else StoreAnswer(*rounds, seen.answer)
 
 
 def _decide_collecting(seen: Observation) -> Act:  # noqa: PLR0911 - one return a rule reads best

@@ -11,7 +11,8 @@ import torch
 from domicile.learning.model import ModelLayout, load_flat
 from domicile.learning.task import NodeData, Task
 from domicile.learning.training import TrainingResult, train
-from domicile.privacy.randomness import SecureRandomness, SeededRandomness
+from domicile.privacy.node_level.calibration import NodeCalibration
+from domicile.privacy.randomness import Randomness, SecureRandomness, SeededRandomness
 from domicile.spec import JobSpec
 from domicile.types import Address
 
@@ -21,10 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalPrivacy:
-    """`reproducible`: draws and noise follow from the round's seed, so that nothing is protected."""
+    """`budget`: of rows or of nodes. `reproducible`: draws and noise follow from the round's seed, so that nothing is
+    protected.
+    """
 
-    budget: Calibration
+    budget: Calibration | NodeCalibration
     reproducible: bool
+
+    def randomness(self, seed: int) -> Randomness:
+        """Where a round's draws and noise come from; `seed` is no secret."""
+        return SeededRandomness(seed) if self.reproducible else SecureRandomness()
+
+    @property
+    def sample_rate(self) -> float | None:
+        """Chance of a row in a step; `None` where nodes are covered, of which every one goes into every sum."""
+        return None if isinstance(self.budget, NodeCalibration) else self.budget.mechanism.sample_rate
 
     def told(self) -> dict[str, Any]:
         """For the log: what this node promises, and by which noise."""
@@ -63,12 +75,12 @@ class LocalTrainer:
 
     def train(self, job: LocalJob, base_P: torch.Tensor, seed: int) -> TrainingResult:
         load_flat(job.module, base_P)
-        if job.privacy is None:
+        if job.privacy is None or isinstance(job.privacy.budget, NodeCalibration):
             return train(job.task, job.module, job.data.train, job.spec.training, seed=seed)
-        return _train_privately(job, job.privacy, seed)
+        return _train_privately(job, job.privacy.budget, job.privacy.randomness(seed), seed)
 
 
-def _train_privately(job: LocalJob, privacy: LocalPrivacy, seed: int) -> TrainingResult:
+def _train_privately(job: LocalJob, budget: Calibration, randomness: Randomness, seed: int) -> TrainingResult:
     # Opacus takes seconds to import, which a job without privacy need not wait for.
     from domicile.privacy.training import train_privately
 
@@ -77,10 +89,10 @@ def _train_privately(job: LocalJob, privacy: LocalPrivacy, seed: int) -> Trainin
         job.module,
         job.data.train,
         job.spec.training,
-        mechanism=privacy.budget.mechanism,
-        max_grad_norm=privacy.budget.settings.max_grad_norm,
+        mechanism=budget.mechanism,
+        max_grad_norm=budget.settings.max_grad_norm,
         seed=seed,
-        randomness=SeededRandomness(seed) if privacy.reproducible else SecureRandomness(),
+        randomness=randomness,
     )
 
 

@@ -6,8 +6,9 @@ Shapes: P flat parameters.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -17,14 +18,17 @@ from domicile.crypto.sealing import SealingWriter, sealed_size
 from domicile.exchange import fetch_spec, note_locked_out
 from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import planned_layout, within_memory
-from domicile.learning.model import load_flat
+from domicile.learning.model import ModelMetadata, layout_of, load_flat
 from domicile.learning.task import NodeData, Split, Task, find_task, require_approved
-from domicile.learning.training import Evaluation, evaluate
-from domicile.learning.update import EncodedUpdate, Update, encode_update, update_bytes
+from domicile.learning.training import Evaluation, TrainingResult, evaluate
+from domicile.learning.update import Update, encode_update, update_bytes
 from domicile.log import log_event
 from domicile.models import JobModels, open_job_models
 from domicile.outbox import Outbox
 from domicile.party import Party
+from domicile.privacy.node_level.calibration import calibration_of
+from domicile.privacy.randomness import SecureRandomness
+from domicile.privacy.settings import NodePrivacySettings
 from domicile.protocol.budget import budget_of
 from domicile.protocol.round import JobParameters
 from domicile.spec import JobSpec, TaskReference
@@ -32,12 +36,27 @@ from domicile.types import JobId, ShardIndex
 from node.config import ApprovedTask, NodeConfig
 from node.delivery import region_of
 from node.journal import NodeJournal, SealedUpdate
+from node.masking import Masking
 from node.training import LocalJob, LocalPrivacy, Trainer, split_seed, training_seed
 
 log = logging.getLogger(__name__)
 
 GLOBAL = -1
 """Stands for *the global merge* where a regional round is named."""
+
+
+class Sealable(Protocol):
+    """An update as it goes to its committee: a head in the open, which may be empty, and what is sealed."""
+
+    @property
+    def head(self) -> bytes: ...
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of what is sealed."""
+        ...
+
+    def chunks(self) -> Iterator[memoryview]: ...
 
 
 class JobWork:
@@ -66,12 +85,16 @@ class JobWork:
         self._job = job
         self._trainer = trainer
         self._local, self._models = prepare(config, party, job, history)
+        self._masking: Masking | None = None
+        if self._local.spec.is_secure:
+            self._masking = Masking(journal, outbox, self._models, self._region, party.sender.address)
         if self._local.privacy is not None:
             level = logging.WARNING if self._local.privacy.reproducible else logging.INFO
             log_event(log, "privacy", level=level, job=job, **self._local.privacy.told())
         with within_memory():
             self._model_P = torch.empty(self._local.layout.num_parameters)
         self._loaded: RegionalKey | None = None
+        self._start = ModelMetadata()
 
     def evaluate(self, shard: ShardIndex, global_round: int) -> None:
         """Measures a global model on the node's held-out part and journals the figures."""
@@ -88,30 +111,53 @@ class JobWork:
             ConfigurationError: the job has no privacy left.
         """
         shard, global_round, regional_round = key
-        committee = self._models.history.shards[shard].parameters.committee
-        self._outbox.require_room(sealed_size(update_bytes(self._local.layout), len(committee.members)))
+        self._outbox.require_room(self._payload_bytes(key))
         if self._local.privacy is not None:
-            self._local.privacy.budget.require_round(len(self._journal.updates(self._job)))
+            self._local.privacy.budget.horizon.require_round(len(self._journal.updates(self._job)))
         starts_global = regional_round == first_round
         if starts_global:
             self._load_global(shard, global_round - 1)
         else:
-            self._models.regional_model(self._region, (shard, global_round, regional_round - 1), self._model_P)
+            before = (shard, global_round, regional_round - 1)
+            self._start = self._models.regional_model(self._region, before, self._model_P).metadata
             self._loaded = (shard, global_round, regional_round - 1)
         validation = self._evaluate(self._told(self._local.data.validation))
         test = self._evaluate(self._told(self._local.data.test)) if starts_global else None
         seed = training_seed(self._local.spec, self._party.sender.address, global_round, regional_round)
         result = self._trainer.train(self._local, self._model_P, seed)
-        update = Update.of(result, validation=validation, test=test)
-        sealed = self._seal(encode_update(self._local.layout, update), key, update.num_steps)
+        sealed = self._seal(self._encode(key, result, validation, test, seed), key, result.num_steps)
         self._journal.record_update(self._job, sealed)
         log_event(log, "sealed", job=self._job, shard=shard, global_round=global_round, regional_round=regional_round)
+
+    def answer(self, key: RegionalKey, *, late: bool) -> None:
+        """Answers to the agreed survivors of a masked round, into the outbox; see `Masking.answer`.
+
+        Raises:
+            UnmaskingRefused: this node does not answer to them.
+        """
+        assert self._masking is not None  # noqa: S101 - `prepare` declines a job that masks by one document alone
+        self._masking.answer(key, late=late)
+
+    def _payload_bytes(self, key: RegionalKey) -> int:
+        num_recipients = len(self._models.history.shards[key[0]].parameters.committee.members)
+        if self._masking is not None:
+            return self._masking.payload_bytes(key, num_recipients)
+        return sealed_size(update_bytes(self._local.layout), num_recipients)
+
+    def _encode(
+        self, key: RegionalKey, result: TrainingResult, validation: Evaluation, test: Evaluation | None, seed: int
+    ) -> Sealable:
+        if self._masking is not None:
+            privacy = self._local.privacy
+            randomness = SecureRandomness() if privacy is None else privacy.randomness(seed)
+            return self._masking.mask(key, result, validation, test, start=self._start, randomness=randomness)
+        return encode_update(self._local.layout, Update.of(result, validation=validation, test=test))
 
     def _load_global(self, shard: ShardIndex, global_round: int) -> None:
         key = (shard, global_round, GLOBAL)
         if self._loaded != key:
             self._loaded = None
-            self._models.global_model(global_round, self._model_P)
+            self._start = self._models.global_model(global_round, self._model_P).metadata
             self._loaded = key
 
     def _told(self, split: Split) -> Split:
@@ -124,29 +170,30 @@ class JobWork:
             load_flat(self._local.module, self._model_P)
         return evaluate(self._local.task, self._local.module, split)
 
-    def _seal(self, encoded: EncodedUpdate, key: RegionalKey, num_steps: int) -> SealedUpdate:
+    def _seal(self, encoded: Sealable, key: RegionalKey, num_steps: int) -> SealedUpdate:
         committee = self._models.history.shards[key[0]].parameters.committee
         recipients = self._models.cards.recipients(committee)
         payload = f"update of round {key[1]}.{key[2]}"
         note_locked_out(self._journal, self._job, payload, recipients)
         context = self._models.context(PayloadKind.UPDATE, *key, self._party.sender.address)
         with metrics.acting("seal"), self._outbox.writer() as writer:
+            writer.write(encoded.head)
             sealing = SealingWriter(writer, recipients.cards, context, encoded.num_bytes)
             for chunk in encoded.chunks():
                 sealing.write(chunk)
             sealing.close()
             digest = writer.commit()
-        sealed_bytes = sealed_size(encoded.num_bytes, len(recipients.cards))
+        sealed_bytes = len(encoded.head) + sealed_size(encoded.num_bytes, len(recipients.cards))
         metrics.sealed(context.kind, sealed_bytes)
-        mechanism = self._local.privacy.budget.mechanism if self._local.privacy is not None else None
+        privacy = self._local.privacy
         return SealedUpdate(
             global_round=key[1],
             regional_round=key[2],
             digest=digest,
             num_steps=num_steps,
             sealed_bytes=sealed_bytes,
-            sample_rate=None if mechanism is None else mechanism.sample_rate,
-            noise_multiplier=None if mechanism is None else mechanism.noise_multiplier,
+            sample_rate=None if privacy is None else privacy.sample_rate,
+            noise_multiplier=None if privacy is None else privacy.budget.mechanism.noise_multiplier,
         )
 
 
@@ -170,6 +217,7 @@ def prepare(config: NodeConfig, party: Party, job: JobId, history: JobHistory) -
     """
     spec = fetch_spec(party.border, history.created.parameters.spec)
     spec.require_reserved(budget_of(history.created.parameters))
+    spec.require_masked(history.created.parameters.safeguards)
     folder = approved_folder(spec.task, config.tasks)
     task = find_task(spec.task.use, spec.task.options, folder=folder, expected=spec.task.digest)
     models = open_job_models(party, job, history, spec, planned_layout(task))
@@ -196,6 +244,11 @@ def _privacy(
 ) -> LocalPrivacy | None:
     if spec.privacy is None:
         return None
+    reproducible = config.privacy.noise == "reproducible"
+    if isinstance(spec.privacy, NodePrivacySettings):
+        noise = calibration_of(spec, parameters, layout_of(module).num_parameters)
+        assert noise is not None  # noqa: S101 - its unit is the node
+        return LocalPrivacy(budget=noise, reproducible=reproducible)
     # Opacus takes seconds to import, which a job without privacy need not wait for.
     from domicile.privacy.admission import admit
 
@@ -209,4 +262,4 @@ def _privacy(
         data=spec.data,
         rounds=(parameters.global_rounds, parameters.max_regional_rounds, parameters.max_retries),
     )
-    return LocalPrivacy(budget=budget, reproducible=config.privacy.noise == "reproducible")
+    return LocalPrivacy(budget=budget, reproducible=reproducible)

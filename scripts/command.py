@@ -28,6 +28,8 @@ from scripts.verbs import (
     role,
 )
 
+CURVE_SEEDS_MAX = 100
+
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
@@ -38,9 +40,20 @@ def cli() -> None:
 @cli.command()
 @click.argument("folder", type=FOLDER)
 @click.option("--json", "json_file", type=NEW_FILE, help="Also write the report as data.")
-@click.option("--out", type=NEW_FOLDER, help="Output folder (FOLDER/out).")
+@click.option("--out", type=NEW_FOLDER, help="Output folder (FOLDER/out, or FOLDER/out-no-privacy).")
 @click.option("--keep", is_flag=True, help="Leave the network up when the job is done, until Ctrl-C.")
-def sandbox(folder: Path, json_file: Path | None, out: Path | None, keep: bool) -> None:
+@click.option("--no-privacy", is_flag=True, help="Leave out the privacy that the job asks for, to compare with.")
+@click.option(
+    "--curve",
+    "curve_seeds",
+    type=click.IntRange(0, CURVE_SEEDS_MAX),
+    default=0,
+    metavar="SEEDS",
+    help="Also show the accuracy over ε, each from so many seeds.",
+)
+def sandbox(
+    folder: Path, json_file: Path | None, out: Path | None, keep: bool, no_privacy: bool, curve_seeds: int
+) -> None:
     """Run a network and a job from FOLDER/network.toml and FOLDER/job.toml on this machine.
 
     Example: domicile sandbox examples/diagnosis --json report.json
@@ -51,8 +64,17 @@ def sandbox(folder: Path, json_file: Path | None, out: Path | None, keep: bool) 
     from scripts.sandbox.finish import finish_with
     from scripts.sandbox.run import run_sandbox
 
-    target = out or folder / "out"
-    sys.exit(run_sandbox(folder, target, keep=keep, json_file=json_file, finish=finish_with(target, json_file)))
+    target = out or folder / ("out-no-privacy" if no_privacy else "out")
+    code = run_sandbox(
+        folder,
+        target,
+        keep=keep,
+        json_file=json_file,
+        finish=finish_with(target, json_file),
+        privacy_left_out=no_privacy,
+        curve_seeds=curve_seeds,
+    )
+    sys.exit(code)
 
 
 @cli.group()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from domicile.errors import ConfigurationError
-from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
-from domicile.privacy.settings import PrivacySettings
+from domicile.learning.robust.settings import RobustRule, RobustSettings, require_consistent
+from domicile.learning.secure.settings import SecureSettings, require_bounded
+from domicile.learning.settings import Aggregation, DataSettings, MergingSettings, TrainingSettings
+from domicile.privacy.settings import AnyPrivacy, NodePrivacySettings, require_sums
 from domicile.protocol.budget import NOTHING, Budget
-from domicile.protocol.eligibility import Sensitivity
+from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.settings import Settings, load_settings
 
 CODE_PATTERN = "^[A-Z0-9][A-Z0-9-]{0,7}$"
 Code = str
+NAME_MAX = 80
 MAX_WINDOW_S = 365 * 24 * 3600
 """The contract takes no longer window."""
 
@@ -65,6 +68,11 @@ class ParticipationSettings(Settings):
     min_contributors: int = Field(default=3, ge=3, le=256)
     min_shards: int = Field(default=1, ge=1, le=32)
 
+    @property
+    def min_survivors(self) -> int:
+        """The fewest nodes whose masked sum any of them helps to unmask."""
+        return max(self.min_nodes, self.min_contributors)
+
 
 class MergingPair(Settings):
     """How updates are merged inside a shard, and how regional models are merged into the global one."""
@@ -76,7 +84,7 @@ class MergingPair(Settings):
 class JobFile(Settings):
     """One order to train one model."""
 
-    name: str = Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+    name: str = Field(max_length=NAME_MAX, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     sensitivity: Literal["public", "personal", "special", "restricted"]
     max_tier: Literal["open", "conditional", "high_risk"] = "conditional"
@@ -88,8 +96,11 @@ class JobFile(Settings):
     merging: MergingPair = MergingPair()
     rounds: RoundSettings
     participation: ParticipationSettings = ParticipationSettings()
-    max_update_norm: float | None = Field(default=None, gt=0)
-    privacy: PrivacySettings | None = None
+    aggregation: Aggregation = "plain"
+    secure: SecureSettings | None = None
+    robust: RobustSettings | None = None
+    max_update_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    privacy: AnyPrivacy | None = None
 
     @field_validator("shards")
     @classmethod
@@ -98,6 +109,40 @@ class JobFile(Settings):
             if shards.count(code) > 1:
                 raise ValueError(f"{code!r} comes twice; name each shard once")
         return shards
+
+    @model_validator(mode="after")
+    def _check_aggregation(self) -> Self:
+        require_consistent(self.aggregation, self.robust, self.regional_merging, self.global_merging)
+        require_sums(self.privacy, self.aggregation, self.regional_merging, self.global_merging)
+        require_bounded(self.aggregation, self.secure, self.regional_merging, self.max_update_norm)
+        if self.robust is not None:
+            least = self.participation
+            _check_rule("robust", "min_nodes", self.robust, least.min_nodes, num_averaged=least.min_contributors)
+            if self.robust.regions is not None:
+                _check_rule("robust.regions", "min_shards", self.robust.regions, least.min_shards)
+        return self
+
+    @property
+    def regional_merging(self) -> MergingSettings:
+        return self._merging(self.merging.regional)
+
+    @property
+    def global_merging(self) -> MergingSettings:
+        return self._merging(self.merging.global_)
+
+    def _merging(self, written: MergingSettings) -> MergingSettings:
+        """A robust job weighs by no numbers that others tell, and one with privacy of nodes has none to tell; where its
+        file is silent on weights, they are uniform.
+        """
+        unweighted = self.aggregation == "robust" or isinstance(self.privacy, NodePrivacySettings)
+        if unweighted and "weighting" not in written.model_fields_set:
+            return written.model_copy(update={"weighting": "uniform"})
+        return written
+
+    @property
+    def safeguards(self) -> Safeguard:
+        """What its nodes and committees must offer."""
+        return Safeguard.SECURE_AGGREGATION if self.aggregation == "secure" else Safeguard.NONE
 
     @property
     def horizon_rounds(self) -> tuple[int, int, int]:
@@ -116,6 +161,16 @@ class JobFile(Settings):
     @property
     def strictest_tier(self) -> Tier:
         return Tier[self.max_tier.upper()]
+
+
+def _check_rule(table: str, key: str, rule: RobustRule, least: int, *, num_averaged: int = 1) -> None:
+    """Whether a merge of the fewest contributions that the job allows holds against the hostile ones it assumes."""
+    needed = rule.num_needed(num_averaged)
+    if least < needed:
+        raise ValueError(
+            f"{table}.rule: {rule.need(num_averaged)}, participation.{key} allows {least}; raise {key} to {needed}, "
+            "lower num_hostile, or take another rule"
+        )
 
 
 def load_job_file(path: Path) -> JobFile:

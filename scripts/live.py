@@ -30,6 +30,7 @@ from scripts.wording import (
     remaining,
     round_name,
     spaced,
+    unmasking_lines,
 )
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -106,6 +107,8 @@ def _panel(view: JobView) -> Panel:
         if shard.phase is ShardPhase.STALLED:
             told = f"{shard.jurisdiction} sits this global round out: {spaced(shard.stall.name)}"
             parts.append(_text(told, style="red"))
+        where = f"{shard.jurisdiction}, {round_name(view, shard)}"
+        parts += [_text(f"{where}: {told}", style="yellow") for told in unmasking_lines(shard)]
     parts += [_text(figure_line(figure), style="bold") for figure in view.figures[-SHOWN_FIGURES:]]
     parts += [_text(f"✗ {name} refused by the contract: {reason}", style="bold red") for name, reason in view.refusals]
     parts += [_text(f"waits for {wait_line(view, wait)}", style="dim") for wait in waits_of(view)]
@@ -240,6 +243,11 @@ class PlainLines:
             self._once(("open", *key), f"{where}: opened, {counted(len(shard.members), 'member')}")
         for name in shard.committed:
             self._once(("commit", *key, name), f"{where}: {name} committed")
+        if shard.unmasking is not None and shard.unmasking.survivors is not None:
+            agreed = f"{len(shard.unmasking.survivors)} of {counted(len(shard.committed), 'update')}"
+            self._once(("survivors", *key), f"{where}: survivors agreed on, {agreed}")
+            for name in shard.unmasking.answered:
+                self._once(("answer", *key, name), f"{where}: {name} answered to the survivors")
         for one in shard.losses:
             told = f"round {one.global_round + 1}.{one.regional_round + 1}: regional model accepted"
             self._once(

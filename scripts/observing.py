@@ -16,7 +16,8 @@ from domicile.history import Histories, JobHistory
 from domicile.lineage.gate import PastGate
 from domicile.models import JobModels
 from domicile.participation import GlobalParticipation
-from domicile.privacy.claim import NODES_OWN, Claim, claim_of
+from domicile.privacy.claim import NODES_OWN, Claim
+from domicile.privacy.node_level.claim import claim_under
 from domicile.protocol.budget import budget_of
 from domicile.protocol.eligibility import Requirement
 from domicile.roll_call import call_roll
@@ -160,10 +161,12 @@ class Observer:
         if self.spec is None or self.spec.privacy is None:
             return None
         parameters = self.history.created.parameters
-        return claim_of(
+        return claim_under(
             self.spec.privacy,
             self.spec.training,
             rounds=(parameters.global_rounds, parameters.max_regional_rounds, parameters.max_retries),
+            min_survivors=parameters.min_survivors,
+            max_update_norm=self.spec.max_update_norm,
             epsilon=self.spec.privacy.epsilon,
             randomness=NODES_OWN,
         )

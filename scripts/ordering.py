@@ -13,7 +13,6 @@ from domicile.chain.sender import Call
 from domicile.errors import ChainFault
 from domicile.learning.model import ModelFile, flatten, layout_of
 from domicile.party import Party
-from domicile.protocol.eligibility import Safeguard
 from domicile.protocol.round import Committee, JobParameters, ShardParameters
 from domicile.spec import JobSpec, ModelReference, TaskReference
 from domicile.storage.store import PayloadWriter, root_of
@@ -97,9 +96,12 @@ def _spec(order: Order, *, payload: Digest, model: Digest) -> JobSpec:
         initial_model=ModelReference(payload=payload.hex(), model=model.hex()),
         data=job.data,
         training=job.training,
-        regional_merging=job.merging.regional,
-        global_merging=job.merging.global_,
+        regional_merging=job.regional_merging,
+        global_merging=job.global_merging,
         max_update_norm=job.max_update_norm,
+        aggregation=job.aggregation,
+        secure=job.secure,
+        robust=job.robust,
         privacy=job.privacy,
     )
 
@@ -120,7 +122,7 @@ def _parameters(job: JobFile, spec: JobSpec) -> JobParameters:
         min_shards=job.participation.min_shards,
         sensitivity=job.sensitivity_class,
         max_tier=job.strictest_tier,
-        safeguards=Safeguard.NONE,
+        safeguards=job.safeguards,
         epsilon_micros=spec.reserved.epsilon_micros,
         delta_attos=spec.reserved.delta_attos,
         denied=tuple(JurisdictionCode(code) for code in job.denied),

@@ -44,10 +44,29 @@ class CommitteeView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UnmaskingView:
+    """How far the masks of a round are off. `survivors`: whose updates are in the sum, `None` until they are agreed on.
+    `answered`: which of them answered, in the order of their answers. `threshold`: how many must of each survivor's
+    `num_holders` holders, of which it is one.
+    """
+
+    survivors: tuple[str, ...] | None
+    answered: tuple[str, ...]
+    threshold: int
+    num_holders: int
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        return tuple(name for name in self.survivors or () if name not in self.answered)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ShardView:
     """One shard. `losses` are oldest first; `exports` are the global rounds to which it exported a model.
 
     `since_s`: when its phase began in this round, whatever new windows were granted since. `refused`: members.
+    `committee`: its votes are for a model, or for survivors as long as masked updates have none. `unmasking`: `None`
+    where the shard is not aggregating masked updates.
     """
 
     jurisdiction: str
@@ -63,6 +82,7 @@ class ShardView:
     committee: CommitteeView
     losses: tuple[ShardLoss, ...]
     exports: tuple[int, ...]
+    unmasking: UnmaskingView | None = None
 
     @property
     def awaited(self) -> tuple[str, ...]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from domicile.history import GlobalTally, JobHistory, RegionalTally
+from domicile.chain.events import MemberJoined
+from domicile.history import JobHistory, RegionalKey
 from domicile.lineage.gate import PastGate
 from domicile.participation import GlobalParticipation, RegionalParticipation, ShardParticipation
-from domicile.protocol.eligibility import Refusal, Requirement
-from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobState, ShardState
+from domicile.protocol.eligibility import Refusal, Requirement, Safeguard
+from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobPhase, JobState, ShardPhase, ShardState
 from domicile.roll_call import call_roll
-from domicile.types import Address
-from scripts.view import CommitteeView, JobRules, JobView, RefusedParty, ShardLoss, ShardView
+from domicile.secure_sum.graph import degree_of, threshold_of
+from domicile.types import Address, ShardIndex
+from scripts.view import CommitteeView, JobRules, JobView, RefusedParty, ShardLoss, ShardView, UnmaskingView
 
 MICROS = 1_000_000
 SHORT_ADDRESS = 8
@@ -69,7 +71,7 @@ class Sight:
                 history.created.global_committee,
                 self.requirements[-1],
                 state.global_round,
-                history.global_tallies.get(state.global_round, {}),
+                [tally.voters for tally in history.global_tallies.get(state.global_round, {}).values()],
             ),
             figures=(),
             participation=tuple(named(one, self.name_of) for one in roll),
@@ -80,6 +82,10 @@ class Sight:
         history, created = self.history, self.history.shards[index]
         key = (created.shard, self.state.global_round, shard.regional_round)
         members = history.members_of(created.shard)
+        aggregating = shard.phase is ShardPhase.AGGREGATING
+        unmasking = unmasking_of(history, key, self.name_of) if aggregating else None
+        on_survivors = unmasking is not None and unmasking.survivors is None
+        rivals = history.survivors_tallies if on_survivors else history.regional_tallies
         return ShardView(
             jurisdiction=created.parameters.jurisdiction,
             phase=shard.phase,
@@ -95,7 +101,7 @@ class Sight:
                 created.parameters.committee,
                 self.requirements[index],
                 key[1] + key[2],
-                history.regional_tallies.get(key, {}),
+                [tally.voters for tally in rivals.get(key, {}).values()],
             ),
             losses=tuple(
                 ShardLoss(global_round=outer, regional_round=inner, loss=model.loss_micros / MICROS)
@@ -103,6 +109,7 @@ class Sight:
                 if of == index and model.loss_micros != NO_LOSS
             ),
             exports=tuple(number for number, exports in history.exports.items() if index in exports),
+            unmasking=unmasking,
         )
 
     def _committee(
@@ -110,15 +117,15 @@ class Sight:
         committee: Committee,
         requirement: Requirement,
         turn: int,
-        tallies: Mapping[bytes, RegionalTally] | Mapping[bytes, GlobalTally],
+        votes: Iterable[Sequence[Address]],
     ) -> CommitteeView:
-        """The turn moves on by one each round."""
+        """The turn moves on by one each round. `votes`: the voters of each rival proposal."""
         first = turn % len(committee.members)
         ordered = (*committee.members[first:], *committee.members[:first])
         return CommitteeView(
             members=tuple(map(self.name_of, ordered)),
             quorum=committee.quorum,
-            votes=tuple(tuple(map(self.name_of, tally.voters)) for tally in tallies.values()),
+            votes=tuple(tuple(map(self.name_of, voters)) for voters in votes),
             refused=self._refused(ordered, requirement),
         )
 
@@ -144,6 +151,29 @@ class Sight:
             if (one.shard, one.phase, one.global_round, one.regional_round) == sought:
                 return self.time_of(one.block)
         return 0
+
+
+def unmasking_of(history: JobHistory, key: RegionalKey, name_of: Callable[[Address], str]) -> UnmaskingView | None:
+    """How far the masks of a round came off; `None` where nothing is masked."""
+    if Safeguard.SECURE_AGGREGATION not in history.created.parameters.safeguards:
+        return None
+    agreed = history.survivors.get(key)
+    nodes = () if agreed is None else agreed.nodes
+    num_holders = degree_of(_num_founders(history, key[0])) + 1
+    return UnmaskingView(
+        survivors=None if agreed is None else tuple(sorted(map(name_of, nodes))),
+        answered=tuple(name_of(event.node) for event in history.unmaskings_of(key) if event.node in nodes),
+        threshold=threshold_of(num_holders),
+        num_holders=num_holders,
+    )
+
+
+def _num_founders(history: JobHistory, shard: ShardIndex) -> int:
+    """Members of a shard when the job was started, among whom masks are shared, whoever has left since."""
+    start = next(one for one in history.job_phases if one.phase is JobPhase.TRAINING)
+    before = (start.block, start.log_index)
+    moves = [one for one in history.membership if one.shard == shard and (one.block, one.log_index) < before]
+    return sum(1 if isinstance(one, MemberJoined) else -1 for one in moves)
 
 
 def named(whole: GlobalParticipation, name_of: Callable[[str], str]) -> GlobalParticipation:

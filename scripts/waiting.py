@@ -14,6 +14,8 @@ from scripts.wording import WAITING, counted, listed, remaining
 class Awaited(StrEnum):
     MEMBERS = auto()
     UPDATES = auto()
+    SURVIVORS = auto()
+    ANSWERS = auto()
     VOTES = auto()
     EXPORT = auto()
     GLOBAL_VOTES = auto()
@@ -112,12 +114,11 @@ def _of_shard(view: JobView, shard: ShardView) -> Wait:
             f"at least {view.rules.min_nodes} are needed"
         )
     elif shard.phase is ShardPhase.AGGREGATING:
-        awaited, from_, act = Awaited.VOTES, _not_voted(committee), "voting"
-        told = _votes_told("its committee", committee)
+        awaited, from_, act, told = _in_aggregation(shard)
     else:
         awaited, from_, act = Awaited.EXPORT, committee.members, "exporting"
         told = f"the export of its model by any of its committee: {listed(from_)}; it is {from_[0]}'s turn"
-    refused = shard.refused if awaited is Awaited.UPDATES else committee.refused
+    refused = shard.refused if awaited in (Awaited.UPDATES, Awaited.ANSWERS) else committee.refused
     return Wait(
         place=shard.jurisdiction,
         awaited=awaited,
@@ -129,6 +130,22 @@ def _of_shard(view: JobView, shard: ShardView) -> Wait:
         enders=_enders(view, shard.deadline_s, f"{listed(from_)} by {act}", _owner(view)),
         at_deadline=after_shard(view, shard),
     )
+
+
+def _in_aggregation(shard: ShardView) -> tuple[Awaited, tuple[str, ...], str, str]:
+    """What is awaited, from whom, by which act, and how it is told."""
+    committee, unmasking = shard.committee, shard.unmasking
+    if unmasking is None or (unmasking.survivors is not None and (committee.votes or not unmasking.unanswered)):
+        return Awaited.VOTES, _not_voted(committee), "voting", _votes_told("its committee", committee)
+    if unmasking.survivors is None:
+        told = f"survivors to be agreed on; {_votes_told('its committee', committee)}"
+        return Awaited.SURVIVORS, _not_voted(committee), "voting", told
+    told = (
+        f"answers of survivors: {listed(unmasking.unanswered)} not yet, {len(unmasking.answered)} of "
+        f"{len(unmasking.survivors)} there, {unmasking.threshold} of each one's "
+        f"{counted(unmasking.num_holders, 'holder')} are needed; then its committee votes"
+    )
+    return Awaited.ANSWERS, unmasking.unanswered, "answering", told
 
 
 def _votes_told(whose: str, committee: CommitteeView) -> str:

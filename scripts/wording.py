@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from domicile.protocol.round import FINAL_PHASES, ShardPhase
-from scripts.view import DatasetView, GlobalFigure, JobView, ShardView
+from scripts.view import DatasetView, GlobalFigure, JobView, ShardView, UnmaskingView
 
 WAITING = frozenset({ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE})
 """Phases of a shard in which somebody is to act by the shard's deadline."""
@@ -38,6 +38,25 @@ def spaced(name: str) -> str:
 def round_name(view: JobView, shard: ShardView) -> str:
     """Global and regional round; people count from 1."""
     return f"round {view.global_round + 1}.{shard.regional_round + 1}"
+
+
+def unmasking_told(unmasking: UnmaskingView, num_committed: int) -> str:
+    """How many updates are in a masked sum, and how many of those nodes helped to take the masks off."""
+    if unmasking.survivors is None:
+        return f"unmasking: no survivors of {counted(num_committed, 'update')} agreed on"
+    num_survivors = len(unmasking.survivors)
+    return (
+        f"unmasking: {num_survivors} of {counted(num_committed, 'update')} survive, {len(unmasking.answered)} of "
+        f"{counted(num_survivors, 'survivor')} answered, {unmasking.threshold} of each one's "
+        f"{counted(unmasking.num_holders, 'holder')} must"
+    )
+
+
+def unmasking_lines(shard: ShardView) -> list[str]:
+    """The same of a shard that is aggregating masked updates; nothing of any other."""
+    if shard.unmasking is None:
+        return []
+    return [unmasking_told(shard.unmasking, len(shard.committed))]
 
 
 def dataset_line(one: DatasetView) -> str:

@@ -56,7 +56,7 @@ def test_garbage_and_other_versions_are_refused_with_the_mend(kind: type[Journal
     with sqlite3.connect(path) as older:
         older.execute("PRAGMA user_version = 1")
     older.close()
-    with pytest.raises(ConfigurationError, match=r"has version 1, this software writes [35]; .* move it away"):
+    with pytest.raises(ConfigurationError, match=r"has version 1, this software writes [36]; .* move it away"):
         kind(path)
 
 

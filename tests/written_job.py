@@ -7,12 +7,18 @@ from dataclasses import fields, replace
 
 from domicile.chain import events as ev
 from domicile.history import JobHistory, history_of
-from domicile.protocol import acts
+from domicile.protocol import acts, unmasking
 from domicile.protocol.creation import create
 from domicile.protocol.eligibility import Refusal, Safeguard, Sensitivity
 from domicile.protocol.job import Job
 from domicile.protocol.jurisdiction import Jurisdictions, Tier
-from domicile.protocol.proposal import GlobalProposal, NodeExclusion, RegionalProposal, ShardExclusion
+from domicile.protocol.proposal import (
+    GlobalProposal,
+    NodeExclusion,
+    RegionalProposal,
+    ShardExclusion,
+    SurvivorsProposal,
+)
 from domicile.protocol.round import NO_LOSS, Committee, ExclusionReason, JobParameters, ShardParameters
 from domicile.types import Address, Digest, JobId, JurisdictionCode, ShardIndex
 
@@ -40,7 +46,13 @@ class WrittenJob:
     """Acts by name; shard 0 is ``EU`` with a committee of two, shard 1 ``US`` with one of one."""
 
     def __init__(
-        self, *, global_rounds: int = 1, max_retries: int = 1, min_shards: int = 1, max_regional_rounds: int = 1
+        self,
+        *,
+        global_rounds: int = 1,
+        max_retries: int = 1,
+        min_shards: int = 1,
+        max_regional_rounds: int = 1,
+        safeguards: Safeguard = Safeguard.NONE,
     ) -> None:
         law = Jurisdictions()
         for code in PLACES:
@@ -70,7 +82,7 @@ class WrittenJob:
                 min_shards=min_shards,
                 sensitivity=Sensitivity.SPECIAL,
                 max_tier=Tier.OPEN,
-                safeguards=Safeguard.NONE,
+                safeguards=safeguards,
                 denied=(),
             ),
             shards=[
@@ -112,6 +124,25 @@ class WrittenJob:
             node = address_of(name)
             rounds = (self.job.state.global_round, self.job.shards[self.job.members[node].shard].regional_round)
             self._act(acts.commit(self.job, node, *rounds, self._digest(), now_s=self.now_s, refusal=Refusal.NONE))
+
+    def agree(self, *names: str, without: str = "") -> None:
+        """The same survivors in ``EU`` by each."""
+        left_out = (NodeExclusion(node=address_of(without), reason=ExclusionReason.UNAVAILABLE),) if without else ()
+        proposal = SurvivorsProposal(
+            global_round=self.job.state.global_round,
+            regional_round=self.job.shards[0].regional_round,
+            commitments=self.job.commitments[0],
+            excluded=left_out,
+        )
+        for name in names:
+            voter = address_of(name)
+            self._act(unmasking.vote_survivors(self.job, voter, 0, proposal, now_s=self.now_s, refusal=Refusal.NONE))
+
+    def unmask(self, *names: str) -> None:
+        """Answers of members of ``EU``."""
+        for name in names:
+            where = (self.job.state.global_round, self.job.shards[0].regional_round, self._digest())
+            self._act(unmasking.unmask(self.job, address_of(name), *where, now_s=self.now_s, refusal=Refusal.NONE))
 
     def vote(self, *names: str, shard: int = 0, without: str = "", loss: int = 500_000) -> None:
         """The same proposal by each."""

@@ -100,7 +100,8 @@ def _rounds(ground: Ground) -> dict[str, int]:
     figures["reportExport, last of round"] = job.export(c, 1).gas_used
     figures["voteGlobal, first"] = job.vote_global(a).gas_used
     figures["voteGlobal, accepts (opens a round)"] = job.vote_global(c).gas_used
-    return figures | _moving_and_leaving(ground, job, europe) | _budgets(ground, shards, europe[1])
+    figures |= _moving_and_leaving(ground, job, europe) | _budgets(ground, shards, europe[1])
+    return figures | _unmasking(ground, shards, europe)
 
 
 def _moving_and_leaving(ground: Ground, job: Job, nodes: list[str]) -> dict[str, int]:
@@ -130,6 +131,33 @@ def _budgets(ground: Ground, shards: list[dict[str, Any]], node: str) -> dict[st
         "leave, before the start with a budget": jobs[0].send(node, "leave").gas_used,
         "return a budget": ledger.send(node, "returnBudget", jobs[1].id, node, 0, 0).gas_used,
     }
+
+
+def _unmasking(ground: Ground, shards: list[dict[str, Any]], nodes: list[str]) -> dict[str, int]:
+    """One of four updates is left out; the second round of a job is measured, and the first beside it."""
+    a, b = shards[0]["committee"]["members"]
+    for account in (*nodes, a, b):
+        ground.nodes.send(account, "updateKeyCard", word(1), 3)
+    changes = {"denied": [code("BR")], "safeguards": 3, "minRegionalRounds": 2, "maxRegionalRounds": 2}
+    job = create_job(ground, ground.governor, shards, {"members": [a], "quorum": 1}, **changes)
+    for node in nodes:
+        job.join(node, 0)
+    job.send(ground.governor, "start")
+    figures: dict[str, int] = {}
+    for number, suffix in enumerate((", first of a job", "")):
+        for node in nodes:
+            job.commit(node)
+        left_out = [{"node": nodes[0], "reason": 2}]
+        about = {"globalRound": 0, "regionalRound": number, "commitments": job.call("commitmentsOf", 0)}
+        proposal = {**about, "excluded": left_out}
+        votes = [ground.board.send(one, "voteSurvivors", job.id, 0, proposal).gas_used for one in (a, b)]
+        figures["voteSurvivors, quorum 2, first"] = votes[0]
+        figures[f"voteSurvivors, quorum 2, agrees{suffix}"] = votes[1]
+        answers = [ground.board.send(node, "unmask", job.id, 0, number, word(80 + number)) for node in nodes]
+        figures[f"unmask{suffix}"] = max(answer.gas_used for answer in answers)
+        for voter in (a, b):
+            job.vote(voter, 0, excluded=left_out)
+    return figures
 
 
 def _bans(ground: Ground) -> dict[str, int]:

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Tier} from "./IJurisdictionRegistry.sol";
-import {Refusal, Requirement, Sensitivity} from "./INodeRegistry.sol";
+import {INodeRegistry, Refusal, Requirement, Sensitivity} from "./INodeRegistry.sol";
 
 /// @notice `Joining`: members come in. `Training`: shards run regional rounds. `Merging`: the global
 /// committee merges the reported models. The last three are final.
@@ -334,6 +334,9 @@ interface ITrainingJobs {
 
     /// @notice Ends a phase of a shard whose deadline has passed. Anyone.
     function advanceShard(uint256 job, uint8 shard) external;
+
+    /// @notice Where places, participants, attestations and clearance are kept: the gate.
+    function NODES() external view returns (INodeRegistry);
 
     function numJobs() external view returns (uint256);
 

@@ -19,8 +19,8 @@ import {PrivacyLedger} from "../PrivacyLedger.sol";
 
 /// @title What is kept of jobs, and how it is read
 abstract contract JobLedger is ITrainingJobs {
-    /// @notice Where places, participants, attestations and clearance are kept: the gate.
-    INodeRegistry public immutable NODES;
+    /// @inheritdoc ITrainingJobs
+    INodeRegistry public immutable override NODES;
 
     /// @notice Where the budgets of datasets are kept.
     IPrivacyLedger public immutable BUDGETS;

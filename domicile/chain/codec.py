@@ -11,10 +11,17 @@ from eth_abi.abi import decode, encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
+from domicile.protocol.board import Agreement, Answer
 from domicile.protocol.budget import Budget, Dataset
 from domicile.protocol.eligibility import Refusal, Requirement, Safeguard, Sensitivity, Standing
 from domicile.protocol.jurisdiction import Tier
-from domicile.protocol.proposal import GlobalProposal, NodeExclusion, RegionalProposal, ShardExclusion
+from domicile.protocol.proposal import (
+    GlobalProposal,
+    NodeExclusion,
+    RegionalProposal,
+    ShardExclusion,
+    SurvivorsProposal,
+)
 from domicile.protocol.round import (
     Committee,
     ExclusionReason,
@@ -37,6 +44,8 @@ _ENUMS: dict[str, type[IntEnum]] = {
 _STRUCTS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
+        Agreement,
+        Answer,
         Budget,
         Committee,
         Dataset,
@@ -51,6 +60,7 @@ _STRUCTS: dict[str, type] = {
         ShardParameters,
         ShardState,
         Standing,
+        SurvivorsProposal,
     )
 }
 _RENAMED = {

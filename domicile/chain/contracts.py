@@ -12,10 +12,11 @@ from domicile.chain.codec import Component, decode_values, encode_values, select
 from domicile.chain.deployment import Deployment
 from domicile.chain.sender import Call
 from domicile.protocol.attestation import Attestation
+from domicile.protocol.board import Agreement, Answer
 from domicile.protocol.budget import Budget, Dataset
 from domicile.protocol.eligibility import Refusal, Requirement, Safeguard, Sensitivity, Standing
 from domicile.protocol.jurisdiction import Tier
-from domicile.protocol.proposal import GlobalProposal, RegionalProposal
+from domicile.protocol.proposal import GlobalProposal, RegionalProposal, SurvivorsProposal
 from domicile.protocol.round import (
     NO_DATASET,
     Committee,
@@ -309,3 +310,31 @@ class Budgets(_Contract):
     def has_returned(self, job: JobId, node: Address) -> bool:
         """Whether a member's reservation ended other than by leaving before the start."""
         return bool(self._view("hasReturned", job, node))
+
+
+class Board(_Contract):
+    """UnmaskingBoard."""
+
+    def __init__(self, chain: Chain, deployment: Deployment) -> None:
+        super().__init__(chain, "UnmaskingBoard", deployment.unmasking_board)
+
+    def vote_survivors(self, job: JobId, shard: ShardIndex, proposal: SurvivorsProposal) -> Call:
+        return self._action("voteSurvivors", job, shard, proposal)
+
+    def unmask(self, job: JobId, global_round: int, regional_round: int, digest: Digest) -> Call:
+        """`digest` of the sealed answer in the region store."""
+        return self._action("unmask", job, global_round, regional_round, digest)
+
+    def agreement_of(self, job: JobId, shard: ShardIndex) -> Agreement:
+        """The last set agreed on in a shard; none has 0 survivors."""
+        agreement: Agreement = self._view("agreementOf", job, shard)
+        return agreement
+
+    def answer_of(self, job: JobId, node: Address) -> Answer:
+        """The last round in which a node unmasked in a job."""
+        answer: Answer = self._view("answerOf", job, node)
+        return answer
+
+    def survivors_votes(self, proposal_id: bytes) -> int:
+        """Mask of a proposal's voters by position in the committee; empty where one vote was enough."""
+        return int(self._view("survivorsVotes", proposal_id))

@@ -24,12 +24,13 @@ from domicile.chain.sender import Sender
 from domicile.errors import ConfigurationError
 from domicile.types import Address
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _FIELDS = {
     "AccessManager": "access_manager",
     "NodeRegistry": "node_registry",
     "TrainingJobs": "training_jobs",
     "PrivacyLedger": "privacy_ledger",
+    "UnmaskingBoard": "unmasking_board",
 }
 
 
@@ -43,6 +44,7 @@ class Deployment:
     node_registry: Address
     training_jobs: Address
     privacy_ledger: Address
+    unmasking_board: Address
     abis: Mapping[str, str]
     codes: Mapping[str, str]
 

@@ -23,7 +23,7 @@ from domicile.chain.sender import Call, Sender
 from domicile.errors import ChainFault, ConfigurationError
 from domicile.types import Address
 
-CONTRACTS = ("AccessManager", "NodeRegistry", "TrainingJobs")
+CONTRACTS = ("AccessManager", "NodeRegistry", "TrainingJobs", "UnmaskingBoard")
 """In the order of their creation: each is told the address of the one before, the first that of its administrator."""
 
 LEDGER_NONCE = 1

@@ -217,6 +217,18 @@ class ShardPhaseChanged(JobEvent, notice.ShardPhaseChanged): ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SurvivorsAgreed(JobEvent, notice.SurvivorsAgreed): ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SurvivorsVote(JobEvent, notice.SurvivorsVote): ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unmasked(JobEvent, notice.Unmasked): ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateCommitted(JobEvent, notice.UpdateCommitted): ...
 
 

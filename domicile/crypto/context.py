@@ -24,6 +24,7 @@ class PayloadKind(IntEnum):
     REGIONAL_MODEL = 2
     EXPORT = 3
     GLOBAL_MODEL = 4
+    UNMASKING = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,14 +48,14 @@ def deal(secrets_SB: NDArray[np.uint8], num_holders: int, threshold: int) -> NDA
     if not 1 <= threshold <= num_holders <= HOLDERS_MAX:
         raise ValueError(f"a threshold of {threshold} among {num_holders} holders; 1 to {HOLDERS_MAX} can hold")
     coefficients = np.frombuffer(os.urandom((threshold - 1) * secrets_SB.size), dtype=np.uint8)
-    coefficients = coefficients.reshape((threshold - 1, *secrets_SB.shape))
+    coefficients = coefficients.reshape((threshold - 1, secrets_SB.size))
     shares_HSB = np.empty((num_holders, *secrets_SB.shape), dtype=np.uint8)
     for holder in range(num_holders):
-        times_x = _PRODUCT[holder + 1]
-        value_SB = np.zeros_like(secrets_SB)
-        for coefficient_SB in coefficients:
-            value_SB = times_x[value_SB ^ coefficient_SB]
-        shares_HSB[holder] = value_SB ^ secrets_SB
+        # Horner's rule; `translate` looks products up several times faster than an index array does.
+        times_x, value = _PRODUCT[holder + 1].tobytes(), bytes(secrets_SB.size)
+        for coefficient in coefficients:
+            value = (np.frombuffer(value, dtype=np.uint8) ^ coefficient).tobytes().translate(times_x)
+        shares_HSB[holder] = np.frombuffer(value, dtype=np.uint8).reshape(secrets_SB.shape) ^ secrets_SB
     return shares_HSB
 
 

@@ -74,6 +74,9 @@ class _Without:
     source: Randomness
     absent_N: torch.Tensor
 
+    def words(self, count: int) -> torch.Tensor:
+        return self.source.words(count)
+
     def uniform(self, count: int) -> torch.Tensor:
         """1, which is above every sample rate's reach, for absent rows."""
         return self.source.uniform(count).masked_fill_(self.absent_N, 1.0)

@@ -5,10 +5,45 @@ Callers give updates in ascending order of address, so that honest members reach
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import torch
 
 from domicile.learning.model import PIECE
 from domicile.learning.settings import MergingSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlier:
+    """A contribution that a merge leaves out when it has seen all of them; `position` in the order of `add`."""
+
+    position: int
+    detail: str
+
+
+class Merger(Protocol):
+    """Makes one vector of many. Used round after round in the same memory."""
+
+    def reset(self) -> None:
+        """Starts a new merge."""
+        ...
+
+    def add(self, values_P: torch.Tensor, weight: float) -> None:
+        """Takes one contribution, whose memory is the caller's again afterwards."""
+        ...
+
+    def settle(self) -> tuple[Outlier, ...]:
+        """Ends the adding; who is left out, in the order of `add`."""
+        ...
+
+    def refusal(self) -> str | None:
+        """Why what is left cannot be merged; `None` where it can. MUST come after `settle`."""
+        ...
+
+    def mean(self) -> torch.Tensor:
+        """The merged vector ``(P,)``, in the merger's own memory. MUST come after `settle`, and only unrefused."""
+        ...
 
 
 class Accumulator:
@@ -33,6 +68,12 @@ class Accumulator:
             raise ValueError(f"a weight is positive and finite, not {weight}")
         self._total_P.add_(values_P, alpha=weight)
         self._weight += weight
+
+    def settle(self) -> tuple[Outlier, ...]:
+        return ()
+
+    def refusal(self) -> str | None:
+        return None
 
     def mean(self) -> torch.Tensor:
         """Ends the merge; the accumulator's own memory, shape ``(P,)``."""

@@ -17,6 +17,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from domicile.errors import ConfigurationError, PeerError
+from domicile.learning.ordered_sum import ordered_sum
 from domicile.settings import Settings, describe
 from domicile.types import Digest
 
@@ -57,11 +58,13 @@ class ModelMetadata(Settings):
     """What a merged model says of itself, inside its file, so that the committee's vote covers it.
 
     `num_examples`: training rows behind the model; 0 for an initial one. `test`: figures, over whole regions, of the
-    global model that the round started from.
+    global model that the round started from. `clipping_norm`: to which updates that start from this model are clipped,
+    in a job with privacy of nodes; `None` stands for the job's own bound.
     """
 
     num_examples: int = Field(default=0, ge=0, le=ROWS_MAX)
     test: Figures | None = None
+    clipping_norm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     def to_text(self) -> str:
         """Canonical JSON."""
@@ -251,11 +254,13 @@ def model_digest(layout: ModelLayout, flat_P: torch.Tensor) -> Digest:
 
 
 def l2_norm(flat_P: torch.Tensor) -> float:
-    """L2 norm without a full-size temporary; NaN or infinite exactly if a value is or the squares overflow float64."""
+    """L2 norm without a full-size temporary, the same bits on every machine, since committees decide by it; NaN or
+    infinite exactly if a value is or the squares overflow float64.
+    """
     total = 0.0
     for start in range(0, flat_P.numel(), PIECE):
         piece = flat_P[start : start + PIECE].double()
-        total += float(torch.dot(piece, piece))
+        total += ordered_sum(piece.mul_(piece))
     return math.sqrt(total)
 
 

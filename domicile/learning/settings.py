@@ -10,6 +10,9 @@ from domicile.settings import Settings
 
 ADAPTIVE = ("fedadam", "fedyogi", "fedadagrad")
 
+Aggregation = Literal["plain", "secure", "robust"]
+"""How a shard's updates become one: by their mean, by their sum that alone is seen, or by a robust rule."""
+
 
 class DataSettings(Settings):
     """`test_fraction` applies only where a node has no test file; `validation_fraction` is a part of the rest.

@@ -83,6 +83,11 @@ class EncodedUpdate:
     delta_P: torch.Tensor
 
     @property
+    def head(self) -> bytes:
+        """Nothing of it stands in the open."""
+        return b""
+
+    @property
     def num_bytes(self) -> int:
         return update_bytes(self.layout)
 

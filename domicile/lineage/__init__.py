@@ -18,7 +18,7 @@ from domicile.lineage.gate import PastGate
 from domicile.lineage.payloads import PayloadReader
 from domicile.lineage.record import Record, read_record
 from domicile.lineage.replay import Replayed, replay
-from domicile.lineage.state import Contracts, compare_job, compare_ledger, compare_registries
+from domicile.lineage.state import Contracts, compare_board, compare_job, compare_ledger, compare_registries
 from domicile.lineage.verdict import Findings, GlobalLineage, Lineage, RegionalLineage, RegionLineage
 from domicile.participation import GlobalParticipation
 from domicile.protocol.job import Job
@@ -72,6 +72,7 @@ def _compared(record: Record, replayed: Replayed, pinned: Chain, deployment: Dep
     compare_registries(record, replayed.registry, contracts, findings)
     if replayed.job is not None:
         compare_job(record, replayed.job, contracts, findings)
+        compare_board(record, replayed.job, contracts, findings)
         compare_ledger(replayed.job, replayed.ledger, contracts, findings)
     return findings
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domicile.chain import events as ev
-from domicile.protocol import acts, reservation
+from domicile.protocol import acts, reservation, unmasking
 from domicile.protocol.budget import Budget, PrivacyLedger, budget_of
+from domicile.protocol.condition import member_of
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.job import Job
 from domicile.protocol.registry import Registry
@@ -57,9 +58,16 @@ def after(job: Job, event: ev.JobEvent, moment: Moment) -> Job | None:  # noqa: 
         case ev.MemberLeft():
             return acts.leave(job, event.node, now_s=now_s)
         case ev.UpdateCommitted():
-            refusal = gate(event.node, acts.member_of(job, event.node).shard)
+            refusal = gate(event.node, member_of(job, event.node).shard)
             rounds = (event.global_round, event.regional_round)
             return acts.commit(job, event.node, *rounds, event.digest, now_s=now_s, refusal=refusal)
+        case ev.SurvivorsVote():
+            refusal = gate(event.voter, event.shard)
+            return unmasking.vote_survivors(job, event.voter, event.shard, event.proposal, now_s=now_s, refusal=refusal)
+        case ev.Unmasked():
+            refusal = gate(event.node, member_of(job, event.node).shard)
+            rounds = (event.global_round, event.regional_round)
+            return unmasking.unmask(job, event.node, *rounds, event.digest, now_s=now_s, refusal=refusal)
         case ev.RegionalVote():
             refusal = gate(event.voter, event.shard)
             return acts.vote_regional(job, event.voter, event.shard, event.proposal, now_s=now_s, refusal=refusal)

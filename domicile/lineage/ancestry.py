@@ -5,7 +5,7 @@ from __future__ import annotations
 from domicile.chain import events as ev
 from domicile.lineage.verdict import GlobalLineage, RegionalLineage, RegionLineage
 from domicile.protocol.job import Job
-from domicile.protocol.proposal import GlobalProposal, RegionalProposal
+from domicile.protocol.proposal import GlobalProposal, RegionalProposal, SurvivorsProposal
 from domicile.types import Address, Digest, ShardIndex
 
 
@@ -16,6 +16,8 @@ class Ancestry:
         self.models: list[GlobalLineage] = []
         self.used: set[Digest] = set()
         self._commits: dict[tuple[ShardIndex, int, int], dict[Address, Digest]] = {}
+        self._voted_survivors: dict[ShardIndex, SurvivorsProposal] = {}
+        self._agreed: dict[tuple[ShardIndex, int, int], SurvivorsProposal] = {}
         self._voted: dict[ShardIndex, RegionalProposal] = {}
         self._voted_globally: GlobalProposal | None = None
         self._accepted: dict[tuple[ShardIndex, int], list[RegionalLineage]] = {}
@@ -27,6 +29,12 @@ class Ancestry:
             case ev.UpdateCommitted():
                 key = (event.shard, event.global_round, event.regional_round)
                 self._commits.setdefault(key, {})[event.node] = event.digest
+            case ev.SurvivorsVote():
+                self._voted_survivors[event.shard] = event.proposal
+            case ev.SurvivorsAgreed():
+                # The vote noted last is the one that made the quorum.
+                key = (event.shard, event.global_round, event.regional_round)
+                self._agreed[key] = self._voted_survivors[event.shard]
             case ev.RegionalVote():
                 self._voted[event.shard] = event.proposal
             case ev.GlobalVote():
@@ -39,6 +47,10 @@ class Ancestry:
                 self._note_global(event)
             case _:
                 pass
+
+    def survivors(self, shard: ShardIndex, global_round: int, regional_round: int) -> SurvivorsProposal | None:
+        """What a shard's committee agreed on before a masked sum was unmasked."""
+        return self._agreed.get((shard, global_round, regional_round))
 
     def last_round(self, shard: ShardIndex, global_round: int) -> RegionalLineage:
         """The regional model accepted last; there MUST be one."""

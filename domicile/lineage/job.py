@@ -10,6 +10,7 @@ from domicile.errors import LineageError
 from domicile.lineage import act
 from domicile.lineage.ancestry import Ancestry
 from domicile.lineage.record import Record, place_of
+from domicile.lineage.verdict import Findings
 from domicile.protocol.budget import PrivacyLedger
 from domicile.protocol.complaint import ContractRefusal, shown
 from domicile.protocol.creation import create
@@ -18,6 +19,7 @@ from domicile.protocol.job import Job
 from domicile.protocol.notice import Notice
 from domicile.protocol.registry import Registry
 from domicile.protocol.round import ExclusionReason
+from domicile.protocol.unmasking import is_secure
 
 
 class JobReplay:
@@ -25,7 +27,7 @@ class JobReplay:
 
     def __init__(self, record: Record) -> None:
         self.ancestry = Ancestry()
-        self.remarks: list[str] = []
+        self.findings = Findings()
         self._record = record
         self._opening: list[ev.JobCreated | ev.ShardCreated] = []
         self._job: Job | None = None
@@ -65,6 +67,8 @@ class JobReplay:
         self.ancestry.note(event, self._job)
         if isinstance(event, ev.RegionalModelAccepted):
             self._remark_merge(event, self._job, registry, now_s)
+            if is_secure(self._job):
+                self._check_survivors(event)
 
     def _created(self, event: ev.JobEvent, registry: Registry, now_s: int) -> Job:
         if not self._opening or not isinstance(self._opening[0], ev.JobCreated):
@@ -123,11 +127,26 @@ class JobReplay:
         for node, _ in accepted.included:
             reason = registry.refusal(node, requirement, now_s)
             if reason is not Refusal.NONE:
-                self.remarks.append(f"{place}: {node} is in it, whom the gate refused by then ({reason.name})")
+                self.findings.remark(f"{place}: {node} is in it, whom the gate refused by then ({reason.name})")
         for node, why in accepted.excluded:
             admitted = registry.refusal(node, requirement, now_s) is Refusal.NONE
             if why is ExclusionReason.INELIGIBLE and admitted:
-                self.remarks.append(f"{place}: {node} was left out as ineligible, whom the gate admitted by then")
+                self.findings.remark(f"{place}: {node} was left out as ineligible, whom the gate admitted by then")
+
+    def _check_survivors(self, event: ev.RegionalModelAccepted) -> None:
+        """TrainingJobs does not know the board: that the merged updates are those whose masks were taken off is the
+        committee's word until somebody compares.
+        """
+        merged = self.ancestry.last_round(event.shard, event.global_round)
+        agreed = self.ancestry.survivors(event.shard, event.global_round, event.regional_round)
+        left_out = None if agreed is None else {one.node for one in agreed.excluded}
+        told = f"{self._place(event)}: of masked updates, "
+        if left_out is None:
+            self.findings.check(False, told + "on whose survivors nobody agreed")
+            return
+        differing = sorted(left_out ^ {node for node, _ in merged.excluded}, key=str.lower)
+        problem = f"but {', '.join(differing)} was left out either of the agreed survivors or of the model, not of both"
+        self.findings.check(not differing, told + problem)
 
     def _place(self, event: ev.Event) -> str:
         if self._job is not None:

@@ -131,6 +131,8 @@ def _sealed(record: Record, replayed: Replayed) -> Iterable[Payload]:
                 shards.append(event.parameters.jurisdiction)
             case ev.UpdateCommitted():
                 found.setdefault(event.digest, f"{place_of(event, shards)}: its sealed update")
+            case ev.Unmasked():
+                found.setdefault(event.digest, f"{place_of(event, shards)}: its sealed answer")
             case ev.RegionalVote() | ev.GlobalVote():
                 found.setdefault(event.proposal.payload, f"{place_of(event, shards)}: its sealed model")
             case ev.ModelExported():

@@ -51,5 +51,5 @@ def replay(record: Record, findings: Findings) -> Replayed:
         job = job_replay.job
     except LineageError as exc:
         findings.check(False, f"{exc}; what comes after was not replayed")
-    findings.remarks.extend(job_replay.remarks)
+    findings.include(job_replay.findings)
     return Replayed(registry=registry, ledger=ledger_replay.ledger, job=job, ancestry=job_replay.ancestry)

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from domicile.chain import events as ev
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Budgets, Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Board, Budgets, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.lineage.record import Record
 from domicile.lineage.verdict import Findings
@@ -34,6 +34,7 @@ class Contracts:
     nodes: Nodes
     jobs: Jobs
     budgets: Budgets
+    board: Board
 
     @classmethod
     def at(cls, chain: Chain, deployment: Deployment) -> Self:
@@ -43,6 +44,7 @@ class Contracts:
             nodes=Nodes(chain, deployment),
             jobs=Jobs(chain, deployment),
             budgets=Budgets(chain, deployment),
+            board=Board(chain, deployment),
         )
 
 
@@ -116,6 +118,23 @@ def compare_ledger(job: Job, ledger: PrivacyLedger, contracts: Contracts, findin
         _equal(findings, f"member {account}: its budget returned", budgets.has_returned(job.id, account), ended)
 
 
+def compare_board(record: Record, job: Job, contracts: Contracts, findings: Findings) -> None:
+    """What every shard agreed on, what every member answered, and each vote for survivors."""
+    board, number = contracts.board, job.id
+    for position, place in enumerate(job.places):
+        index = ShardIndex(position)
+        agreed, seen = board.agreement_of(number, index), job.board.agreement_of(index)
+        _equal_fields(findings, f"shard {place}: its agreed survivors", agreed, seen)
+    for account in job.members:
+        answer = board.answer_of(number, account)
+        _equal_fields(findings, f"member {account}: its answers", answer, job.board.answer_of(account))
+    votes = (event for event in record.of_job() if isinstance(event, ev.SurvivorsVote))
+    committees = {event.proposal_id: job.committees[event.shard] for event in votes}
+    for proposal_id, committee in committees.items():
+        held, mask = board.survivors_votes(proposal_id), _mask(job.board.votes[proposal_id], committee)
+        _equal(findings, f"proposal 0x{proposal_id.hex()} of survivors: its votes", held, mask)
+
+
 def _compare_votes(record: Record, job: Job, jobs: Jobs, findings: Findings) -> None:
     committees: dict[bytes, Committee] = {}
     for event in record.events:
@@ -124,10 +143,13 @@ def _compare_votes(record: Record, job: Job, jobs: Jobs, findings: Findings) -> 
         elif isinstance(event, ev.GlobalVote):
             committees[event.proposal_id] = job.global_committee
     for proposal_id, committee in committees.items():
-        # A quorum of one writes nothing: the vote is the acceptance.
-        voters: frozenset[Address] = job.votes[proposal_id] if committee.quorum > 1 else frozenset()
-        mask = sum(1 << committee.members.index(voter) for voter in voters)
+        mask = _mask(job.votes[proposal_id], committee)
         _equal(findings, f"proposal 0x{proposal_id.hex()}: its votes", jobs.proposal_votes(proposal_id), mask)
+
+
+def _mask(voters: frozenset[Address], committee: Committee) -> int:
+    """Voters by position, as a contract keeps them; of a quorum of one, nothing: the vote is the acceptance."""
+    return sum(1 << committee.members.index(voter) for voter in voters) if committee.quorum > 1 else 0
 
 
 def _equal(findings: Findings, place: str, held: object, seen: object) -> None:

@@ -25,16 +25,6 @@ class Calibration:
         """ε after so many regional rounds."""
         return epsilon_of(self.mechanism, num_rounds * self.horizon.steps_per_round, self.settings.delta)
 
-    def require_round(self, num_trained: int) -> None:
-        """Raises:
-        ConfigurationError: rounds that were trained have used the horizon up.
-        """
-        if num_trained >= self.horizon.num_rounds:
-            raise ConfigurationError(
-                f"privacy: {num_trained} rounds are trained, and the noise is for {self.horizon.num_rounds}; no more "
-                "are trained in this job: its owner orders another one"
-            )
-
 
 def calibrate(
     settings: PrivacySettings, training: TrainingSettings, *, num_rows: int, rounds: tuple[int, int, int]

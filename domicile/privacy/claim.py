@@ -35,8 +35,8 @@ OPEN_FIGURES = "loss and accuracy on held-out rows, which go to the shard's comm
 class Claim:
     """`epsilon`: the most over all nodes and the whole horizon.
 
-    `noise_multiplier` is `None` where it differs from node to node. `num_steps` is `None` where the number of a node's
-    rows decides.
+    `clipping_norm`: of a row's gradient, or of a node's update in the first round. `noise_multiplier` is `None` where
+    it differs from node to node. `num_steps` is `None` where the number of a node's rows decides.
     """
 
     epsilon: float
@@ -46,7 +46,7 @@ class Claim:
     trust: str
     mechanism: str
     sampling: str
-    max_grad_norm: float
+    clipping_norm: float
     noise_multiplier: float | None
     accountant: str
     horizon: str
@@ -97,7 +97,7 @@ def claim_of(
         trust=TRUST,
         mechanism=f"DP-SGD: {clipping}, Gaussian noise, noise multiplier {multiplier}",
         sampling=f"Poisson: each row is drawn by itself in each step, {training.batch_size} on average, or all",
-        max_grad_norm=settings.max_grad_norm,
+        clipping_norm=settings.max_grad_norm,
         noise_multiplier=noise,
         accountant=ACCOUNTANT,
         horizon=horizon.told(same_steps=same_steps),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from domicile.errors import ConfigurationError
 from domicile.learning.settings import TrainingSettings
 
 
@@ -37,6 +38,16 @@ class Horizon:
     @property
     def num_steps(self) -> int:
         return self.num_rounds * self.steps_per_round
+
+    def require_round(self, num_trained: int) -> None:
+        """Raises:
+        ConfigurationError: rounds that were trained have used the horizon up.
+        """
+        if num_trained >= self.num_rounds:
+            raise ConfigurationError(
+                f"privacy: {num_trained} rounds are trained, and the noise is for {self.num_rounds}; no more are "
+                "trained in this job: its owner orders another one"
+            )
 
     def told(self, *, same_steps: bool) -> str:
         """`same_steps`: whether every node takes as many."""

@@ -15,14 +15,20 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-BITS = (1 << 53) - 1
+WORD_BITS = 53
 """As many as float64 holds exactly."""
+
+BITS = (1 << WORD_BITS) - 1
 
 PIECE = 1 << 16
 """Values made at a time, so that noise for a large layer costs no memory of its size several times over."""
 
 
 class Randomness(Protocol):
+    def words(self, count: int) -> torch.Tensor:
+        """Integers of `WORD_BITS` random bits, int64, shape ``(count,)``."""
+        ...
+
     def uniform(self, count: int) -> torch.Tensor:
         """Numbers from 0 (inclusive) to 1 (exclusive), float64, shape ``(count,)``."""
         ...
@@ -38,10 +44,14 @@ class SecureRandomness:
     def __init__(self) -> None:
         self._stream: CipherContext = Cipher(AES256(secrets.token_bytes(32)), CTR(secrets.token_bytes(16))).encryptor()
 
+    def words(self, count: int) -> torch.Tensor:
+        if not count:
+            return torch.empty(0, dtype=torch.int64)
+        drawn = torch.frombuffer(bytearray(self._stream.update(bytes(8 * count))), dtype=torch.int64)
+        return drawn.bitwise_and_(BITS)
+
     def uniform(self, count: int) -> torch.Tensor:
-        """53 random bits each."""
-        words = torch.frombuffer(bytearray(self._stream.update(bytes(8 * count))), dtype=torch.int64)
-        return words.bitwise_and_(BITS).to(torch.float64).mul_(1 / (BITS + 1))
+        return self.words(count).to(torch.float64).mul_(1 / (BITS + 1))
 
     def gaussian(self, count: int) -> torch.Tensor:
         """Each is half the sum of four of draws of their own, so that the grid of float64 betrays none (Holohan and
@@ -72,6 +82,9 @@ class SeededRandomness:
 
     def __init__(self, seed: int) -> None:
         self._generator = torch.Generator().manual_seed(seed)
+
+    def words(self, count: int) -> torch.Tensor:
+        return torch.randint(BITS + 1, (count,), generator=self._generator)
 
     def uniform(self, count: int) -> torch.Tensor:
         return torch.rand(count, dtype=torch.float64, generator=self._generator)

@@ -11,6 +11,21 @@ from dataclasses import replace
 from domicile.protocol import commitment, notice, reservation
 from domicile.protocol import job as rules
 from domicile.protocol.budget import PrivacyLedger
+from domicile.protocol.condition import (
+    OUTSIDE,
+    has_committed,
+    member_of,
+    require_admitted,
+    require_exclusions,
+    require_open,
+    require_over,
+    require_owner,
+    require_phase,
+    require_rounds,
+    require_seat,
+    require_shard,
+    require_shard_phase,
+)
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.job import Job
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
@@ -18,20 +33,14 @@ from domicile.protocol.refusals import (
     AlreadyCommitted,
     AlreadyMember,
     AlreadyVoted,
-    InvalidExclusion,
     InvalidShardExclusion,
     LossNotPublishable,
-    NotCommitteeMember,
-    NotEligible,
     NothingToAdvance,
     NotMember,
-    NotOwner,
     ShardFull,
     TooFewContributors,
     TooFewShards,
     UnknownShard,
-    WindowClosed,
-    WindowStillOpen,
     WrongCommitments,
     WrongJobPhase,
     WrongReports,
@@ -43,10 +52,8 @@ from domicile.protocol.round import (
     FINAL_PHASES,
     NO_DATASET,
     NO_LOSS,
-    Committee,
     ExclusionReason,
     JobPhase,
-    Member,
     ShardPhase,
     StallReason,
 )
@@ -61,14 +68,6 @@ _STALLS = {
     ShardPhase.AGGREGATING: StallReason.NO_QUORUM,
     ShardPhase.MATURE: StallReason.NOT_EXPORTED,
 }
-_OUTSIDE = Member(
-    joined=False,
-    has_committed=False,
-    shard=ShardIndex(0),
-    last_global_round=0,
-    last_regional_round=0,
-    dataset=NO_DATASET,
-)
 
 
 def join(
@@ -82,8 +81,8 @@ def join(
     ledger: PrivacyLedger = NO_LEDGER,
 ) -> Job:
     """Becomes a member of a shard, and reserves the job's budget of a dataset where it has one."""
-    _require_phase(job, JobPhase.JOINING)
-    _require_open(job.state.deadline_s, now_s)
+    require_phase(job, JobPhase.JOINING)
+    require_open(job.state.deadline_s, now_s)
     if shard >= job.state.num_shards:
         raise UnknownShard(job=job.id, shard=shard)
     if member_of(job, sender).joined:
@@ -91,10 +90,10 @@ def join(
     state = job.shards[shard]
     if state.num_members == MAX_MEMBERS:
         raise ShardFull(shard=shard)
-    _admit(sender, refusal)
+    require_admitted(sender, refusal)
     reservation.require_reservable(job, sender, dataset, ledger, now_s)
     job = job.with_shard(shard, replace(state, num_members=state.num_members + 1))
-    seat = replace(_OUTSIDE, joined=True, shard=ShardIndex(shard), dataset=dataset)
+    seat = replace(OUTSIDE, joined=True, shard=ShardIndex(shard), dataset=dataset)
     job = replace(job, members={**job.members, sender: seat})
     return job.telling(notice.MemberJoined(shard=ShardIndex(shard), node=sender, dataset=dataset))
 
@@ -122,9 +121,9 @@ def leave(job: Job, sender: Address, *, now_s: int) -> Job:
 
 def start(job: Job, sender: Address, *, now_s: int) -> Job:
     """Opens the first global round before the join window ends."""
-    _require_phase(job, JobPhase.JOINING)
-    _require_owner(job, sender)
-    _require_open(job.state.deadline_s, now_s)
+    require_phase(job, JobPhase.JOINING)
+    require_owner(job, sender)
+    require_open(job.state.deadline_s, now_s)
     ready = job.num_ready(ShardPhase.IDLE)
     if ready < job.parameters.min_shards:
         raise TooFewShards(required=job.parameters.min_shards, given=ready)
@@ -133,7 +132,7 @@ def start(job: Job, sender: Address, *, now_s: int) -> Job:
 
 def cancel(job: Job, sender: Address) -> Job:
     """Ends a job that is not final."""
-    _require_owner(job, sender)
+    require_owner(job, sender)
     if job.state.phase in FINAL_PHASES:
         raise WrongJobPhase(job=job.id, phase=job.state.phase)
     return rules.cancel(job)
@@ -143,20 +142,20 @@ def commit(
     job: Job, sender: Address, global_round: int, regional_round: int, digest: Digest, *, now_s: int, refusal: Refusal
 ) -> Job:
     """Commits the digest of a sealed update."""
-    _require_phase(job, JobPhase.TRAINING)
+    require_phase(job, JobPhase.TRAINING)
     member = member_of(job, sender)
     if not member.joined:
         raise NotMember(account=sender)
     index = member.shard
     shard = job.shards[index]
-    _require_shard_phase(job, index, ShardPhase.COLLECTING)
-    _require_rounds(job, index, global_round, regional_round)
-    _require_open(shard.deadline_s, now_s)
+    require_shard_phase(job, index, ShardPhase.COLLECTING)
+    require_rounds(job, index, global_round, regional_round)
+    require_open(shard.deadline_s, now_s)
     if has_committed(job, member):
         raise AlreadyCommitted(account=sender)
     if not any(digest):
         raise ZeroDigest()
-    _admit(sender, refusal)
+    require_admitted(sender, refusal)
     seat = replace(member, has_committed=True, last_global_round=global_round, last_regional_round=regional_round)
     job = replace(job, members={**job.members, sender: seat})
     job = job.with_commitments(index, commitment.extend_commitments(job.commitments[index], sender, digest))
@@ -172,13 +171,13 @@ def vote_regional(
     job: Job, sender: Address, index: int, proposal: RegionalProposal, *, now_s: int, refusal: Refusal
 ) -> Job:
     """Votes for a regional model; with the quorum it is accepted."""
-    _require_phase(job, JobPhase.TRAINING)
-    _require_shard(job, index)
-    _require_shard_phase(job, index, ShardPhase.AGGREGATING)
-    _require_rounds(job, index, proposal.global_round, proposal.regional_round)
-    _require_open(job.shards[index].deadline_s, now_s)
-    _require_seat(job.committees[index], sender)
-    _admit(sender, refusal)
+    require_phase(job, JobPhase.TRAINING)
+    require_shard(job, index)
+    require_shard_phase(job, index, ShardPhase.AGGREGATING)
+    require_rounds(job, index, proposal.global_round, proposal.regional_round)
+    require_open(job.shards[index].deadline_s, now_s)
+    require_seat(job.committees[index], sender)
+    require_admitted(sender, refusal)
     contributors = _check_regional(job, index, proposal)
     proposal_id = commitment.regional_proposal_id(job.id, ShardIndex(index), proposal)
     job, accepted = _count(job, sender, proposal_id, job.committees[index].quorum)
@@ -191,26 +190,26 @@ def report_export(
     job: Job, sender: Address, index: int, global_round: int, payload: Digest, *, now_s: int, refusal: Refusal
 ) -> Job:
     """Enters the export of a mature regional model into the ledger."""
-    _require_phase(job, JobPhase.TRAINING)
-    _require_shard(job, index)
-    _require_shard_phase(job, index, ShardPhase.MATURE)
-    _require_rounds(job, index, global_round, job.shards[index].regional_round)
-    _require_open(job.shards[index].deadline_s, now_s)
-    _require_seat(job.committees[index], sender)
+    require_phase(job, JobPhase.TRAINING)
+    require_shard(job, index)
+    require_shard_phase(job, index, ShardPhase.MATURE)
+    require_rounds(job, index, global_round, job.shards[index].regional_round)
+    require_open(job.shards[index].deadline_s, now_s)
+    require_seat(job.committees[index], sender)
     if not any(payload):
         raise ZeroDigest()
-    _admit(sender, refusal)
+    require_admitted(sender, refusal)
     return rules.report(job, index, sender, payload, now_s)
 
 
 def vote_global(job: Job, sender: Address, proposal: GlobalProposal, *, now_s: int, refusal: Refusal) -> Job:
     """Votes for a global model; with the quorum it is accepted."""
-    _require_phase(job, JobPhase.MERGING)
+    require_phase(job, JobPhase.MERGING)
     if proposal.global_round != job.state.global_round:
         raise WrongRound(global_round=job.state.global_round, regional_round=0)
-    _require_open(job.state.deadline_s, now_s)
-    _require_seat(job.global_committee, sender)
-    _admit(sender, refusal)
+    require_open(job.state.deadline_s, now_s)
+    require_seat(job.global_committee, sender)
+    require_admitted(sender, refusal)
     merged = _check_global(job, proposal)
     proposal_id = commitment.global_proposal_id(job.id, proposal)
     job, accepted = _count(job, sender, proposal_id, job.global_committee.quorum)
@@ -223,7 +222,7 @@ def advance(job: Job, *, now_s: int) -> Job:
     phase = job.state.phase
     if phase in FINAL_PHASES:
         raise NothingToAdvance(job=job.id)
-    _require_over(job.state.deadline_s, now_s)
+    require_over(job.state.deadline_s, now_s)
     if phase is JobPhase.JOINING:
         return rules.open_global_round(job, 0, now_s)
     if phase is JobPhase.MERGING:
@@ -236,28 +235,17 @@ def advance(job: Job, *, now_s: int) -> Job:
 
 def advance_shard(job: Job, index: int, *, now_s: int) -> Job:
     """Ends a phase of a shard whose deadline has passed."""
-    _require_phase(job, JobPhase.TRAINING)
-    _require_shard(job, index)
+    require_phase(job, JobPhase.TRAINING)
+    require_shard(job, index)
     shard = job.shards[index]
     if shard.phase not in _STALLS:
         raise WrongShardPhase(job=job.id, shard=index, phase=shard.phase)
-    _require_over(shard.deadline_s, now_s)
+    require_over(shard.deadline_s, now_s)
     if shard.phase is ShardPhase.COLLECTING and shard.num_committed >= job.state.min_nodes:
         return rules.close_collecting(job, index, now_s)
     if shard.retries < job.parameters.max_retries:
         return rules.retry_shard(job, index, now_s)
     return rules.settle(rules.stall(job, index, _STALLS[shard.phase]), now_s)
-
-
-def member_of(job: Job, account: Address) -> Member:
-    """An account's membership; of a stranger, one that never joined."""
-    return job.members.get(account, _OUTSIDE)
-
-
-def has_committed(job: Job, member: Member) -> bool:
-    """Whether a member has committed in the round in progress."""
-    rounds = (job.state.global_round, job.shards[member.shard].regional_round)
-    return member.has_committed and (member.last_global_round, member.last_regional_round) == rounds
 
 
 def _check_regional(job: Job, index: int, proposal: RegionalProposal) -> int:
@@ -266,13 +254,7 @@ def _check_regional(job: Job, index: int, proposal: RegionalProposal) -> int:
         raise ZeroDigest()
     if proposal.commitments != job.commitments[index]:
         raise WrongCommitments(expected=job.commitments[index], given=proposal.commitments)
-    previous = -1
-    for one in proposal.excluded:
-        member = member_of(job, one.node)
-        known = int(one.node, 16) > previous and member.shard == index and has_committed(job, member)
-        if not known or one.reason is ExclusionReason.NONE:
-            raise InvalidExclusion(node=one.node)
-        previous = int(one.node, 16)
+    require_exclusions(job, index, proposal.excluded)
     contributors = job.shards[index].num_committed - len(proposal.excluded)
     if contributors < job.state.min_nodes:
         raise TooFewContributors(required=job.state.min_nodes, given=contributors)
@@ -305,49 +287,3 @@ def _count(job: Job, sender: Address, proposal_id: bytes, quorum: int) -> tuple[
         raise AlreadyVoted(account=sender, proposal_id=proposal_id)
     voters |= {sender}
     return replace(job, votes={**job.votes, proposal_id: voters}), len(voters) >= quorum
-
-
-def _admit(sender: Address, refusal: Refusal) -> None:
-    if refusal is not Refusal.NONE:
-        raise NotEligible(account=sender, reason=refusal)
-
-
-def _require_phase(job: Job, phase: JobPhase) -> None:
-    if job.state.phase is not phase:
-        raise WrongJobPhase(job=job.id, phase=job.state.phase)
-
-
-def _require_owner(job: Job, sender: Address) -> None:
-    if sender != job.owner:
-        raise NotOwner(account=sender)
-
-
-def _require_shard(job: Job, index: int) -> None:
-    if index >= job.state.num_shards:
-        raise UnknownShard(job=job.id, shard=index)
-
-
-def _require_shard_phase(job: Job, index: int, phase: ShardPhase) -> None:
-    if job.shards[index].phase is not phase:
-        raise WrongShardPhase(job=job.id, shard=index, phase=job.shards[index].phase)
-
-
-def _require_rounds(job: Job, index: int, global_round: int, regional_round: int) -> None:
-    present = (job.state.global_round, job.shards[index].regional_round)
-    if (global_round, regional_round) != present:
-        raise WrongRound(global_round=present[0], regional_round=present[1])
-
-
-def _require_open(deadline_s: int, now_s: int) -> None:
-    if now_s >= deadline_s:
-        raise WindowClosed(deadline_s=deadline_s, now_s=now_s)
-
-
-def _require_over(deadline_s: int, now_s: int) -> None:
-    if now_s < deadline_s:
-        raise WindowStillOpen(deadline_s=deadline_s, now_s=now_s)
-
-
-def _require_seat(committee: Committee, sender: Address) -> None:
-    if sender not in committee.members:
-        raise NotCommitteeMember(account=sender)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from domicile.protocol.proposal import GlobalProposal, RegionalProposal
+from domicile.protocol.board import RECORD_BYTES
+from domicile.protocol.proposal import GlobalProposal, RegionalProposal, SurvivorsProposal
 from domicile.types import Address, Digest, JobId, ShardIndex
 
 
@@ -45,6 +46,28 @@ def regional_proposal_id(job: JobId, shard: ShardIndex, proposal: RegionalPropos
     )
     kind = "(uint16,uint16,bytes32,bytes32,bytes32,uint64,(address,uint8)[])"
     return _hash(["uint256", "uint8", kind], [job, shard, values])
+
+
+def survivors_proposal_id(job: JobId, shard: ShardIndex, proposal: SurvivorsProposal) -> bytes:
+    """What equal proposals of survivors have in common, and no others."""
+    values = (
+        proposal.global_round,
+        proposal.regional_round,
+        proposal.commitments,
+        [(one.node, int(one.reason)) for one in proposal.excluded],
+    )
+    return _hash(["uint256", "uint8", "(uint16,uint16,bytes32,(address,uint8)[])"], [job, shard, values])
+
+
+def extend_agreements(record: bytes, proposal_id: bytes) -> bytes:
+    """A shard's record on the unmasking board after one more agreement."""
+    return _hash(["bytes26", "bytes32"], [record, proposal_id])[:RECORD_BYTES]
+
+
+def extend_answers(record: bytes, global_round: int, regional_round: int, digest: Digest) -> bytes:
+    """A member's record on the unmasking board after one more answer."""
+    types = ["bytes26", "uint16", "uint16", "bytes32"]
+    return _hash(types, [record, global_round, regional_round, digest])[:RECORD_BYTES]
 
 
 def global_proposal_id(job: JobId, proposal: GlobalProposal) -> bytes:

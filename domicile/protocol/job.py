@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from domicile.protocol import commitment, notice
+from domicile.protocol.board import UnmaskingBoard
 from domicile.protocol.eligibility import Requirement, Safeguard, Sensitivity
 from domicile.protocol.maturity import is_mature, note_loss
 from domicile.protocol.proposal import GlobalProposal, RegionalProposal
@@ -33,7 +34,7 @@ ANY_PLACE = 2**256 - 2
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job and its shards; `votes` holds the voters of each proposal by its id.
+    """A job and its shards; `votes` holds the voters of each proposal by its id, `board` what another contract keeps.
 
     `denied` is a mask over jurisdiction indices. `told` has what acts made known, oldest first; whoever has read it
     may clear it.
@@ -56,6 +57,7 @@ class Job:
     model: Digest
     members: Mapping[Address, Member] = field(default_factory=dict)
     votes: Mapping[bytes, frozenset[Address]] = field(default_factory=dict)
+    board: UnmaskingBoard = field(default_factory=UnmaskingBoard)
     told: tuple[notice.Notice, ...] = ()
 
     def telling(self, *news: notice.Notice) -> Job:

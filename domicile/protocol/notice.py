@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from domicile.protocol.proposal import GlobalProposal, RegionalProposal
+from domicile.protocol.proposal import GlobalProposal, RegionalProposal, SurvivorsProposal
 from domicile.protocol.round import Committee, JobParameters, JobPhase, ShardParameters, ShardPhase, StallReason
 from domicile.types import Address, DatasetId, Digest, JurisdictionCode, ShardIndex
 
@@ -84,6 +84,34 @@ class RegionalVote(Notice):
     voter: Address
     proposal_id: bytes
     proposal: RegionalProposal
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurvivorsVote(Notice):
+    """Told by the UnmaskingBoard, as are the next two."""
+
+    shard: ShardIndex
+    voter: Address
+    proposal_id: bytes
+    proposal: SurvivorsProposal
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurvivorsAgreed(Notice):
+    shard: ShardIndex
+    global_round: int
+    regional_round: int
+    proposal_id: bytes
+    survivors: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmasked(Notice):
+    shard: ShardIndex
+    node: Address
+    global_round: int
+    regional_round: int
+    digest: Digest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,16 @@ class RegionalProposal:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SurvivorsProposal:
+    """`excluded` is in strictly ascending order of address; who committed and is not among them is a survivor."""
+
+    global_round: int
+    regional_round: int
+    commitments: Digest
+    excluded: tuple[NodeExclusion, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GlobalProposal:
     """`payload` is the sealed model in the border store; `excluded` is in strictly ascending order of shard."""
 

@@ -266,6 +266,32 @@ class InvalidSpending(ContractRefusal):
     least_delta_attos: int
 
 
+class NothingMasked(ContractRefusal):
+    cause = "The job does not demand secure aggregation, so that nothing is masked."
+    mend = "merge its updates as they are"
+    job: int
+
+
+class SurvivorsAlreadyAgreed(ContractRefusal):
+    cause = "The survivors of the round are agreed on, for ever."
+    mend = "go on with the agreed set"
+    global_round: int
+    regional_round: int
+
+
+class SurvivorsNotAgreed(ContractRefusal):
+    cause = "The shard's committee has not agreed on the survivors of the round."
+    mend = "wait for its quorum"
+    global_round: int
+    regional_round: int
+
+
+class AlreadyUnmasked(ContractRefusal):
+    cause = "The node has answered to the survivors of this round."
+    mend = "nothing is left to do; an answer is given once"
+    node: Address
+
+
 class InvalidJurisdictionCode(ContractRefusal):
     cause = "The code is empty or holds other bytes than A-Z, 0-9 and -."
     mend = "write an ISO 3166 code or a bloc's name"

@@ -86,6 +86,11 @@ class JobParameters:
     delta_attos: int = 0
     denied: tuple[JurisdictionCode, ...]
 
+    @property
+    def min_survivors(self) -> int:
+        """The fewest nodes whose masked sum any of them helps to unmask."""
+        return max(self.min_nodes, self.min_contributors)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Committee:

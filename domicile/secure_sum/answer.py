@@ -134,6 +134,12 @@ def answer_for(
     return b"".join((header, flags, *shares))
 
 
+def answer_bytes(agreed: Agreed, *, graph: Graph, holder: Address) -> int:
+    """Length of a holder's answer; it follows from graph and set."""
+    dealers, asked = _asked(agreed, graph, holder)
+    return HEADER.size + len(dealers) + SEED_BYTES * len(asked)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """Shares that a holder revealed, not yet compared with the sheets' hashes."""
@@ -150,8 +156,8 @@ def read_answer(raw: bytes, agreed: Agreed, *, graph: Graph, holder: Address) ->
         SecureSumError: malformed, or for another round, holder or set.
     """
     dealers, asked = _asked(agreed, graph, holder)
-    size = HEADER.size + len(dealers) + SEED_BYTES * len(asked)
-    if len(raw) != size or raw[: HEADER.size] != _header(agreed, graph, holder, len(dealers)):
+    size, header = answer_bytes(agreed, graph=graph, holder=holder), _header(agreed, graph, holder, len(dealers))
+    if len(raw) != size or raw[: HEADER.size] != header:
         raise SecureSumError(f"the answer of {holder} is malformed, or for another round or set; it is left out")
     flags = dict(zip(dealers, raw[HEADER.size :], strict=False))
     start = HEADER.size + len(dealers)

@@ -6,13 +6,15 @@ Shapes: P flat parameters.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from domicile.crypto.masks import mask_stream
+from domicile.crypto.masks import SEED_BYTES, mask_stream
 from domicile.errors import UpdateError
 
 PIECE_VALUES = 16384
@@ -20,6 +22,47 @@ PIECE_VALUES = 16384
 
 WORD_MAX = 2**31 - 1
 SCALAR_MAX = 2**63 - 1
+
+
+class ValueEncoder(Protocol):
+    """One node's update as words, piece by piece, in order."""
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What goes into the scalars beside the update's own figures."""
+        ...
+
+    def encode(self, values: NDArray[np.float32], out: NDArray[np.uint32]) -> None:
+        """At most `PIECE_VALUES` values."""
+        ...
+
+
+class SumGrid(Protocol):
+    """What stands between updates and words, and what an honest sum of these can be."""
+
+    @property
+    def step(self) -> float:
+        """What one unit of a word stands for."""
+        ...
+
+    @property
+    def weight_units(self) -> int: ...
+
+    def units_of(self, num_examples: int) -> int: ...
+
+    def encoder(self, values_P: NDArray[np.float32], units: int) -> ValueEncoder:
+        """Raises:
+        UpdateError: NaN or infinite values.
+        """
+        ...
+
+    def sum_limit(self, num_survivors: int) -> int:
+        """Largest magnitude of a coordinate of the sum."""
+        ...
+
+    def norm_limit(self, num_survivors: int, units: int, num_values: int) -> float:
+        """Largest L2 norm of the sum."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +125,18 @@ class Grid:
         norm = math.sqrt(square)
         return self.max_norm / norm if norm > self.max_norm else 1.0
 
+    def encoder(self, values_P: NDArray[np.float32], units: int) -> Encoder:
+        """Clips and weighs an update; rounds it by secret randomness, which nothing keeps.
+
+        Raises:
+            UpdateError: NaN or infinite values.
+        """
+        return Encoder(self, self.clip_factor(values_P), units, os.urandom(SEED_BYTES))
+
+    def sum_limit(self, num_survivors: int) -> int:
+        """Largest magnitude of a coordinate of the encoded sum of proper nodes."""
+        return num_survivors * self.limit
+
     def norm_limit(self, num_survivors: int, units: int, num_values: int) -> float:
         """Largest L2 norm of the encoded sum of proper nodes: clipped updates, and rounding by less than 1."""
         return units / self.weight_units * self.max_norm / self.step + num_survivors * math.sqrt(num_values)
@@ -106,6 +161,10 @@ class Encoder:
         self._bytes = self._random.data.cast("B")
         self._work = np.empty(PIECE_VALUES)
         self._uniform = np.empty(PIECE_VALUES)
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        return {}
 
     def encode(self, values: NDArray[np.float32], out: NDArray[np.uint32]) -> None:
         """At most `PIECE_VALUES` values, in their order."""
@@ -147,7 +206,7 @@ class Quantity:
     def decode(self, word: int, num_survivors: int) -> float:
         """The sum of so many nodes' values, or NaN where no such nodes have it."""
         encoded = word - 2**64 if word > SCALAR_MAX else word
-        if abs(encoded) > num_survivors * (self.maximum / self.step + 0.5):
+        if abs(encoded) > num_survivors * math.floor(self.maximum / self.step + 0.5):
             return math.nan
         return encoded * self.step
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from domicile.crypto.masks import SEED_BYTES, Masks
 from domicile.secure_sum.graph import Graph, adds
-from domicile.secure_sum.grid import PIECE_VALUES, Encoder, Grid, Quantities
+from domicile.secure_sum.grid import PIECE_VALUES, Quantities, SumGrid
 from domicile.secure_sum.seeds import PairSecrets
 from domicile.secure_sum.sheet import deal_sheet
 from domicile.types import Address
@@ -40,7 +40,7 @@ class MaskedUpdate:
         *,
         graph: Graph,
         pairs: PairSecrets,
-        grid: Grid,
+        grid: SumGrid,
         quantities: Quantities,
         units: int,
         figures: Mapping[str, float],
@@ -52,8 +52,8 @@ class MaskedUpdate:
             SecureSumError: too few holders with usable key cards.
         """
         own, self_seed = pairs.own, os.urandom(SEED_BYTES)
-        self._scalars = quantities.encode(units, figures)
-        self._encoder = Encoder(grid, grid.clip_factor(values_P), units, os.urandom(SEED_BYTES))
+        self._encoder = grid.encoder(values_P, units)
+        self._scalars = quantities.encode(units, {**figures, **self._encoder.figures})
         self._values_P = values_P
         self._given = False
         self.sheet = deal_sheet(graph, pairs, self_seed)

@@ -19,7 +19,7 @@ from domicile.errors import SecureSumError
 from domicile.secure_sum.answer import Agreed, Question, read_answer, secrets_asked
 from domicile.secure_sum.context import SumContext
 from domicile.secure_sum.graph import Graph, adds
-from domicile.secure_sum.grid import PIECE_VALUES, Grid, Quantities
+from domicile.secure_sum.grid import PIECE_VALUES, Quantities, SumGrid
 from domicile.secure_sum.masking import HEADER, MAGIC, VERSION
 from domicile.secure_sum.seeds import ShareChecks, edge_check, self_check
 from domicile.secure_sum.sheet import Sheet
@@ -164,7 +164,7 @@ class SecureMean:
 class MaskedSum:
     """Adds masked vectors modulo 2^32 and 2^64; memory for one vector and one piece, whatever the number of nodes."""
 
-    def __init__(self, grid: Grid, quantities: Quantities, num_values: int) -> None:
+    def __init__(self, grid: SumGrid, quantities: Quantities, num_values: int) -> None:
         self._grid = grid
         self._quantities = quantities
         self._words = np.zeros(num_values, dtype=np.uint32)
@@ -235,7 +235,7 @@ class MaskedSum:
     def _mean(self, num_survivors: int, units: int) -> NDArray[np.float32]:
         words, mean_P = self._words.view(np.int32), np.empty(len(self._words), dtype=np.float32)
         scale = self._grid.step * self._grid.weight_units / units
-        limit, square = num_survivors * self._grid.limit, 0.0
+        limit, square = self._grid.sum_limit(num_survivors), 0.0
         for start in range(0, len(words), PIECE_VALUES):
             piece = words[start : start + PIECE_VALUES].astype(np.float64)
             if np.abs(piece).max() > limit:

@@ -11,11 +11,21 @@ from scripts.doctor.finding import Finding, ok, problem, warning
 CLOCK_TOLERANCE_S = 120
 """Deadlines follow the chain's clock, but logs, certificates and signatures follow this one."""
 
-GAS = {"commit": 59_782, "voteRegional": 87_158, "reportExport": 77_791, "voteGlobal": 133_925}
+GAS = {
+    "commit": 59_782,
+    "unmask": 91_881,
+    "voteSurvivors": 136_145,
+    "voteRegional": 87_158,
+    "reportExport": 77_791,
+    "voteGlobal": 133_925,
+}
 """The dearest case of each act, from ``contracts/gas-snapshot.json``; a test compares."""
 
-ACTS = {"node": ("commit",), "aggregator": ("voteRegional", "reportExport", "voteGlobal")}
-"""What a party sends in a round, if it is first at everything and each round is mature at once."""
+ACTS = {
+    "node": ("commit", "unmask"),
+    "aggregator": ("voteSurvivors", "voteRegional", "reportExport", "voteGlobal"),
+}
+"""What a party sends in a round, if it is first at everything, updates are masked and each round is mature at once."""
 
 WEI = 10**18
 

@@ -22,6 +22,8 @@ from domicile.leakage.shadows import ReleasedRound, ShadowFederation
 from domicile.learning.task import NodeData, Split
 from domicile.party import open_party
 from domicile.privacy.accountant import Mechanism
+from domicile.privacy.calibration import Calibration
+from domicile.privacy.node_level.calibration import NodeCalibration
 from domicile.settings import load_settings, named
 from domicile.types import JobId
 from node.config import NodeConfig
@@ -101,18 +103,18 @@ def audit_leakage(path: Path, number: int, asked: Asked, say: Callable[[str], No
     history = histories.jobs[job]
     shard_of(history, party.sender.address)
     local, models = prepare(config, party, job, history)
+    promised = _promised(local)
     rounds = released_rounds(models, party.sender.address, num_rows=len(local.data.train[0]))
     membership, canaries = _membership(local, rounds, asked), None
     trials = _trials(local, rounds, asked) if asked.num_canaries else None
     num_trainings = trials.num_trainings(asked.num_canaries) if trials is not None else 0
     found = membership(Ticker(say, "shadow models", asked.num_shadows * len(rounds)))
     if trials is not None:
-        privacy = local.privacy
         canaries = trials.audit(
             asked.num_canaries,
-            delta=DELTA if privacy is None else privacy.budget.settings.delta,
+            delta=DELTA if promised is None else promised.settings.delta,
             confidence=asked.confidence,
-            claimed=None if privacy is None else privacy.budget.epsilon,
+            claimed=None if promised is None else promised.epsilon,
             step=Ticker(say, "trainings with canaries", num_trainings),
         )
     ticker = Ticker(say, "pictures from gradients", CapturedUpdate.num_steps())
@@ -123,7 +125,7 @@ def audit_leakage(path: Path, number: int, asked: Asked, say: Callable[[str], No
         node=config.name,
         task=local.spec.task.use,
         num_parameters=models.layout.num_parameters,
-        private=local.privacy is not None,
+        private=promised is not None,
         asked=asked,
         membership=found,
         canaries=canaries,
@@ -162,12 +164,12 @@ def _membership(
 
 def _trials(local: LocalJob, rounds: list[ReleasedRound], asked: Asked) -> CanaryTrials:
     """Of as many rounds as the noise is for; without privacy, as ran."""
-    ran = sum(one.num_regional for one in rounds)
+    ran, promised = sum(one.num_regional for one in rounds), _promised(local)
     return CanaryTrials(
         training=_training(local),
         base_P=rounds[0].base_P,
         rows=local.data.train,
-        num_rounds=ran if local.privacy is None else local.privacy.budget.horizon.num_rounds,
+        num_rounds=ran if promised is None else promised.horizon.num_rounds,
         seed=asked.seed,
     )
 
@@ -177,10 +179,25 @@ def _training(local: LocalJob) -> LocalTraining:
 
 
 def _noise(local: LocalJob) -> RowNoise | None:
-    if local.privacy is None:
+    promised = _promised(local)
+    if promised is None:
         return None
-    budget = local.privacy.budget
-    return RowNoise(mechanism=budget.mechanism, max_grad_norm=budget.settings.max_grad_norm)
+    return RowNoise(mechanism=promised.mechanism, max_grad_norm=promised.settings.max_grad_norm)
+
+
+def _promised(local: LocalJob) -> Calibration | None:
+    """What the job promises to each row of this node.
+
+    Raises:
+        ConfigurationError: it promises something to whole nodes instead.
+    """
+    budget = None if local.privacy is None else local.privacy.budget
+    if isinstance(budget, NodeCalibration):
+        raise ConfigurationError(
+            "the job promises privacy to whole nodes, by noise that only a sum of nodes has, and one node alone cannot "
+            'repeat its training; audit a job with [privacy] unit = "row", or one without privacy'
+        )
+    return budget
 
 
 def _all_rows(data: NodeData) -> Split:

@@ -12,9 +12,12 @@ import torch
 from domicile.chain.client import Chain
 from domicile.errors import ConfigurationError, Refused
 from domicile.history import Histories, JobHistory
+from domicile.learning.model import layout_of
 from domicile.learning.task import Task, task_digest
 from domicile.lineage.registry import follow_registry
 from domicile.party import Party
+from domicile.privacy.node_level.calibration import calibrate_nodes
+from domicile.privacy.settings import NodePrivacySettings, PrivacySettings
 from domicile.protocol.creation import create
 from domicile.protocol.job import Job
 from domicile.protocol.registry import Registry
@@ -125,7 +128,7 @@ def _prepared(path: Path, file: OrderFile, committees: Mapping[str, Committee]) 
     task = fitting_task(path, file.task.use, options, file.seed)
     initial = fresh_model(task, file.seed)
     if file.privacy is not None:
-        _check_privacy(path, file, task, initial)
+        _check_privacy(path, file, file.privacy, task, initial)
     order = Order(
         job=file,
         options=options,
@@ -137,11 +140,26 @@ def _prepared(path: Path, file: OrderFile, committees: Mapping[str, Committee]) 
     return prepare(order)
 
 
-def _check_privacy(path: Path, file: OrderFile, task: Task, initial: torch.nn.Module) -> None:
+def _check_privacy(
+    path: Path,
+    file: OrderFile,
+    privacy: PrivacySettings | NodePrivacySettings,
+    task: Task,
+    initial: torch.nn.Module,
+) -> None:
     """What every node would decline the job for; each asks besides whether its own rows are enough."""
     from domicile.privacy.admission import require_layers, require_row_wise
 
     with named(path):
+        if isinstance(privacy, NodePrivacySettings):
+            calibrate_nodes(
+                privacy,
+                rounds=file.horizon_rounds,
+                min_survivors=file.participation.min_survivors,
+                max_update_norm=file.max_update_norm,
+                num_parameters=layout_of(initial).num_parameters,
+            )
+            return
         require_row_wise(file.task.use, task, file.data)
         require_layers(initial)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from scripts.report.schema import Report
+import statistics
+from dataclasses import dataclass
+
+from scripts.report.schema import CurvePoint, CurveRecord, PrivacyRecord, Report
 
 COLUMNS = ("global", "local", "pooled")
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "auc")
@@ -12,6 +15,67 @@ REFERENCES = (
     "local: trained on that node alone. pooled: trained on all rows in one place, which exists only in a sandbox. "
     "Both take as many gradient steps as the node took."
 )
+
+
+LEFT_OUT = (
+    "This run left out the privacy that the job asks for (--no-privacy): it is there to be compared with, and its "
+    "models may tell of any row that they were trained on."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurveRow:
+    """One ε. `ahead`: of how many seeds the global model is the better one; deviations are 0 for a single seed."""
+
+    epsilon: str
+    noise_multiplier: float
+    merged: float
+    merged_deviation: float
+    local: float
+    local_deviation: float
+    ahead: int
+
+
+def curve_rows(curve: CurveRecord) -> list[CurveRow]:
+    """A row a value of ε, from no privacy to the strongest."""
+    return [_curve_row(point, curve.figure) for point in curve.points]
+
+
+def _curve_row(point: CurvePoint, figure: str) -> CurveRow:
+    pairs = list(zip(point.global_, point.local, strict=True))
+    lower = figure in LOWER_IS_BETTER
+    return CurveRow(
+        epsilon="none" if point.epsilon is None else f"{point.epsilon:g}",
+        noise_multiplier=point.noise_multiplier,
+        merged=statistics.mean(point.global_),
+        merged_deviation=_deviation(point.global_),
+        local=statistics.mean(point.local),
+        local_deviation=_deviation(point.local),
+        ahead=sum(ours < theirs if lower else ours > theirs for ours, theirs in pairs),
+    )
+
+
+def _deviation(values: list[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def curve_note(curve: CurveRecord) -> str:
+    """How the curve came about."""
+    seeds = ", ".join(map(str, curve.seeds))
+    return (
+        f"{title_of(curve.figure)} at the nodes' own held-out rows: means over the nodes and over the seeds {seeds}, "
+        "and the deviation over the seeds. Computed after the job, in one process and by the code of the nodes: the "
+        "same rounds, with the least noise that keeps each ε; local-only with the same noise and as many steps."
+    )
+
+
+def epsilon_line(privacy: PrivacyRecord) -> str:
+    """What a row lost, in one sentence."""
+    claim = privacy.claim
+    return (
+        f"ε per row, which is a patient where each has one: {privacy.epsilon_spent:.3f} spent of {claim.epsilon:.3f} "
+        f"promised, δ = {claim.delta:g}"
+    )
 
 
 def figures_of(report: Report) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
-from scripts.report.figures import COLUMNS, figures_of, title_of
-from scripts.report.schema import Report
+from scripts.report.figures import COLUMNS, curve_rows, figures_of, title_of
+from scripts.report.schema import CurveRecord, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,6 +100,33 @@ def _node_panel(report: Report, name: str) -> str:
         axis.locator_params(axis="x", nbins=5)
         axis.invert_yaxis()
         return _svg(figure, f"nodes-{name}", f"{title_of(name)} of the three models at each node")
+
+
+def privacy_curve(curve: CurveRecord) -> str:
+    """A figure over ε, of the global and the local-only models; bars are the deviation over the seeds."""
+    rows = curve_rows(curve)
+    places = range(len(rows))
+    with _style():
+        figure, axis = _panel(9.6, 3.2)
+        for look, label in enumerate(("global", "local-only")):
+            values = [row.local if look else row.merged for row in rows]
+            deviations = [row.local_deviation if look else row.merged_deviation for row in rows]
+            # Apart by a little, so that bars do not cover one another.
+            xs = [place + (look - 0.5) * 0.06 for place in places]
+            axis.errorbar(
+                xs,
+                values,
+                yerr=deviations,
+                label=label,
+                color=PALETTE[look],
+                marker=MARKERS[look],
+                markersize=5,
+                capsize=3,
+            )
+        axis.set_xticks(places, [row.epsilon for row in rows])
+        axis.set(xlabel="ε, from no privacy to the strongest", title=f"{title_of(curve.figure)} over ε".capitalize())
+        axis.legend(frameon=False)
+        return _svg(figure, "curve", f"{title_of(curve.figure)} of the global and the local-only models over epsilon")
 
 
 def gas_bars(report: Report) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domicile.participation import GlobalParticipation
 from domicile.privacy.claim import Claim
-from scripts.view import DatasetView
+from scripts.view import DatasetView, UnmaskingView
 
 REPORT_VERSION: Literal["1"] = "1"
 
@@ -75,6 +75,8 @@ class RegionalRound(_Record):
     contributors: int | None
     loss: float | None
     model: str | None
+    unmasking: UnmaskingView | None = None
+    """``None`` where updates are not masked."""
 
 
 class GlobalRound(_Record):
@@ -149,12 +151,33 @@ class NodePrivacyRecord(_Record):
     epsilon_spent: float
 
 
+class CurvePoint(_Record):
+    """The job at one ε (``None``: without privacy), once a seed. ``noise_multiplier`` is the greatest of all nodes."""
+
+    epsilon: float | None
+    noise_multiplier: float
+    global_: list[float] = Field(validation_alias="global", serialization_alias="global")
+    local: list[float]
+
+
+class CurveRecord(_Record):
+    """What ε costs the job's model: ``figure`` at the nodes' own held-out rows, the mean over the nodes."""
+
+    figure: str
+    seeds: list[int]
+    points: list[CurvePoint]
+
+
 class PrivacyRecord(_Record):
-    """What is claimed of each row's privacy, point by point as NIST SP 800-226 asks for it."""
+    """What is claimed of each row's privacy, point by point as NIST SP 800-226 asks for it. ``epsilon_spent`` is the
+    most over the nodes.
+    """
 
     claim: Claim
     nodes: list[NodePrivacyRecord]
+    epsilon_spent: float
     datasets: list[DatasetView]
+    curve: CurveRecord | None = None
 
 
 class JobRecord(_Record):
@@ -173,6 +196,9 @@ class Report(_Record):
     nodes: list[NodeRecord]
     privacy: PrivacyRecord | None = None
     """``None`` where the job promises nothing of a row's privacy."""
+
+    privacy_left_out: bool = False
+    """Whether the job asks for privacy, and this run left it out."""
 
     rounds: list[GlobalRound]
     regional_rounds: list[RegionalRound]

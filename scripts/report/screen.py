@@ -11,9 +11,20 @@ from rich.text import Text
 
 from domicile.text import printable
 from scripts.participating import participation_lines
-from scripts.report.figures import COLUMNS, REFERENCES, figures_of, mean, title_of, wins
-from scripts.report.schema import NodeRecord, Report
-from scripts.wording import counted, dataset_line
+from scripts.report.figures import (
+    COLUMNS,
+    LEFT_OUT,
+    REFERENCES,
+    curve_note,
+    curve_rows,
+    epsilon_line,
+    figures_of,
+    mean,
+    title_of,
+    wins,
+)
+from scripts.report.schema import CurveRecord, NodeRecord, Report
+from scripts.wording import counted, dataset_line, unmasking_told
 
 ROOM_FOR_ROWS = 96
 """Columns from which the numbers of rows are shown as well; on 80 the figures matter more."""
@@ -30,8 +41,11 @@ def print_report(report: Report, console: Console) -> None:
     console.print(f"lineage: {verdict}, {counted(lineage.checks, 'check')}")
     for problem in lineage.problems:
         console.print(f"  {printable(problem)}", markup=False, highlight=False)
+    if report.privacy_left_out:
+        console.print(Text(LEFT_OUT, style="bold red"))
     _print_nodes(report, console)
     _print_privacy(report, console)
+    _print_unmasking(report, console)
     _print_exports(report, console)
     _print_participation(report, console)
     kept = report.bytes
@@ -39,6 +53,8 @@ def print_report(report: Report, console: Console) -> None:
         f"bytes sealed {kept.sealed:,}, kept in their region {kept.kept_in_region:,}, exported {kept.exported:,}"
     )
     _print_gas(report, console)
+    if report.privacy is not None:
+        console.print(Text(epsilon_line(report.privacy), style="bold"))
 
 
 def _print_privacy(report: Report, console: Console) -> None:
@@ -51,6 +67,28 @@ def _print_privacy(report: Report, console: Console) -> None:
         _line(console, f"privacy of {one.node}: ε spent {promised}, noise multiplier {one.noise_multiplier:.3f}")
     for dataset in report.privacy.datasets:
         _line(console, dataset_line(dataset))
+    if report.privacy.curve is not None:
+        _print_curve(report.privacy.curve, console)
+
+
+def _print_curve(curve: CurveRecord, console: Console) -> None:
+    name = title_of(curve.figure)
+    table = Table(title=f"{name} over ε".capitalize(), box=None, padding=(0, 1, 0, 0))
+    for heading in ("ε", "noise", "global", "local-only", "global ahead"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in curve_rows(curve):
+        merged, local = f"{row.merged:.3f} ± {row.merged_deviation:.3f}", f"{row.local:.3f} ± {row.local_deviation:.3f}"
+        ahead = f"{row.ahead} of {counted(len(curve.seeds), 'seed')}"
+        table.add_row(row.epsilon, f"{row.noise_multiplier:.2f}", merged, local, ahead)
+    console.print(table)
+    console.print(curve_note(curve), style="dim", highlight=False)
+
+
+def _print_unmasking(report: Report, console: Console) -> None:
+    for one in report.regional_rounds:
+        if one.unmasking is not None:
+            told = unmasking_told(one.unmasking, len(one.committed))
+            _line(console, f"{one.shard}, round {one.global_round + 1}.{one.regional_round + 1}: {told}")
 
 
 def _print_exports(report: Report, console: Console) -> None:

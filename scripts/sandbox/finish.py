@@ -43,8 +43,10 @@ from scripts.report.schema import (
 )
 from scripts.report.screen import print_report
 from scripts.sandbox.journals import held_out_figure
-from scripts.sandbox.privacy import local_training, pooled_training, privacy_of
+from scripts.sandbox.privacy import pooled_budget, privacy_of, training_under
 from scripts.sandbox.run import Finish, Outcome
+from scripts.sandbox.sweep import train_sweep
+from scripts.viewing import unmasking_of
 
 MICROS = 1_000_000
 
@@ -54,6 +56,8 @@ def finish_with(out: Path, json_file: Path | None) -> Finish:
 
     def finish(outcome: Outcome, view: View) -> bool:
         view.say("training the local-only and pooled reference models")
+        if outcome.plan.curve is not None:
+            view.say(f"training the job at {len(outcome.plan.curve.budgets)} values of ε, for the accuracy over ε")
         report = build_report(outcome)
         view.close()
         page = out / "report.html"
@@ -100,7 +104,10 @@ def build_report(outcome: Outcome) -> Report:
             model=None if newest is None else _hex(history.global_models[newest].model),
         ),
         nodes=_nodes(outcome),
-        privacy=privacy_of(outcome.plan, _rounds(outcome), outcome.observer.datasets()),
+        privacy=privacy_of(
+            outcome.plan, _rounds(outcome), outcome.observer.datasets(), train_sweep(outcome, _steps(outcome))
+        ),
+        privacy_left_out=outcome.plan.privacy_left_out,
         rounds=[_global_round(outcome, whole, seconds) for whole in participation],
         regional_rounds=_regional_rounds(outcome, participation, seconds),
         participation=list(participation),
@@ -165,7 +172,7 @@ def _nodes(outcome: Outcome) -> list[NodeRecord]:
         settings,
         num_steps=pooled_steps,
         seed=seed,
-        training=pooled_training(outcome.plan, num_pooled, seed),
+        training=training_under(pooled_budget(outcome.plan, num_pooled), seed),
     )
     found = []
     for node in members:
@@ -177,7 +184,7 @@ def _nodes(outcome: Outcome) -> list[NodeRecord]:
             settings,
             num_steps=steps[node.name],
             seed=own_seed,
-            training=local_training(outcome.plan, node.name, own_seed),
+            training=training_under(outcome.plan.budgets.get(node.name), own_seed),
         )
         found.append(
             NodeRecord(
@@ -292,6 +299,7 @@ def _regional_round(
         contributors=accepted.contributors if accepted else None,
         loss=None if accepted is None or not outcome.tells_losses else _loss(accepted.loss_micros),
         model=_hex(accepted.model) if accepted else None,
+        unmasking=unmasking_of(history, key, lambda one: outcome.ground.names.get(one, one)),
     )
 
 

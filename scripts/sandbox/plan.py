@@ -10,26 +10,32 @@ from typing import TYPE_CHECKING
 import torch
 
 from domicile.errors import ConfigurationError
+from domicile.learning.model import layout_of
 from domicile.learning.task import NodeData, Task, failures_of, task_digest
+from domicile.privacy.node_level.calibration import NodeCalibration, calibrate_nodes
+from domicile.privacy.settings import NodePrivacySettings, PrivacySettings
+from domicile.settings import named
 from domicile.types import JurisdictionCode
 from node.training import split_seed
 from scripts.initial_model import fitting_task, fresh_model
-from scripts.job_file import JobFile, load_job_file
+from scripts.job_file import NAME_MAX, JobFile, load_job_file
 from scripts.network_file import NetworkFile, NodeEntry, load_network_file
 from scripts.sandbox.admission import open_gate
+from scripts.sandbox.curve import Curve, curve_of
 
 if TYPE_CHECKING:
     from domicile.privacy.calibration import Calibration
-    from domicile.privacy.settings import PrivacySettings
 
 NETWORK_FILE = "network.toml"
 JOB_FILE = "job.toml"
+WITHOUT_PRIVACY = " (no privacy)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """One sandbox. `home` maps each participant to the shard that contains it, or to its own place. `budgets`: of each
-    node, where the job asks for privacy.
+    node, where the job asks for privacy of rows; `node_budget`: where it asks for privacy of nodes. `privacy_left_out`:
+    it asks for some, and this run leaves it out. `curve`: other values of ε that its report is to show, too.
     """
 
     folder: Path
@@ -41,13 +47,16 @@ class Plan:
     data: dict[str, NodeData]
     home: dict[str, JurisdictionCode]
     budgets: Mapping[str, Calibration] = field(default_factory=dict)
+    node_budget: NodeCalibration | None = None
+    privacy_left_out: bool = False
+    curve: Curve | None = None
 
     def data_path(self, path: Path) -> Path:
         """A path of ``network.toml`` is relative to its folder."""
         return self.folder / path
 
 
-def load_plan(folder: Path) -> Plan:
+def load_plan(folder: Path, *, privacy_left_out: bool = False, curve_seeds: int = 0) -> Plan:
     """Reads and checks everything; starts nothing.
 
     Raises:
@@ -55,6 +64,9 @@ def load_plan(folder: Path) -> Plan:
     """
     network = load_network_file(folder / NETWORK_FILE)
     job = load_job_file(folder / JOB_FILE)
+    _check_wishes(folder, job, privacy_left_out=privacy_left_out, curve_seeds=curve_seeds)
+    if privacy_left_out:
+        network, job = _without_privacy(network, job)
     _check_shards(folder, network, job)
     _check_grants(folder, network, job)
     options = _resolved_options(folder, network, job)
@@ -63,7 +75,10 @@ def load_plan(folder: Path) -> Plan:
     home = {one.name: _home(network, job, one.jurisdiction) for one in (*network.nodes, *network.aggregators)}
     _check_members(folder, network, job, home)
     privacy = job.privacy
-    budgets = {name: _budget(folder, job, privacy, task, name, one) for name, one in data.items()} if privacy else {}
+    budgets: dict[str, Calibration] = {}
+    if isinstance(privacy, PrivacySettings):
+        budgets = {name: _budget(folder, job, privacy, task, name, one) for name, one in data.items()}
+    num_rows = {name: len(one.train[0]) for name, one in data.items()}
     return Plan(
         folder=folder,
         network=network,
@@ -74,7 +89,36 @@ def load_plan(folder: Path) -> Plan:
         data=data,
         home=home,
         budgets=budgets,
+        node_budget=_node_budget(folder, job, task),
+        privacy_left_out=privacy_left_out,
+        curve=curve_of(job, num_rows, curve_seeds) if privacy and curve_seeds else None,
     )
+
+
+def _check_wishes(folder: Path, job: JobFile, *, privacy_left_out: bool, curve_seeds: int) -> None:
+    if job.privacy is None and (privacy_left_out or curve_seeds):
+        option = "--no-privacy" if privacy_left_out else "--curve"
+        raise ConfigurationError(
+            f"{folder / JOB_FILE}: it asks for no privacy, so that {option} has no meaning; add the table [privacy] or "
+            "leave the option out"
+        )
+    if isinstance(job.privacy, NodePrivacySettings) and curve_seeds:
+        raise ConfigurationError(
+            f'{folder / JOB_FILE}: privacy.unit is "node", and --curve trains under privacy of rows; leave the option '
+            "out"
+        )
+    if privacy_left_out and curve_seeds:
+        raise ConfigurationError("--curve shows what privacy costs, which --no-privacy leaves out; keep one of them")
+
+
+def _without_privacy(network: NetworkFile, job: JobFile) -> tuple[NetworkFile, JobFile]:
+    """The same job without what it does for privacy, under a name that says so to whoever sees it."""
+    nodes = tuple(node.model_copy(update={"epsilon": None, "delta": None}) for node in network.nodes)
+    name = f"{job.name[: NAME_MAX - len(WITHOUT_PRIVACY)]}{WITHOUT_PRIVACY}"
+    # What privacy alone made the weights stays as it was.
+    merging = job.merging.model_copy(update={"regional": job.regional_merging, "global_": job.global_merging})
+    changes = {"name": name, "privacy": None, "merging": merging}
+    return network.model_copy(update={"nodes": nodes}), job.model_copy(update=changes)
 
 
 def _check_shards(folder: Path, network: NetworkFile, job: JobFile) -> None:
@@ -226,6 +270,19 @@ def _budget(folder: Path, job: JobFile, privacy: PrivacySettings, task: Task, na
         )
     except ConfigurationError as exc:
         raise ConfigurationError(f"{folder / JOB_FILE}: node {name!r}: {exc}") from exc
+
+
+def _node_budget(folder: Path, job: JobFile, task: Task) -> NodeCalibration | None:
+    if not isinstance(job.privacy, NodePrivacySettings):
+        return None
+    with named(folder / JOB_FILE):
+        return calibrate_nodes(
+            job.privacy,
+            rounds=job.horizon_rounds,
+            min_survivors=job.participation.min_survivors,
+            max_update_norm=job.max_update_norm,
+            num_parameters=layout_of(fresh_model(task, job.seed)).num_parameters,
+        )
 
 
 def initial_values(plan: Plan) -> torch.nn.Module:

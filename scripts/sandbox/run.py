@@ -70,7 +70,16 @@ Finish = Callable[[Outcome, View], bool]
 """Shows and writes what came of a job; `False` if anything could not be written, which it has told."""
 
 
-def run_sandbox(folder: Path, out: Path, *, keep: bool, json_file: Path | None, finish: Finish) -> int:
+def run_sandbox(
+    folder: Path,
+    out: Path,
+    *,
+    keep: bool,
+    json_file: Path | None,
+    finish: Finish,
+    privacy_left_out: bool = False,
+    curve_seeds: int = 0,
+) -> int:
     """Runs the job; calls `finish` with its outcome while the network is still up.
 
     Returns:
@@ -83,7 +92,7 @@ def run_sandbox(folder: Path, out: Path, *, keep: bool, json_file: Path | None, 
     out = out.absolute()
     if json_file is not None:
         check_output_file(json_file, "--json", made=out)
-    plan = load_plan(folder)
+    plan = load_plan(folder, privacy_left_out=privacy_left_out, curve_seeds=curve_seeds)
     with claimed(out), Interruption() as interruption:
         try:
             code = _with_processes(plan, out, interruption, keep=keep, finish=finish)

@@ -12,9 +12,10 @@ import torch
 from eth_utils.address import to_checksum_address
 
 from aggregator.derivation import Derivation, RegionalMerge
+from aggregator.merging import regional_merger
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Board, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import Deployment
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC
 from domicile.chain.events import JobCreated, UpdateCommitted
@@ -23,7 +24,6 @@ from domicile.crypto.context import PayloadKind
 from domicile.crypto.keys import HpkeKey, KeyCard
 from domicile.crypto.sealing import SealingWriter
 from domicile.history import JobHistory, RegionalKey
-from domicile.learning.merging import Accumulator
 from domicile.learning.model import Figures, ModelLayout, model_chunks, model_digest
 from domicile.learning.settings import MergingSettings, TrainingSettings
 from domicile.learning.update import Update, UpdateMetadata, encode_update
@@ -45,7 +45,10 @@ NOWHERE = "http://127.0.0.1:1"
 class RegionalGround:
     """A committee member and what the nodes of its shard committed."""
 
-    def __init__(self, folder: Path, num_parameters: int, merging: MergingSettings | None = None) -> None:
+    def __init__(
+        self, folder: Path, num_parameters: int, merging: MergingSettings | None = None, **spec_keys: Any
+    ) -> None:
+        """`spec_keys`: further keys of the job's specification."""
         self._folder = folder
         self.layout = ModelLayout(entries=(("w", (num_parameters,)),))
         self.party = _party(folder)
@@ -60,15 +63,20 @@ class RegionalGround:
             ),
             training=TrainingSettings(steps=1),
             regional_merging=merging or MergingSettings(),
-            global_merging=MergingSettings(),
+            global_merging=merging or MergingSettings(),
+            **spec_keys,
         )
         self.models: JobModels = open_job_models(self.party, JOB, JobHistory(created=_created()), spec, self.layout)
 
-    def commit(self, number: int, delta_P: torch.Tensor, num_examples: int = 10) -> Address:
+    def commit(
+        self, number: int, delta_P: torch.Tensor, num_examples: int = 10, figures: Figures | None = None
+    ) -> Address:
         """A node seals an update and commits it; nodes are merged in the order of their numbers."""
         node = Address(to_checksum_address(f"0x{number + 1:040x}"))
-        figures = Figures(loss_sum=1.0, correct=1, count=2)
-        metadata = UpdateMetadata(num_examples=num_examples, num_steps=1, training_loss=0.1, validation=figures)
+        figures = figures or Figures(loss_sum=1.0, correct=1, count=2)
+        metadata = UpdateMetadata(
+            num_examples=num_examples, num_steps=1, training_loss=0.1, validation=figures, test=figures
+        )
         encoded = encode_update(self.layout, Update(delta_P=delta_P, metadata=metadata))
         card = KeyCard.of(self.party.hpke, address=self.party.sender.address, software="test")
         assert self.party.region is not None
@@ -83,7 +91,7 @@ class RegionalGround:
         shard, global_round, regional_round = KEY
         self.models.history.apply(
             UpdateCommitted(
-                **_origin(),
+                **origin(),
                 shard=shard,
                 node=node,
                 global_round=global_round,
@@ -110,7 +118,7 @@ class RegionalGround:
             min_nodes=2,
             num_rivals=0,
             buffer_P=torch.empty(self.layout.num_parameters),
-            mean=Accumulator(self.layout.num_parameters),
+            merger=regional_merger(self.models, self._folder),
         )
         return derivation.run()
 
@@ -122,7 +130,7 @@ def _party(folder: Path) -> Party:
         **{
             field: Address(to_checksum_address(f"0x{number:040x}"))
             for number, field in enumerate(
-                ("access_manager", "node_registry", "training_jobs", "privacy_ledger"), start=1000
+                ("access_manager", "node_registry", "training_jobs", "privacy_ledger", "unmasking_board"), start=1000
             )
         },
         abis={},
@@ -136,6 +144,7 @@ def _party(folder: Path) -> Party:
         jurisdictions=Jurisdictions(chain, deployment),
         nodes=Nodes(chain, deployment),
         jobs=Jobs(chain, deployment),
+        board=Board(chain, deployment),
         sender=Sender(chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC)),
         hpke=HpkeKey.from_seed(b"a committee member of the tests!"),
         border=open_store(f"dir:{folder / 'border'}"),
@@ -145,7 +154,7 @@ def _party(folder: Path) -> Party:
     )
 
 
-def _origin() -> dict[str, Any]:
+def origin() -> dict[str, Any]:
     return {"block": 1, "log_index": 0, "transaction": "0x" + "0" * 64, "job": JOB}
 
 
@@ -170,5 +179,5 @@ def _created() -> JobCreated:
         denied=(),
     )
     return JobCreated(
-        **_origin(), owner=nobody, parameters=parameters, global_committee=Committee(members=(nobody,), quorum=1)
+        **origin(), owner=nobody, parameters=parameters, global_committee=Committee(members=(nobody,), quorum=1)
     )

@@ -6,11 +6,29 @@ from dataclasses import replace
 
 import pytest
 
-from aggregator.step import Advance, Confirm, Duty, Export, Merge, Propose, Wait, decide_job, decide_shard
+from aggregator.step import (
+    Act,
+    Advance,
+    Confirm,
+    ConfirmSurvivors,
+    Duty,
+    Export,
+    Masked,
+    Merge,
+    Propose,
+    ProposeSurvivors,
+    ReadAnswers,
+    Sum,
+    Wait,
+    decide_job,
+    decide_shard,
+)
 from domicile.protocol.round import JobPhase, ShardPhase
 
 FIRST = Duty(now_s=100, window_s=40, deadline_s=140, rank=0, size=2, refused=False)
 SECOND = replace(FIRST, rank=1)
+MASKED, SUMMED = Masked(), Masked(summed=True)
+AGREED = replace(SUMMED, agreed=True)
 
 
 @pytest.mark.parametrize("phase", [ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE])
@@ -100,3 +118,60 @@ def test_confirms_and_waits_for_votes_without_another_look() -> None:
     overdue = replace(FIRST, merged=True, now_s=130, look_again_s=110.0)
     assert decide_shard(ShardPhase.AGGREGATING, replace(overdue, acceptable=b"id")) == Confirm(b"id")
     assert isinstance(decide_shard(ShardPhase.AGGREGATING, replace(overdue, voted=True)), Wait)
+
+
+def masked(duty: Duty, state: Masked, **changes: object) -> Act:
+    return decide_shard(ShardPhase.AGGREGATING, replace(duty, masked=state, **changes))
+
+
+def test_adds_masked_updates_first_and_proposes_whose_are_in_the_sum_when_in_turn() -> None:
+    assert masked(FIRST, MASKED) == Sum()
+    assert masked(FIRST, SUMMED) == ProposeSurvivors()
+    assert isinstance(masked(SECOND, SUMMED, now_s=104), Wait)
+    assert masked(SECOND, SUMMED, now_s=105) == ProposeSurvivors()
+
+
+def test_confirms_only_survivors_that_equal_those_of_its_own_sum() -> None:
+    assert masked(SECOND, SUMMED, acceptable=b"id") == ConfirmSurvivors(b"id")
+    assert isinstance(masked(SECOND, SUMMED, voted=True), Wait)
+    assert masked(SECOND, MASKED, acceptable=b"id") == Sum()
+
+
+def test_adds_again_when_the_gate_turned_against_a_node_before_the_survivors_are_fixed_and_not_after() -> None:
+    assert masked(FIRST, SUMMED, stale=True) == Sum()
+    assert isinstance(masked(FIRST, AGREED, stale=True), Wait)
+
+
+def test_looks_again_for_a_masked_update_before_it_proposes_survivors_without_it() -> None:
+    assert isinstance(masked(FIRST, SUMMED, now_s=109, look_again_s=110.0), Wait)
+    assert masked(FIRST, SUMMED, now_s=110, look_again_s=110.0) == Sum()
+    assert masked(FIRST, SUMMED, now_s=110, look_again_s=120.0, looked_again=True) == ProposeSurvivors()
+
+
+def test_too_few_survivors_are_never_proposed() -> None:
+    reason = "2 masked updates are usable, 3 are needed"
+    assert masked(FIRST, SUMMED, impossible=reason) == Wait(reason)
+
+
+def test_adds_once_more_where_others_than_its_own_survivors_were_fixed() -> None:
+    assert masked(FIRST, replace(AGREED, summed=False)) == Sum()
+
+
+def test_reads_answers_as_they_come_and_says_what_it_waits_for() -> None:
+    waiting = replace(AGREED, waits_for="1 of 3 answers")
+    assert masked(FIRST, waiting) == Wait("1 of 3 answers")
+    assert masked(FIRST, replace(waiting, unread=True)) == ReadAnswers()
+
+
+def test_turns_to_propose_a_model_begin_when_its_sum_was_unmasked() -> None:
+    unmasked = replace(AGREED, unmasked_s=120.0)
+    assert masked(FIRST, unmasked, merged=True, now_s=120) == Propose()
+    assert isinstance(masked(SECOND, unmasked, merged=True, now_s=124), Wait)
+    assert masked(SECOND, unmasked, merged=True, now_s=125) == Propose()
+    assert masked(SECOND, unmasked, merged=True, now_s=121, acceptable=b"id") == Confirm(b"id")
+
+
+@pytest.mark.parametrize("state", [MASKED, SUMMED, AGREED, replace(AGREED, unread=True)])
+def test_a_masked_round_ends_at_its_deadline_and_waits_for_a_member_that_the_gate_refuses(state: Masked) -> None:
+    assert masked(FIRST, state, now_s=140) == Advance()
+    assert isinstance(masked(FIRST, state, refused=True), Wait)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from domicile.learning.model import PIECE
+from domicile.learning.model import PIECE, ROWS_MAX, Figures, ModelMetadata
 from domicile.learning.settings import MergingSettings
-from domicile.protocol.round import ExclusionReason
+from domicile.protocol.round import NO_LOSS, ExclusionReason
 from tests.aggregator.regional_ground import RegionalGround
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +74,17 @@ def test_updates_count_by_their_rows_or_all_the_same(tmp_path: Path, weighting: 
     expected_P = sum(share * delta_P.double() for share, delta_P in zip(shares, updates, strict=True))
     assert torch.allclose(model.values_P.double(), expected_P, atol=1e-6)
     assert model.file.metadata.num_examples == 100
+
+
+def test_a_node_that_claims_the_most_of_everything_ends_nobody(tmp_path: Path) -> None:
+    ground = RegionalGround(tmp_path, 5)
+    boast = Figures(loss_sum=sys.float_info.max, correct=ROWS_MAX, count=ROWS_MAX)
+    for number, delta_P in enumerate(deltas(3, num_parameters=5)):
+        ground.commit(number, delta_P, num_examples=ROWS_MAX, figures=boast)
+    merge = ground.derive()
+    assert merge.model is not None
+    assert merge.model.file.metadata == ModelMetadata(num_examples=ROWS_MAX, test=boast)
+    assert merge.loss_micros == NO_LOSS - 1
 
 
 PEAKS = """

@@ -79,7 +79,7 @@ def merged(settings: MergingSettings, rounds: list[list[Contribution]], *, keep_
         mean = Accumulator(NUM_PARAMETERS)
         for delta, rows in updates:
             mean.add(torch.tensor(delta), weight_of(settings, rows))
-        raw = stored(merge_into(settings, base, base_P, mean, ModelMetadata(), keep_state=keep_state))
+        raw = stored(merge_into(settings, base, base_P, mean.mean(), ModelMetadata(), keep_state=keep_state))
     final_P = torch.empty(NUM_PARAMETERS)
     LAYOUT.read(io.BytesIO(raw), final_P)
     return final_P

@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_utils import keccak
 
-from tests.contracts.ground import Ground, Job, create_job, shard_of
+from tests.contracts.ground import Contract, Ground, Job, create_job, shard_of
 
 NO_LOSS = 2**64 - 1
 JOINING, TRAINING, MERGING, COMPLETE, CANCELLED, FAILED = range(1, 7)
@@ -30,7 +30,11 @@ class Cast:
 
     def proposal_id(self, function: str, *arguments: Any) -> bytes:
         """What a vote is counted under: the hash of everything that it votes on."""
-        return bytes(keccak(self.ground.jobs.data(function, *arguments)[4:]))
+        return self.proposal_id_of(self.ground.jobs, function, *arguments)
+
+    def proposal_id_of(self, contract: Contract, function: str, *arguments: Any) -> bytes:
+        """The same of a vote on another contract."""
+        return bytes(keccak(contract.data(function, *arguments)[4:]))
 
     def job_phase(self, job: Job, phase: int, *, window_s: int = 0, **changes: Any) -> dict[str, Any]:
         """All that JobPhaseChanged tells; a window of 0 is none."""

@@ -46,6 +46,10 @@ class SmallNetwork:
     window_s: int = 6
     min_nodes: int = 3
     max_retries: int = 1
+    aggregation: str = "plain"
+    bounds: str = ""
+    """Lines of the job's own keys, before its tables."""
+
     extra_job: str = ""
     extra_options: str = ""
     """Lines of the task's options."""
@@ -85,6 +89,8 @@ name = "small"
 seed = 7
 sensitivity = "special"
 shards = {json.dumps(list(committees))}
+aggregation = "{self.aggregation}"
+{self.bounds}
 [task]
 use = "tabular"
 [task.options]

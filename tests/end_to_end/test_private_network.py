@@ -17,10 +17,13 @@ from domicile.protocol.budget import Budget
 from domicile.protocol.round import JobPhase
 from domicile.storage.store import open_store
 from node.journal import NodeJournal, SealedUpdate
+from scripts.report.figures import mean
+from scripts.sandbox.curve import curve_of
 from scripts.sandbox.finish import build_report
 from scripts.status import snapshot_lines
 from tests.end_to_end.conftest import SmallNetwork, write_table
 from tests.end_to_end.instants import DyingProcesses
+from tests.end_to_end.test_command import run
 from tests.end_to_end.test_instants import payloads
 
 STEPS = 3
@@ -125,6 +128,38 @@ def test_a_private_job_promises_and_spends_what_its_steps_cost_and_tells_no_figu
     assert [(line["epsilon"], line["max_steps"], line["reproducible"]) for line in told] == [(promised, 12, True)]
     assert_spent_on_chain(outcome, spent)
     assert_no_figure_left(field, outcome)
+    assert_curve_goes_through_the_job(outcome)
+
+
+def assert_curve_goes_through_the_job(outcome) -> None:
+    """At the job's own ε and seed the curve is the very job: figures of the chain's model, not of one like it."""
+    plan = outcome.plan
+    num_rows = {name: len(one.train[0]) for name, one in plan.data.items()}
+    report = build_report(replace(outcome, plan=replace(plan, curve=curve_of(plan.job, num_rows, 2))))
+    assert report.privacy is not None
+    assert report.privacy.curve is not None
+    points = {point.epsilon: point for point in report.privacy.curve.points}
+    assert list(points) == [None, 16.0, 8.0, EPSILON, 4.0, 2.0, 1.0]
+    assert (report.privacy.curve.figure, report.privacy.curve.seeds) == ("accuracy", [plan.job.seed, plan.job.seed + 1])
+    assert points[EPSILON].noise_multiplier == NOISE_MULTIPLIER
+    assert points[EPSILON].global_[0] == mean(report, "global", "accuracy")
+    assert points[EPSILON].local[0] == mean(report, "local", "accuracy")
+    assert points[None].noise_multiplier == 0 < points[16.0].noise_multiplier < points[1.0].noise_multiplier
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(170)
+def test_the_same_job_runs_without_its_privacy_and_every_output_says_so(tmp_path) -> None:
+    folder = PrivateNetwork(nodes=("a", "b", "c"), global_rounds=1, window_s=40).write(tmp_path / "network")
+    done = run("sandbox", str(folder), "--no-privacy", "--json", str(tmp_path / "report.json"))
+    assert done.returncode == 0, done.stderr
+    assert "left out the privacy that the job asks for (--no-privacy)" in " ".join(done.stdout.split())
+    assert "(no privacy)" in done.stdout
+    report = json.loads((tmp_path / "report.json").read_bytes())
+    assert (report["privacy"], report["privacy_left_out"], report["job"]["name"]) == (None, True, "small (no privacy)")
+    page = folder / "out-no-privacy" / "report.html"
+    assert "left out the privacy that the job asks for" in page.read_text(encoding="utf-8")
+    assert not (folder / "out").exists()
 
 
 def assert_spent_on_chain(outcome, epsilon: float) -> None:

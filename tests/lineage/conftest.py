@@ -9,7 +9,7 @@ import pytest
 
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Budgets, Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Board, Budgets, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import deploy
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
 from domicile.chain.sender import Call, Sender
@@ -17,7 +17,13 @@ from domicile.protocol.attestation import Attestation
 from domicile.protocol.budget import NOTHING, Budget
 from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
-from domicile.protocol.proposal import GlobalProposal, NodeExclusion, RegionalProposal, ShardExclusion
+from domicile.protocol.proposal import (
+    GlobalProposal,
+    NodeExclusion,
+    RegionalProposal,
+    ShardExclusion,
+    SurvivorsProposal,
+)
 from domicile.protocol.round import (
     NO_DATASET,
     NO_LOSS,
@@ -71,6 +77,7 @@ class Stage:
         self.nodes = Nodes(chain, self.deployment)
         self.places = Jurisdictions(chain, self.deployment)
         self.budgets = Budgets(chain, self.deployment)
+        self.board = Board(chain, self.deployment)
         names = [*PLACE, *ATTESTERS, "owner", "stranger"]
         self.signers = {name: Signer.from_key(bytes([number]) * 32) for number, name in enumerate(names, 1)}
         self.senders = {name: Sender(chain, signer) for name, signer in self.signers.items()}
@@ -113,7 +120,7 @@ class Stage:
         until_s = self.chain.timestamp() + 10**7
         self.governor.act(self.nodes.clear(self.address(name), Sensitivity.SPECIAL, self.digest(), until_s))
 
-    def create_job(self, asked: Budget = NOTHING) -> JobId:
+    def create_job(self, asked: Budget = NOTHING, safeguards: Safeguard = Safeguard.NONE) -> JobId:
         shards = [
             ShardParameters(
                 jurisdiction=JurisdictionCode("EU"),
@@ -124,7 +131,8 @@ class Stage:
             ),
         ]
         worldwide = Committee(members=(self.address("g1"),), quorum=1)
-        self.act("owner", self.jobs.create_job(replace(PARAMETERS, **asdict(asked)), shards, worldwide))
+        parameters = replace(PARAMETERS, safeguards=safeguards, **asdict(asked))
+        self.act("owner", self.jobs.create_job(parameters, shards, worldwide))
         return JobId(self.jobs.num_jobs())
 
     def join(self, job: JobId, shard: ShardIndex, names: Sequence[str]) -> None:
@@ -154,6 +162,24 @@ class Stage:
         )
         for name in names:
             self.act(name, self.jobs.vote_regional(job, shard, proposal))
+
+    def agree(self, job: JobId, shard: ShardIndex, names: Sequence[str], *, without: str = "") -> None:
+        """The same survivors by each of `names`."""
+        state, shards = self.jobs.snapshot(job)
+        left_out = NodeExclusion(node=self.address(without or "e4"), reason=ExclusionReason.MALFORMED)
+        proposal = SurvivorsProposal(
+            global_round=state.global_round,
+            regional_round=shards[shard].regional_round,
+            commitments=self.jobs.commitments_of(job, shard),
+            excluded=(left_out,) if without else (),
+        )
+        for name in names:
+            self.act(name, self.board.vote_survivors(job, shard, proposal))
+
+    def unmask(self, job: JobId, shard: ShardIndex, names: Sequence[str]) -> None:
+        state, shards = self.jobs.snapshot(job)
+        for name in names:
+            self.act(name, self.board.unmask(job, state.global_round, shards[shard].regional_round, self.digest()))
 
     def export(self, job: JobId, shard: ShardIndex, name: str) -> None:
         state, _ = self.jobs.snapshot(job)
@@ -192,7 +218,7 @@ def settle_in(stage: Stage) -> None:
     govern(nodes.set_quorum(JurisdictionCode("EU"), 2))
     govern(nodes.set_quorum(JurisdictionCode("US"), 1))
     for name in PLACE:
-        stage.act(name, nodes.register(stage.digest(), Safeguard.NONE))
+        stage.act(name, nodes.register(stage.digest(), Safeguard.SECURE_AGGREGATION))
         stage.attest(name, nonce=0)
         stage.clear(name)
     stage.act("u3", nodes.update_key_card(stage.digest(), Safeguard.TEE))
@@ -241,10 +267,29 @@ def second_round(stage: Stage, job: JobId) -> None:
     stage.vote_globally(job)
 
 
+def masked_rounds(stage: Stage, *, careless: bool) -> None:
+    """Two regional rounds of masked updates. Of a careless committee, the first model is of survivors on whom nobody
+    agreed, the second of one update more than those on whom it did.
+    """
+    job = stage.create_job(safeguards=Safeguard.SECURE_AGGREGATION)
+    nodes, committee = ["e1", "e2", "e3", "e4"], ["ce1", "ce2"]
+    stage.join(job, EU, nodes)
+    stage.act("owner", stage.jobs.start(job))
+    stage.commit(job, EU, nodes)
+    if not careless:
+        stage.agree(job, EU, committee, without="e4")
+        stage.unmask(job, EU, nodes)
+    stage.vote(job, EU, committee, loss=900_000, without="" if careless else "e4")
+    stage.commit(job, EU, nodes)
+    stage.agree(job, EU, committee[::-1], without="e4" if careless else "")
+    stage.unmask(job, EU, ["e3", "e2", "e1"])
+    stage.vote(job, EU, committee, loss=800_000)
+
+
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
     """Job 1 is complete, job 2 was cancelled, job 3 failed for want of members, job 4 is in its first round. The first
-    two have budgets.
+    two have budgets. The updates of the jobs 5 and 6 are masked, and the committee of the last is careless.
     """
     with Devnet() as devnet:
         stage = Stage(devnet.rpc_url)
@@ -269,4 +314,6 @@ def stage() -> Iterator[Stage]:
         stage.pass_window()
         stage.act("stranger", stage.jobs.advance(running))
         stage.commit(running, EU, ["e1", "e2"])
+        for careless in (False, True):
+            masked_rounds(stage, careless=careless)
         yield stage

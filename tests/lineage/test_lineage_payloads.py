@@ -158,3 +158,14 @@ def test_a_spoilt_update_that_was_left_out_is_only_remarked(archive, stage):
     assert problems(archive) == []
     (remark,) = archive.read()[0].remarks
     assert f"UpdateCommitted of {stage.address('e4')}: its sealed update" in remark
+
+
+def test_a_spoilt_answer_to_survivors_is_only_remarked_since_others_may_be_enough(tmp_path, stage):
+    archive = Archive(tmp_path / "border", read_record(stage.chain, stage.deployment, JobId(5)))
+    for number, document in enumerate((b"an answer", b"another")):
+        archive.tell(ev.Unmasked, number, digest=archive.border.put_bytes(document))
+    archive.spoil(archive.border.put_bytes(b"another"))
+    findings, reader = archive.read()
+    assert reader.num_checked == 1
+    (remark,) = findings.remarks
+    assert f"Unmasked of {stage.address('e2')}: its sealed answer" in remark

@@ -16,7 +16,7 @@ from domicile.chain.client import Chain
 from domicile.errors import Refused
 from domicile.lineage.record import Record, read_record
 from domicile.lineage.replay import replay
-from domicile.lineage.state import Contracts, compare_job, compare_ledger, compare_registries
+from domicile.lineage.state import Contracts, compare_board, compare_job, compare_ledger, compare_registries
 from domicile.lineage.verdict import Findings
 from domicile.protocol.budget import budget_of
 from domicile.protocol.eligibility import Safeguard
@@ -30,11 +30,14 @@ POSITION = {"block", "log_index", "transaction", "job"}
 
 KINDS = {
     entry["name"]
-    for contract in ("NodeRegistry", "TrainingJobs", "PrivacyLedger")
+    for contract in ("NodeRegistry", "TrainingJobs", "PrivacyLedger", "UnmaskingBoard")
     for entry in load_artifacts()[contract].abi
     if entry["type"] == "event" and entry["name"] != "AuthorityUpdated"
 }
-FINISHED, CANCELLED, FAILED, RUNNING = (JobId(number) for number in range(1, 5))
+FINISHED, CANCELLED, FAILED, RUNNING, MASKED, CARELESS = (JobId(number) for number in range(1, 7))
+
+BOARD = (ev.SurvivorsVote, ev.SurvivorsAgreed, ev.Unmasked)
+"""Events of the unmasking board."""
 
 FREE = {
     (ev.JurisdictionListed, "legal_basis"),
@@ -100,6 +103,7 @@ class Judge:
             compare_registries(record, replayed.registry, self.contracts, findings)
             compare_job(record, replayed.job, self.contracts, findings)
             compare_ledger(replayed.job, replayed.ledger, self.contracts, findings)
+            compare_board(record, replayed.job, self.contracts, findings)
         return findings
 
 
@@ -182,17 +186,23 @@ def record(judge) -> Record:
     return judge.record(FINISHED)
 
 
-class TestAWholeRecord:
-    def test_has_every_kind_of_event(self, record):
-        assert {type(event).__name__ for event in record.events} == KINDS
+@pytest.fixture(scope="module")
+def masked(judge) -> Record:
+    """The record of the job whose updates are masked."""
+    return judge.record(MASKED)
 
-    @pytest.mark.parametrize("job", [FINISHED, CANCELLED, FAILED, RUNNING])
+
+class TestAWholeRecord:
+    def test_has_every_kind_of_event(self, record, masked):
+        assert {type(event).__name__ for event in (*record.events, *masked.events)} == KINDS
+
+    @pytest.mark.parametrize("job", [FINISHED, CANCELLED, FAILED, RUNNING, MASKED])
     def test_holds(self, judge, job):
         findings = judge.findings(judge.record(job))
         assert (findings.problems, findings.remarks) == ([], [])
         assert findings.num_checks > 150
 
-    @pytest.mark.parametrize("job", [FINISHED, CANCELLED, FAILED, RUNNING])
+    @pytest.mark.parametrize("job", [FINISHED, CANCELLED, FAILED, RUNNING, MASKED])
     def test_is_missed_by_its_end_alone(self, judge, job):
         whole = judge.record(job)
         last = whole.events.index(whole.of_job()[-1])
@@ -244,6 +254,45 @@ class TestAWholeRecord:
     def test_names_the_place_of_which_no_event_tells(self, judge, record):
         problems = judge.problems(with_event(record, index_of(record, ev.JurisdictionListed, -1)))
         assert any("XX" in problem for problem in problems)
+
+
+class TestTheBoard:
+    def places(self, masked: Record) -> list[int]:
+        found = [index for index, event in enumerate(masked.events) if isinstance(event, BOARD)]
+        assert len(found) == 2 * (2 + 1) + 4 + 3
+        return found
+
+    def test_misses_each_of_its_events(self, judge, masked):
+        assert [i for i in self.places(masked) if not judge.problems(with_event(masked, i))] == []
+
+    def test_shows_each_of_its_altered_fields(self, judge, masked):
+        unseen = []
+        for index in self.places(masked):
+            event = masked.events[index]
+            for name in {field.name for field in fields(event)} - POSITION:
+                for other in alterations(getattr(event, name)):
+                    altered = with_event(masked, index, replace(event, **{name: other}))
+                    if not judge.problems(altered):
+                        unseen.append((event, name, other))
+        assert unseen == []
+
+    def test_every_answer_of_a_member_is_bound_also_those_before_its_last(self, judge, masked, stage):
+        first = next(i for i in self.places(masked) if getattr(masked.events[i], "node", "") == stage.address("e1"))
+        (problem,) = judge.problems(with_event(masked, first))
+        assert problem.startswith(f"member {stage.address('e1')}: its answers: record is 0x")
+
+    def test_a_suspended_member_or_voter_does_nothing(self, judge, masked):
+        for kind in (ev.SurvivorsVote, ev.Unmasked):
+            index = index_of(masked, kind)
+            account = getattr(masked.events[index], "voter", getattr(masked.events[index], "node", None))
+            (problem,) = judge.problems(just_before(masked, index, ev.NodeSuspended, node=account, reason=b""))
+            assert f"{kind.__name__} of {account}: NotEligible (account {account}, reason SUSPENDED)" in problem
+
+    def test_a_model_of_other_updates_than_the_survivors_is_a_problem(self, judge, stage):
+        nobody, other = judge.problems(judge.record(CARELESS))
+        assert "regional round 1: RegionalModelAccepted: of masked updates, on whose survivors nobody agreed" in nobody
+        assert "regional round 2: RegionalModelAccepted: of masked updates" in other
+        assert f"but {stage.address('e4')} was left out either of the agreed survivors or of the model" in other
 
 
 class TestTheLedger:

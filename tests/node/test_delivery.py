@@ -12,9 +12,9 @@ from domicile.outbox import Outbox
 from domicile.party import Party
 from domicile.storage.store import BlockStore, open_store
 from domicile.types import Digest, JobId
-from node.delivery import UpdateDelivery
-from node.journal import NodeJournal, SealedUpdate
-from node.step import Store
+from node.delivery import Delivery
+from node.journal import NodeJournal, SealedAnswer, SealedUpdate
+from node.step import Store, StoreAnswer
 
 JOB = JobId(1)
 ROUNDS = [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -34,7 +34,7 @@ class Desk:
 
     journal: NodeJournal
     outbox: Outbox
-    delivery: UpdateDelivery
+    delivery: Delivery
     sealed: dict[tuple[int, int], Digest]
 
     def held(self) -> list[tuple[int, int]]:
@@ -54,7 +54,7 @@ def desk(tmp_path: Path) -> Desk:
         )
         journal.record_update(JOB, update)
     party = cast(Party, Resident(region=open_store(f"dir:{tmp_path / 'region'}")))
-    return Desk(journal, outbox, UpdateDelivery(party, journal, outbox, JOB), sealed)
+    return Desk(journal, outbox, Delivery(party, journal, outbox, JOB), sealed)
 
 
 def test_updates_of_rounds_that_are_over_are_let_go_of(desk: Desk) -> None:
@@ -74,3 +74,31 @@ def test_an_update_that_no_store_has_seen_outlasts_a_chain_that_went_back_below_
     desk.delivery.store(again, now_s=0, window_s=WINDOW_S)
     assert desk.delivery.is_stored(desk.sealed[1, 1], now_s=0)
     assert desk.journal.skipped(JOB) == []
+
+
+def answer_of(desk: Desk, rounds: tuple[int, int]) -> Digest:
+    with desk.outbox.writer() as writer:
+        writer.write(f"answer in round {rounds}".encode())
+        digest = writer.commit()
+    answer = SealedAnswer(global_round=rounds[0], regional_round=rounds[1], survivors=b"set", digest=digest)
+    desk.journal.record_answer(JOB, answer)
+    return digest
+
+
+def test_update_and_answer_of_a_round_are_watched_over_side_by_side(desk: Desk) -> None:
+    update, answer = desk.sealed[1, 1], answer_of(desk, (1, 1))
+    desk.delivery.store(Store(1, 1, update), now_s=0, window_s=WINDOW_S)
+    assert not desk.delivery.is_stored(answer, now_s=0)
+    desk.delivery.store(StoreAnswer(1, 1, answer), now_s=10, window_s=WINDOW_S)
+    assert desk.delivery.is_stored(update, now_s=15)
+    assert desk.delivery.is_stored(answer, now_s=25)
+    assert not desk.delivery.is_stored(update, now_s=16)
+    assert not desk.delivery.is_stored(answer, now_s=26)
+
+
+def test_an_answer_goes_when_its_round_is_over_and_one_that_is_lost_is_not_given_again(desk: Desk) -> None:
+    kept, answer = answer_of(desk, (1, 1)), answer_of(desk, (1, 0))
+    desk.delivery.leave_behind((1, 1))
+    assert (desk.outbox.holds(kept), desk.outbox.holds(answer)) == (True, False)
+    desk.delivery.store(StoreAnswer(1, 0, answer), now_s=0, window_s=WINDOW_S)
+    assert [(one.act, one.global_round, one.regional_round) for one in desk.journal.skipped(JOB)] == [("answer", 1, 0)]

@@ -12,6 +12,7 @@ from node.step import (
     Adopt,
     AdvanceJob,
     AdvanceShard,
+    Answer,
     Commit,
     Evaluate,
     Finished,
@@ -19,7 +20,9 @@ from node.step import (
     Observation,
     Recover,
     Store,
+    StoreAnswer,
     Train,
+    Unmask,
     Wait,
     decide,
 )
@@ -35,6 +38,8 @@ COLLECTING = replace(
     regional_round=1,
 )
 SEALED = Digest(b"\x07" * 32)
+UNMASKING = replace(COLLECTING, shard_phase=ShardPhase.AGGREGATING, agreed=True)
+ANSWER = Digest(b"\x08" * 32)
 
 
 def test_joins_while_the_join_window_is_open() -> None:
@@ -131,3 +136,42 @@ def test_ends_a_phase_that_everybody_else_left_hanging_but_lets_committees_go_fi
     merging = replace(COLLECTING, job_phase=JobPhase.MERGING, job_deadline_s=140, shard_phase=ShardPhase.REPORTED)
     assert isinstance(decide(replace(merging, now_s=150)), Wait)
     assert decide(replace(merging, now_s=151)) == AdvanceJob()
+
+
+def test_answers_to_the_agreed_survivors_then_stores_the_answer_then_enters_it_on_the_board() -> None:
+    assert isinstance(decide(replace(UNMASKING, agreed=False)), Wait)
+    assert decide(UNMASKING) == Answer(2, 1, late=False)
+    assert decide(replace(UNMASKING, answer=ANSWER)) == StoreAnswer(2, 1, ANSWER)
+    assert decide(replace(UNMASKING, answer=ANSWER, answer_stored=True)) == Unmask(2, 1, ANSWER)
+    assert isinstance(decide(replace(UNMASKING, answer=ANSWER, answer_stored=True, unmasked=True)), Wait)
+
+
+def test_answers_before_it_looks_after_its_own_update_and_answers_without_one() -> None:
+    committed = replace(UNMASKING, sealed=SEALED, committed=True)
+    assert decide(committed) == Answer(2, 1, late=False)
+    unmasked = replace(committed, answer=ANSWER, answer_stored=True, unmasked=True)
+    assert decide(unmasked) == Store(2, 1, SEALED)
+    assert decide(replace(unmasked, answer_stored=False)) == StoreAnswer(2, 1, ANSWER)
+
+
+def test_waits_for_all_payloads_until_half_of_the_window_is_over() -> None:
+    assert decide(replace(UNMASKING, now_s=119)) == Answer(2, 1, late=False)
+    assert decide(replace(UNMASKING, now_s=120)) == Answer(2, 1, late=True)
+
+
+@pytest.mark.parametrize("answer", [None, ANSWER])
+def test_answers_nothing_when_the_contract_would_refuse_it(answer: Digest | None) -> None:
+    seen = replace(UNMASKING, answer=answer, answer_stored=True)
+    for refusing in ({"refused": True}, {"now_s": 140}, {"silent": True}):
+        assert isinstance(decide(replace(seen, **refusing)), Wait)
+
+
+def test_what_the_chain_holds_of_a_lost_journal_is_not_answered_again() -> None:
+    assert isinstance(decide(replace(UNMASKING, unmasked=True)), Wait)
+
+
+@pytest.mark.parametrize("phase", [ShardPhase.COLLECTING, ShardPhase.MATURE, ShardPhase.REPORTED, ShardPhase.STALLED])
+def test_an_answer_is_of_no_use_in_any_other_phase(phase: ShardPhase) -> None:
+    acts = (Answer, StoreAnswer, Unmask)
+    for seen in (UNMASKING, replace(UNMASKING, answer=ANSWER), replace(UNMASKING, answer=ANSWER, answer_stored=True)):
+        assert not isinstance(decide(replace(seen, shard_phase=phase)), acts)

@@ -112,6 +112,6 @@ def test_fewer_rows_than_a_batch_are_all_drawn_in_each_step() -> None:
 
 def test_no_round_is_trained_beyond_the_horizon() -> None:
     found = budget()
-    found.require_round(11)
+    found.horizon.require_round(11)
     with pytest.raises(ConfigurationError, match="12 rounds are trained, and the noise is for 12; no more are trained"):
-        found.require_round(12)
+        found.horizon.require_round(12)

@@ -14,25 +14,32 @@ from hypothesis import strategies as st
 from domicile.chain import events as ev
 from domicile.chain.account import Signer
 from domicile.chain.client import Chain
-from domicile.chain.contracts import Budgets, Jobs, Jurisdictions, Nodes
+from domicile.chain.contracts import Board, Budgets, Jobs, Jurisdictions, Nodes
 from domicile.chain.deployment import deploy
 from domicile.chain.devnet import DEVELOPMENT_MNEMONIC, Devnet
 from domicile.chain.sender import Call, Sender
 from domicile.errors import Refused
 from domicile.lineage.record import read_record
 from domicile.lineage.replay import replay
-from domicile.lineage.state import Contracts, compare_job, compare_ledger, compare_registries
+from domicile.lineage.state import Contracts, compare_board, compare_job, compare_ledger, compare_registries
 from domicile.lineage.verdict import Findings
-from domicile.protocol import acts, budget, commitment, eligibility, reservation
+from domicile.protocol import acts, budget, commitment, eligibility, reservation, unmasking
 from domicile.protocol import jurisdiction as places
 from domicile.protocol.attestation import Attestation
 from domicile.protocol.budget import NOTHING, Budget, PrivacyLedger, budget_of, least_spent
+from domicile.protocol.condition import has_committed, member_of
 from domicile.protocol.creation import create
 from domicile.protocol.eligibility import Refusal, Safeguard, Sensitivity
 from domicile.protocol.job import Job
 from domicile.protocol.jurisdiction import Tier
-from domicile.protocol.notice import Notice
-from domicile.protocol.proposal import GlobalProposal, NodeExclusion, RegionalProposal, ShardExclusion
+from domicile.protocol.notice import Notice, RegionalModelAccepted
+from domicile.protocol.proposal import (
+    GlobalProposal,
+    NodeExclusion,
+    RegionalProposal,
+    ShardExclusion,
+    SurvivorsProposal,
+)
 from domicile.protocol.round import (
     NO_DATASET,
     NO_LOSS,
@@ -64,6 +71,10 @@ SIGNERS = {
 ADDRESS = {name: signer.address for name, signer in SIGNERS.items()}
 
 
+VOTE_SURVIVORS, UNMASK = 100, 106
+"""The first kinds of moves of each act on the board."""
+
+
 def digest(number: int) -> Digest:
     return Digest(bytes([number % 255 + 1]) * 32)
 
@@ -85,9 +96,13 @@ class World:
         self.nodes = Nodes(chain, self.deployment)
         self.places = Jurisdictions(chain, self.deployment)
         self.budgets = Budgets(chain, self.deployment)
+        self.board = Board(chain, self.deployment)
         self.ledger = PrivacyLedger()
         self.seen: Counter[str] = Counter()
         self._settle_in()
+        self.num_unagreed = 0
+        """Regional models of masked updates that were accepted with no survivors agreed on."""
+
         self.job: Job
 
     def _settle_in(self) -> None:
@@ -102,7 +117,7 @@ class World:
         for name in (*NODES, *MEMBERS, OWNER):
             self.governor.wait(self.governor.transfer(ADDRESS[name], 10**19))
         for number, name in enumerate((*NODES, *MEMBERS)):
-            Sender(self.chain, SIGNERS[name]).act(self.nodes.register(digest(number), Safeguard.NONE))
+            Sender(self.chain, SIGNERS[name]).act(self.nodes.register(digest(number), Safeguard.SECURE_AGGREGATION))
             # The attestation of u3 lapses while jobs run.
             act(self.attest(name, PLACE[name], until_s=now_s + (400 if name == "u3" else 10**8)))
             act(self.nodes.clear(ADDRESS[name], Sensitivity.SPECIAL, digest(2), now_s + 10**8))
@@ -149,6 +164,7 @@ class World:
             .list("FR", "EU", Tier.OPEN)
         )
         self.now_s = self.chain.timestamp() + 1
+        self.num_unagreed = 0
         committees = (
             Committee(members=(ADDRESS["ce1"], ADDRESS["ce2"]), quorum=2),
             Committee(members=(ADDRESS["cu1"],), quorum=1),
@@ -247,6 +263,9 @@ class World:
             *self.job.told
         ]
         for told_here in self.job.told:
+            if isinstance(told_here, RegionalModelAccepted) and unmasking.is_secure(self.job):
+                where = (told_here.shard, told_here.global_round, told_here.regional_round)
+                self.num_unagreed += not unmasking.is_agreed(self.job, *where)
             self.ledger = reservation.after(self.ledger, self.job, told_here, self.now_s)
             self.seen[type(told_here).__name__] += 1
             self.compare_dataset(getattr(told_here, "dataset", NO_DATASET))
@@ -267,21 +286,32 @@ class World:
             assert self.jobs.global_model_of(self.job.id) == self.job.model
         for name in NODES:
             theirs = self.jobs.member_of(self.job.id, ADDRESS[name])
-            assert theirs == acts.member_of(self.job, ADDRESS[name])
+            assert theirs == member_of(self.job, ADDRESS[name])
+        if unmasking.is_secure(self.job):
+            self.compare_board()
+
+    def compare_board(self) -> None:
+        for index in (ShardIndex(0), ShardIndex(1)):
+            assert self.board.agreement_of(self.job.id, index) == self.job.board.agreement_of(index)
+        for name in NODES:
+            assert self.board.answer_of(self.job.id, ADDRESS[name]) == self.job.board.answer_of(ADDRESS[name])
 
     def replay(self) -> None:
         """The job's record, followed from its events alone, leads to what the contracts hold."""
         pinned = self.chain.at(self.chain.block_number())
         record, findings = read_record(pinned, self.deployment, self.job.id), Findings()
         replayed = replay(record, findings)
-        assert findings.problems == []
+        unagreed = [one for one in findings.problems if one.endswith("on whose survivors nobody agreed")]
+        assert findings.problems == unagreed
+        assert len(unagreed) == self.num_unagreed
         assert replayed.job == self.job
         contracts = Contracts.at(pinned, self.deployment)
         compare_registries(record, replayed.registry, contracts, findings)
         compare_job(record, self.job, contracts, findings)
+        compare_board(record, self.job, contracts, findings)
         assert replayed.ledger == self.ledger
         compare_ledger(self.job, self.ledger, contracts, findings)
-        assert findings.problems == []
+        assert findings.problems == unagreed
 
     def _mine(self) -> None:
         self.chain.request("evm_setNextBlockTimestamp", self.now_s)
@@ -321,18 +351,16 @@ PARAMETERS = st.builds(
     min_shards=st.integers(1, 2),
     sensitivity=st.sampled_from([Sensitivity.PUBLIC, Sensitivity.SPECIAL]),
     max_tier=st.sampled_from([Tier.CONDITIONAL, Tier.HIGH_RISK]),
-    safeguards=st.just(Safeguard.NONE),
+    safeguards=st.sampled_from([Safeguard.SECURE_AGGREGATION, Safeguard.NONE]),
     denied=st.sampled_from([(), (JurisdictionCode("FR"),)]),
 )
-MOVES = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 5), st.integers(0, 9)), min_size=30, max_size=45)
+MOVES = st.lists(st.tuples(st.integers(0, 112), st.integers(0, 5), st.integers(0, 9)), min_size=30, max_size=45)
 
 
 def expected_regional(job: Job, index: int, salt: int) -> RegionalProposal:
     """A proposal that is right, unless `salt` makes it wrong in one way."""
     shard = job.shards[index]
-    committed = sorted(
-        (a for a, m in job.members.items() if m.shard == index and acts.has_committed(job, m)), key=str.lower
-    )
+    committed = sorted((a for a, m in job.members.items() if m.shard == index and has_committed(job, m)), key=str.lower)
     leave_out = committed[:1] if salt == 8 else []
     contributors = len(committed) - len(leave_out)
     loss = 1000 - 10 * shard.regional_round if contributors >= job.parameters.min_contributors else NO_LOSS
@@ -346,13 +374,58 @@ def expected_regional(job: Job, index: int, salt: int) -> RegionalProposal:
         excluded=tuple(NodeExclusion(node=node, reason=ExclusionReason.MALFORMED) for node in leave_out),
     )
     wrong = {
-        1: {"commitments": digest(99)},
+        1: {"commitments": digest(200)},
         2: {"loss_micros": NO_LOSS if loss != NO_LOSS else 7},
         3: {"excluded": (NodeExclusion(node=ADDRESS["g1"], reason=ExclusionReason.MALFORMED),)},
         4: {"regional_round": shard.regional_round + 1},
         5: {"model": Digest(bytes(32))},
     }
     return replace(proposal, **wrong.get(salt, {}))
+
+
+def expected_survivors(job: Job, index: int, salt: int) -> SurvivorsProposal:
+    """A proposal that is right, unless `salt` makes it wrong in one way."""
+    shard = job.shards[index]
+    proposal = SurvivorsProposal(
+        global_round=job.state.global_round,
+        regional_round=shard.regional_round,
+        commitments=job.commitments[index],
+        excluded=(),
+    )
+    node = ADDRESS["g1" if salt == 3 else NODES[3 * index]]
+    wrong = {
+        1: {"commitments": digest(200)},
+        3: {"excluded": (NodeExclusion(node=node, reason=ExclusionReason.MALFORMED),)},
+        4: {"regional_round": shard.regional_round + 1},
+        5: {"excluded": (NodeExclusion(node=node, reason=ExclusionReason.NONE),)},
+        8: {"excluded": (NodeExclusion(node=node, reason=ExclusionReason.UNAVAILABLE),)},
+    }
+    return replace(proposal, **wrong.get(salt, {}))
+
+
+def move_on_board(world: World, kind: int, who: int, salt: int) -> None:
+    """A vote for survivors, or an answer to them."""
+    job, number, node = world.job, world.job.id, NODES[who]
+    if kind < UNMASK:
+        index = who % 2 if salt != 9 else 2
+        committee = [["ce1", "ce2"], ["cu1"], ["ce1"]][index]
+        name = committee[who // 2 % len(committee)] if salt != 7 else node
+        proposal = expected_survivors(job, who % 2, salt)
+        refusal = world.gate(name, index)
+        world.both(
+            name,
+            world.board.vote_survivors(number, ShardIndex(index), proposal),
+            lambda now_s: unmasking.vote_survivors(job, ADDRESS[name], index, proposal, now_s=now_s, refusal=refusal),
+        )
+    else:
+        shard = member_of(job, ADDRESS[node]).shard
+        rounds = (job.state.global_round + (salt == 8), job.shards[shard].regional_round + (salt == 9))
+        refusal, what = world.gate(node, shard), digest(salt) if salt else Digest(bytes(32))
+        world.both(
+            node,
+            world.board.unmask(number, *rounds, what),
+            lambda now_s: unmasking.unmask(job, ADDRESS[node], *rounds, what, now_s=now_s, refusal=refusal),
+        )
 
 
 def move(world: World, kind: int, who: int, salt: int) -> None:
@@ -377,7 +450,7 @@ def move(world: World, kind: int, who: int, salt: int) -> None:
             ),
         )
     elif kind < 58 and now.phase is not JobPhase.MERGING:
-        seat = acts.member_of(job, ADDRESS[node])
+        seat = member_of(job, ADDRESS[node])
         rounds = (now.global_round, job.shards[seat.shard].regional_round + (salt == 9))
         refusal = world.gate(node, seat.shard)
         what = digest(who) if salt else Digest(bytes(32))
@@ -434,10 +507,10 @@ def move(world: World, kind: int, who: int, salt: int) -> None:
         )
     elif kind == 97:
         world.both(node, jobs.leave(number), lambda now_s: acts.leave(job, ADDRESS[node], now_s=now_s))
-    elif kind == 98:
-        settle_up(world, who, salt)
-    elif kind == 99:
-        change_the_law(world, who, salt)
+    elif kind < VOTE_SURVIVORS:
+        (settle_up if kind == 98 else change_the_law)(world, who, salt)
+    else:
+        move_on_board(world, kind, who, salt)
 
 
 def settle_up(world: World, who: int, salt: int) -> None:
@@ -474,7 +547,7 @@ def grant(world: World, who: int, salt: int) -> None:
 def give_back(world: World, who: int, salt: int) -> None:
     """A reservation ends; what was spent is right, unless `salt` makes it too little or too much."""
     job, node = world.job, NODES[who]
-    least = least_spent(acts.member_of(job, ADDRESS[node]), job.parameters)
+    least = least_spent(member_of(job, ADDRESS[node]), job.parameters)
     one = Budget(epsilon_micros=1, delta_attos=0)
     spent = {3: least - one, 4: budget_of(job.parameters) + one, 5: budget_of(job.parameters)}.get(salt, least)
     name, ledger = {6: NODES[who - 1], 7: OWNER}.get(salt, node), world.ledger
@@ -522,6 +595,8 @@ def test_twin_and_contracts_agree_after_every_act(world: World) -> None:
     wanted += [StallReason.TOO_FEW_UPDATES, StallReason.NO_QUORUM, StallReason.TOO_FEW_CONTRIBUTORS]
     wanted += [StallReason.ROUND_OVER, Refusal.TIER_FORBIDS, Refusal.SUSPENDED, Refusal.OUTSIDE_SHARD]
     wanted_refusals = ["BudgetExceeded", "GrantOver", "NotHolder", "UnknownDataset", "NoBudget", "DatasetRequired"]
+    wanted_refusals += ["NothingMasked", "SurvivorsNotAgreed", "SurvivorsAlreadyAgreed", "AlreadyUnmasked"]
+    wanted_refusals += ["SurvivorsVote", "SurvivorsAgreed", "Unmasked"]
     wanted_refusals += ["NotDatasetOwner", "NothingReserved", "ReservationInUse", "InvalidSpending", "BudgetReturned"]
     missed = [f"{type(one).__name__}.{one.name}" for one in wanted]
     assert [name for name in (*missed, *wanted_refusals, "reopened") if not world.seen[name]] == []
@@ -547,7 +622,7 @@ def honest_life(world: World) -> None:
         safeguards=Safeguard.NONE,
         denied=(),
     )
-    for script in ("complete", "stall", "few", "nothing", "silent", "law", "cancel", "moved"):
+    for script in ("complete", "stall", "few", "nothing", "silent", "law", "cancel", "moved", "masked"):
         with world.undone():
             _live(world, script, replace(base, **asdict(NOTHING if script == "law" else ASKED)))
     with world.undone():
@@ -571,14 +646,28 @@ def _two_jobs_of_one_grant(world: World, base: JobParameters) -> None:
     world.begin(base)
     for who in range(6):
         move(world, 10, who, 0)
-    assert [acts.member_of(world.job, ADDRESS[name]).joined for name in NODES] == [True] * 3 + [False] * 3
+    assert [member_of(world.job, ADDRESS[name]).joined for name in NODES] == [True] * 3 + [False] * 3
     world.replay()
+
+
+def _unmask(world: World) -> None:
+    """Every refusal of the board but the gate's, then a set agreed on in each shard, and all answers to it."""
+    move(world, UNMASK, 0, 6)
+    for salt in (1, 3, 4, 5, 7, 8, 9, 6, 6):
+        move(world, VOTE_SURVIVORS, 0, salt)
+    for who in (2, 0, 1, 1):
+        move(world, VOTE_SURVIVORS, who, 6)
+    for who in range(6):
+        for salt in (0, 8, 9, 6, 7):
+            move(world, UNMASK, who, salt)
 
 
 def _live(world: World, script: str, base: JobParameters) -> None:  # noqa: PLR0912 - one script after the other
     few = script == "few"
     denied = (JurisdictionCode("FR"),) if script == "moved" else ()
-    world.begin(replace(base, min_shards=1 if few else 2, max_retries=0 if few else 1, denied=denied))
+    safeguards = Safeguard.SECURE_AGGREGATION if script == "masked" else Safeguard.NONE
+    base = replace(base, denied=denied, safeguards=safeguards)
+    world.begin(replace(base, min_shards=1 if few else 2, max_retries=0 if few else 1))
     for who in range(6):
         move(world, 10, who, 0)
     move(world, 27, 0, 0)
@@ -606,6 +695,8 @@ def _live(world: World, script: str, base: JobParameters) -> None:  # noqa: PLR0
             world.now_s += WINDOW_S
             for who in (0, 1):
                 move(world, 95, who, 0)
+        if script == "masked":
+            _unmask(world)
         if script != "nothing":
             for who in (0, 2, 1):
                 move(world, 60, who, 6)

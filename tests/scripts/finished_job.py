@@ -23,6 +23,8 @@ from domicile.types import Address, JurisdictionCode, ShardIndex
 from scripts.report.schema import (
     AbsentRecord,
     ByteRecord,
+    CurvePoint,
+    CurveRecord,
     ExportRecord,
     GasTotal,
     GlobalRound,
@@ -37,7 +39,16 @@ from scripts.report.schema import (
     RegionalRound,
     Report,
 )
-from scripts.view import CommitteeView, DatasetView, GlobalFigure, JobRules, JobView, ShardLoss, ShardView
+from scripts.view import (
+    CommitteeView,
+    DatasetView,
+    GlobalFigure,
+    JobRules,
+    JobView,
+    ShardLoss,
+    ShardView,
+    UnmaskingView,
+)
 
 SHARDS = {"EU": ("charite", "paris", "utrecht"), "US": ("ucsf", "nyu", "austin"), "IN": ("delhi", "pune", "chennai")}
 PLACES = {
@@ -60,6 +71,16 @@ class FinishedJob:
     def private_report(self) -> Report:
         """The same of a job that promises something of each row's privacy."""
         return self.report().model_copy(update={"privacy": _privacy(self._shards)})
+
+    def masked_report(self) -> Report:
+        """The same of a job whose updates are masked: two survivors of each round answered, and nobody agreed on the
+        survivors of the last round.
+        """
+        report = self.report()
+        rounds = [one.model_copy(update={"unmasking": _unmasking(one)}) for one in report.regional_rounds]
+        silent = UnmaskingView(survivors=None, answered=(), threshold=2, num_holders=3)
+        rounds[-1] = rounds[-1].model_copy(update={"unmasking": silent})
+        return report.model_copy(update={"regional_rounds": rounds})
 
     def report(self) -> Report:
         nodes = [self._node(shard, node) for shard, members in self._shards.items() for node in members]
@@ -307,6 +328,11 @@ def _losses(*values: float) -> tuple[ShardLoss, ...]:
     return tuple(ShardLoss(global_round=0, regional_round=number, loss=loss) for number, loss in enumerate(values))
 
 
+def _unmasking(one: RegionalRound) -> UnmaskingView:
+    survivors = tuple(name for name in one.committed if name not in one.excluded)
+    return UnmaskingView(survivors=survivors, answered=survivors[:2], threshold=2, num_holders=3)
+
+
 def _privacy(shards: Mapping[str, Sequence[str]]) -> PrivacyRecord:
     claim = claim_of(
         PrivacySettings(epsilon=8.0, delta=1e-5, max_grad_norm=1.0),
@@ -321,7 +347,17 @@ def _privacy(shards: Mapping[str, Sequence[str]]) -> PrivacyRecord:
     return PrivacyRecord(
         claim=claim,
         nodes=[NodePrivacyRecord(node=name, **spent, **taken) for name in names],
+        epsilon_spent=5.346,
         datasets=list(datasets_of(names)),
+        curve=CurveRecord(
+            figure="accuracy",
+            seeds=[7, 8, 9],
+            points=[
+                CurvePoint(epsilon=None, noise_multiplier=0.0, global_=[0.93, 0.94, 0.95], local=[0.85, 0.86, 0.84]),
+                CurvePoint(epsilon=8.0, noise_multiplier=2.7, global_=[0.92, 0.91, 0.93], local=[0.77, 0.92, 0.77]),
+                CurvePoint(epsilon=1.0, noise_multiplier=16.9, global_=[0.85, 0.8, 0.9], local=[0.68, 0.81, 0.63]),
+            ],
+        ),
     )
 
 

@@ -42,8 +42,8 @@ class TestReportAsData:
 
     def test_keys_are_as_documented(self, data: dict[str, object]) -> None:
         assert list(data) == [
-            *("version", "job", "nodes", "privacy", "rounds", "regional_rounds", "participation", "absent"),
-            *("exports", "refusals", "gas", "gas_totals", "bytes", "seconds", "seconds_in_all", "lineage"),
+            *("version", "job", "nodes", "privacy", "privacy_left_out", "rounds", "regional_rounds", "participation"),
+            *("absent", "exports", "refusals", "gas", "gas_totals", "bytes", "seconds", "seconds_in_all", "lineage"),
         ]
 
     def test_a_node_has_the_figures_of_three_models(self, data: dict[str, object]) -> None:
@@ -88,6 +88,16 @@ class TestReportAsData:
         assert (privacy["claim"]["num_rounds"], privacy["claim"]["num_steps"]) == (18, 90)
         assert {one["epsilon_spent"] for one in privacy["nodes"]} == {5.346}
         assert Report.model_validate_json((tmp_path / "report.json").read_bytes()) == FinishedJob().private_report()
+
+    def test_a_masked_round_names_survivors_and_who_answered(self, tmp_path: Path) -> None:
+        write_json(FinishedJob().masked_report(), tmp_path / "report.json")
+        rounds = _records(json.loads((tmp_path / "report.json").read_bytes()), "regional_rounds")
+        first = rounds[0]
+        threshold = {"threshold": 2, "num_holders": 3}
+        survivors = {"survivors": first["committed"], "answered": first["committed"][:2]}  # type: ignore[index]
+        assert first["unmasking"] == survivors | threshold
+        assert rounds[-1]["unmasking"] == {"survivors": None, "answered": []} | threshold
+        assert Report.model_validate_json((tmp_path / "report.json").read_bytes()) == FinishedJob().masked_report()
 
     @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
     def test_what_was_written_reads_back_as_the_same_report(self, kind: str, tmp_path: Path) -> None:

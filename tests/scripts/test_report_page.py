@@ -168,6 +168,28 @@ class TestSmallAndLargeJobs:
         assert all(f">{name}</text>" in html for name in many)
 
 
+def test_accuracy_over_epsilon_is_drawn_and_told_and_says_where_it_comes_from() -> None:
+    html = render_page(FinishedJob().private_report())
+    page = Page(html)
+    assert "Accuracy over ε" in html
+    assert "accuracy of the global and the local-only models over epsilon" in page.text
+    assert "0.920 ± 0.0100.820 ± 0.0872 of 3 seeds" in page.text.replace("\n", "")
+    assert "over the seeds 7, 8, 9, and the deviation" in page.text
+    assert "ε per row, which is a patient where each has one: 5.346 spent of 7.987 promised, δ = 1e-05" in page.text
+    single = FinishedJob().private_report()
+    assert single.privacy is not None
+    without = single.model_copy(update={"privacy": single.privacy.model_copy(update={"curve": None})})
+    assert "over ε" not in Page(render_page(without)).text
+
+
+def test_a_run_that_left_the_jobs_privacy_out_says_so_before_any_figure() -> None:
+    plain = FinishedJob().report()
+    assert "No privacy." not in Page(render_page(plain)).text
+    text = Page(render_page(plain.model_copy(update={"privacy_left_out": True}))).text
+    assert "left out the privacy that the job asks for (--no-privacy)" in text
+    assert text.index("No privacy.") < text.index("nodes trained")
+
+
 def test_a_job_with_privacy_states_its_claim_and_what_was_spent_and_one_without_says_so() -> None:
     private = Page(render_page(FinishedJob().private_report())).text
     for point, told in FinishedJob().private_report().privacy.claim.lines():  # type: ignore[union-attr]
@@ -180,3 +202,13 @@ def test_a_job_with_privacy_states_its_claim_and_what_was_spent_and_one_without_
     plain = Page(render_page(FinishedJob().report())).text
     assert "neither differential privacy nor secure aggregation" in plain
     assert "unit of privacy" not in plain
+
+
+def test_masked_rounds_tell_survivors_and_answers_and_the_page_says_what_was_used() -> None:
+    page = Page(render_page(FinishedJob().masked_report()))
+    assert "this job used secure aggregation and no differential privacy" in page.text
+    assert re.search(r"US\s*2\.2\s*3\s*2\s*2\s*2 of 3", page.text)
+    assert page.text.count("–\n") or "–" in page.text
+    both = FinishedJob().masked_report().model_copy(update={"privacy": FinishedJob().private_report().privacy})
+    assert "differential privacy, as stated below, and secure aggregation" in Page(render_page(both)).text
+    assert "Masked rounds" not in render_page(FinishedJob().private_report())

@@ -84,6 +84,33 @@ class TestScreen:
         ]
         assert "is better than" not in printed(report.model_copy(update={"nodes": nodes}))
 
+    def test_survivors_and_answers_of_masked_rounds_are_told(self) -> None:
+        told = printed(FinishedJob().masked_report())
+        survived = "2 of 3 updates survive, 2 of 2 survivors answered, 2 of each one's 3 holders must"
+        assert f"US, round 2.2: unmasking: {survived}" in told
+        assert "unmasking: no survivors of 3 updates agreed on" in told
+        assert "unmasking" not in printed(FinishedJob().report())
+
+    def test_what_privacy_costs_is_told_with_the_deviation_over_the_seeds(self) -> None:
+        told = printed(FinishedJob().private_report())
+        rows = [" ".join(line.split()) for line in told.splitlines() if line.rstrip().endswith(" seeds")]
+        assert rows == [
+            "none 0.00 0.940 ± 0.010 0.850 ± 0.010 3 of 3 seeds",
+            "8 2.70 0.920 ± 0.010 0.820 ± 0.087 2 of 3 seeds",
+            "1 16.90 0.850 ± 0.050 0.707 ± 0.093 2 of 3 seeds",
+        ]
+
+    def test_the_last_thing_told_is_what_each_row_lost(self) -> None:
+        told = printed(FinishedJob().private_report()).splitlines()
+        lost = "ε per row, which is a patient where each has one: 5.346 spent of 7.987 promised, δ = 1e-05"
+        assert told[-1] == lost
+        assert "ε per row" not in printed(FinishedJob().report())
+
+    def test_a_run_that_left_the_jobs_privacy_out_says_so_before_any_figure(self) -> None:
+        told = printed(FinishedJob().report().model_copy(update={"privacy_left_out": True}))
+        assert told.index("left out the privacy that the job asks for") < told.index("Each node's own held-out rows")
+        assert "--no-privacy" not in printed(FinishedJob().report())
+
     def test_bytes_and_gas_are_told(self) -> None:
         told = printed(FinishedJob().report())
         assert "bytes sealed 612,450, kept in their region 520,118, exported 70,332" in told

@@ -358,6 +358,63 @@ def test_what_the_job_asks_for_is_granted_unless_the_network_says_otherwise(priv
     assert granted == {"a": replace(asked, epsilon_micros=20_500_000), "b": asked, "c": asked}
 
 
+def test_a_run_that_leaves_privacy_out_has_no_budget_and_is_named_so_and_is_the_same_job_otherwise(
+    private_folder: Path,
+) -> None:
+    grant_to(private_folder, "a", "epsilon = 20.5")
+    job = private_folder / "job.toml"
+    job.write_text(job.read_text(encoding="utf-8").replace('name = "j"', f'name = "{"j" * 80}"'), encoding="utf-8")
+    asked, plain = load_plan(private_folder), load_plan(private_folder, privacy_left_out=True)
+    assert (plain.privacy_left_out, plain.job.privacy, dict(plain.budgets)) == (True, None, {})
+    assert plain.job.name == "j" * 67 + " (no privacy)"
+    assert plain.job.model_copy(update={"name": asked.job.name, "privacy": asked.job.privacy}) == asked.job
+    assert {(node.epsilon, node.delta) for node in plain.network.nodes} == {(None, None)}
+    assert not asked.privacy_left_out
+
+
+def test_a_curve_has_the_jobs_own_epsilon_besides_the_usual_ones_and_each_is_kept(private_folder: Path) -> None:
+    job = private_folder / "job.toml"
+    text = job.read_text(encoding="utf-8")
+    own = "epsilon = 30.0\nnoise_multiplier = 0.9\n"
+    job.write_text(f"seed = {2**63 - 1}\n" + text.replace("epsilon = 8.0\n", own), encoding="utf-8")
+    curve = load_plan(private_folder, curve_seeds=2).curve
+    assert curve is not None
+    assert curve.seeds == (2**63 - 1, 0)
+    assert list(curve.budgets) == [None, 30.0, 16.0, 8.0, 4.0, 2.0, 1.0]
+    assert not curve.budgets[None]
+    assert curve.budgets[30.0] == load_plan(private_folder).budgets
+    for epsilon in (16.0, 8.0, 4.0, 2.0, 1.0):
+        assert sorted(curve.budgets[epsilon]) == ["a", "b", "c"]
+        assert all(0.95 * epsilon < one.epsilon <= epsilon for one in curve.budgets[epsilon].values())
+
+
+WISHES = {
+    "nothing to leave out": (
+        {"privacy_left_out": True},
+        r"job\.toml: it asks for no privacy, so that --no-privacy has",
+    ),
+    "nothing to draw": (
+        {"curve_seeds": 1},
+        r"job\.toml: it asks for no privacy, so that --curve has no meaning; add the",
+    ),
+}
+
+
+@pytest.mark.parametrize(("wish", "told"), WISHES.values(), ids=list(WISHES))
+def test_a_wish_that_needs_privacy_is_refused_where_the_job_asks_for_none(
+    folder: Path, wish: dict[str, int], told: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        load_plan(folder, **wish)  # type: ignore[arg-type]
+
+
+def test_a_curve_of_a_run_without_privacy_is_refused(private_folder: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"--curve shows what privacy costs, which --no-privacy leaves out; keep"
+    ):
+        load_plan(private_folder, privacy_left_out=True, curve_seeds=1)
+
+
 GRANTS = {
     "none": ("epsilon = 0", "nodes.0.epsilon: input should be greater than 0"),
     "more than the ledger holds": ("delta = 0.1", "nodes.0.delta: input should be less than or equal to 0.07"),

@@ -92,6 +92,7 @@ def test_as_data_it_is_one_line_with_phases_by_name() -> None:
         "refused": [],
         "losses": [],
         "exports": [0],
+        "unmasking": None,
     }
 
 

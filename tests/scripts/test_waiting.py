@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from domicile.protocol.eligibility import Refusal
+from domicile.protocol.eligibility import Refusal, Safeguard
 from scripts.fate import why_over
 from scripts.hindrance import hindrances_of, mend_of
+from scripts.live import LiveView, PlainLines
 from scripts.status import as_json, snapshot_lines
 from scripts.waiting import Awaited, Wait, wait_line, waits_of
 from tests.scripts.written_view import view_of
@@ -19,7 +23,7 @@ def only(waits: tuple[Wait, ...]) -> Wait:
     return wait
 
 
-def started(*, us: tuple[str, ...] = (), **rules: int) -> WrittenJob:
+def started(*, us: tuple[str, ...] = (), **rules: Any) -> WrittenJob:
     job = WrittenJob(**rules)
     job.join("a", "b", "c", "d")
     job.join(*us, shard=1)
@@ -168,6 +172,114 @@ class TestAggregating:
     def test_updates_of_refused_nodes_cannot_be_merged(self, job: WrittenJob) -> None:
         refused = dict.fromkeys("abc", Refusal.SUSPENDED)
         assert hindrances_of(view_of(job, **refused))[0].cause == "the gate admits 1 of 4 updates, 2 are needed"
+
+
+TOLD = "unmasking: 3 of 4 updates survive, 1 of 3 survivors answered, 3 of each one's 4 holders must"
+
+
+class TestUnmasking:
+    @pytest.fixture
+    def job(self) -> WrittenJob:
+        """All four committed."""
+        job = started(safeguards=Safeguard.SECURE_AGGREGATION)
+        job.commit("a", "b", "c", "d")
+        return job
+
+    def unmasking_lines(self, job: WrittenJob) -> list[str]:
+        return [line.strip() for line in snapshot_lines(view_of(job)) if "unmasking" in line]
+
+    def test_first_the_committee_agrees_on_the_survivors(self, job: WrittenJob) -> None:
+        job.agree("agg-2", without="d")
+        wait = only(waits_of(view_of(job)))
+        assert (wait.awaited, wait.from_) == (Awaited.SURVIVORS, ("agg-1",))
+        assert wait.told == (
+            "survivors to be agreed on; votes of its committee: agg-1 not yet, 1 of 2 needed votes there"
+        )
+        assert self.unmasking_lines(job) == ["unmasking: no survivors of 4 updates agreed on"]
+        shard = view_of(job, agg_1=Refusal.SUSPENDED).shards[0]
+        assert shard.committee.votes == (("agg-2",),)
+        assert len(hindrances_of(view_of(job, agg_1=Refusal.SUSPENDED))) == 2
+
+    def test_then_the_survivors_answer(self, job: WrittenJob) -> None:
+        job.agree("agg-1", "agg-2", without="d")
+        job.unmask("d", "a")
+        wait = only(waits_of(view_of(job, b=Refusal.SUSPENDED)))
+        assert (wait.awaited, wait.from_) == (Awaited.ANSWERS, ("b", "c"))
+        assert wait.told == (
+            "answers of survivors: b, c not yet, 1 of 3 there, 3 of each one's 4 holders are needed; "
+            "then its committee votes"
+        )
+        assert wait.enders[0] == "b, c by answering"
+        assert [one.name for one in wait.refused] == ["b"]
+        assert self.unmasking_lines(job) == [TOLD]
+
+    def test_survivors_whom_the_gate_refuses_hold_it_up_once_too_few_may_answer(self, job: WrittenJob) -> None:
+        job.agree("agg-1", "agg-2", without="d")
+        assert hindrances_of(view_of(job, d=Refusal.SUSPENDED)) == ()
+        shard, _whole = hindrances_of(view_of(job, b=Refusal.SUSPENDED))
+        assert shard.cause == "2 of 3 survivors answered or may, 3 must"
+        assert shard.mend == "b: an auditor must reinstate it (SUSPENDED)"
+        job.unmask("b")
+        assert hindrances_of(view_of(job, b=Refusal.SUSPENDED)) == ()
+
+    def test_the_threshold_is_of_those_who_were_there_at_the_start(self, job: WrittenJob) -> None:
+        job.leave("d")
+        unmasking = view_of(job).shards[0].unmasking
+        assert unmasking is not None
+        assert (unmasking.threshold, unmasking.num_holders) == (3, 4)
+
+    def test_then_the_committee_votes_on_the_model(self, job: WrittenJob) -> None:
+        job.agree("agg-1", "agg-2")
+        job.unmask("a", "b", "c")
+        job.vote("agg-1")
+        wait = only(waits_of(view_of(job)))
+        assert (wait.awaited, wait.from_) == (Awaited.VOTES, ("agg-2",))
+        assert wait.told == "votes of its committee: agg-2 not yet, 1 of 2 needed votes there"
+
+    def test_all_answers_are_followed_by_votes(self, job: WrittenJob) -> None:
+        job.agree("agg-1", "agg-2")
+        job.unmask("a", "b", "c", "d")
+        assert only(waits_of(view_of(job))).awaited is Awaited.VOTES
+
+    def test_data_names_survivors_and_who_answered_and_says_nothing_outside_of_aggregation(
+        self, job: WrittenJob
+    ) -> None:
+        assert json.loads(as_json(view_of(job)))["shards"][0]["unmasking"] == {
+            "survivors": None,
+            "answered": [],
+            "threshold": 3,
+            "num_holders": 4,
+        }
+        job.agree("agg-1", "agg-2", without="b")
+        job.unmask("c")
+        told = json.loads(as_json(view_of(job)))
+        unmasking = told["shards"][0]["unmasking"]
+        assert (unmasking["survivors"], unmasking["answered"]) == (["a", "c", "d"], ["c"])
+        assert (told["shards"][1]["unmasking"], told["waits_for"][0]["awaited"]) == (None, "answers")
+        job.vote("agg-1", "agg-2", without="b")
+        assert view_of(job).shards[0].unmasking is None
+
+    def test_each_step_is_a_plain_line(self, job: WrittenJob) -> None:
+        stream = io.StringIO()
+        with PlainLines(stream) as lines:
+            lines.catch_up(view_of(job))
+            job.agree("agg-1", "agg-2", without="b")
+            job.unmask("c", "a")
+            lines.update(view_of(job))
+        assert stream.getvalue().splitlines() == [
+            "EU, round 1.1: survivors agreed on, 3 of 4 updates",
+            "EU, round 1.1: c answered to the survivors",
+            "EU, round 1.1: a answered to the survivors",
+        ]
+
+    def test_the_picture_tells_how_far_it_is(self, job: WrittenJob) -> None:
+        job.agree("agg-1", "agg-2")
+        console = Console(width=120, record=True, file=io.StringIO())
+        live = LiveView(console)
+        live.update(view_of(job))
+        console.print(live.picture())
+        told = "4 of 4 updates survive, 0 of 4 survivors answered, 3 of each one's 4 holders must"
+        assert f"EU, round 1.1: unmasking: {told}" in console.export_text()
 
 
 class TestMatureAndMerging:

@@ -57,6 +57,7 @@ class Circle:
     sealed: dict[Address, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._read: dict[bytes, Sheet] = {}
         self.members = [account(number) for number in range(self.num_members)]
         self.keys = {member: masking_key(number) for number, member in enumerate(self.members)}
         self.cards = {member: key.public_bytes for member, key in self.keys.items()}
@@ -96,7 +97,10 @@ class Circle:
             self.commit(member)
 
     def sheet(self, member: Address) -> Sheet:
-        return read_sheet(self.sheets[member], self.graph, self.context, member)
+        raw = self.sheets[member]
+        if raw not in self._read:
+            self._read[raw] = read_sheet(raw, self.graph, self.context, member)
+        return self._read[raw]
 
     def all_sheets(self, survivors: Sequence[Address]) -> dict[Address, Sheet]:
         return {member: self.sheet(member) for member in survivors}

@@ -153,10 +153,12 @@ REFUSALS: dict[str, tuple[Callable[[Site], None], str]] = {
     "wrong password": (lambda site: site.password.write_text("x"), "the password is wrong"),
     "no account": (lambda site: site.account.unlink(), "cannot be read"),
 }
-ADDRESSES = dict.fromkeys(("access_manager", "node_registry", "training_jobs", "privacy_ledger"), GOVERNOR.address)
+ADDRESSES = dict.fromkeys(
+    ("access_manager", "node_registry", "training_jobs", "privacy_ledger", "unmasking_board"), GOVERNOR.address
+)
 ELSEWHERE = json.dumps(
     {
-        "version": 3,
+        "version": 4,
         "chain_id": 5,
         "first_block": 0,
         **ADDRESSES,

@@ -63,6 +63,34 @@ SPECS: dict[str, tuple[str, str, str]] = {
         "[privacy]\nepsilon = 8.0\ndelta = 1e-5\nmax_grad_norm = 1.0\n[task]\n",
         "privacy: task.options.standardize: rows are scaled by mean and deviation of all rows; set it to false",
     ),
+    "secure without a bound of norms": (
+        "seed = 7",
+        'seed = 7\naggregation = "secure"\nsecure = { max_examples = 100 }',
+        'max_update_norm: missing; aggregation = "secure" adds updates of bounded norm',
+    ),
+    "secure without a bound of weights": (
+        "seed = 7",
+        'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0',
+        "secure.max_examples: missing; weights by samples are hidden in the sum too",
+    ),
+    "bounded weights that are all the same": (
+        "seed = 7",
+        'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nsecure = { max_examples = 100 }\n'
+        'merging = { regional = { weighting = "uniform" } }',
+        "secure: max_examples has no meaning where all nodes weigh the same; remove this table",
+    ),
+    "a table of secure aggregation without it": (
+        "seed = 7",
+        "seed = 7\nsecure = { max_examples = 100 }",
+        'secure: aggregation is "plain"; remove the table or write aggregation = "secure"',
+    ),
+    "secure and robust at once": (
+        "seed = 7",
+        'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nsecure = { max_examples = 100 }\n'
+        'robust = { rule = "median", num_hostile = 1 }',
+        'robust: aggregation is "secure"; remove the table or write aggregation = "robust"',
+    ),
+    "an aggregation that nobody knows": ("seed = 7", 'seed = 7\naggregation = "secret"', "aggregation: "),
     "no training length": ("steps = 2", "", "training: neither epochs nor steps is given"),
     "window of nothing": ("collect_window_s = 30", "collect_window_s = 0", "rounds.collect_window_s: "),
     "too few contributors": ("[task]\n", "[participation]\nmin_contributors = 2\n[task]\n", "min_contributors: "),

@@ -8,6 +8,7 @@ import pytest
 
 from domicile.chain.sender import Sender
 from domicile.exchange import fetch_spec
+from domicile.protocol.eligibility import Safeguard
 from domicile.protocol.round import JobPhase
 from domicile.storage.store import open_store
 from domicile.types import JobId
@@ -41,6 +42,21 @@ def test_the_documents_of_a_created_job_lie_in_the_border_store_and_its_owner_ca
     assert spec.name == "trial"
     assert border.has(spec.initial_model.payload_digest)
     assert border.has(region.nodes.key_card_of(OWNER.address))
+
+
+def test_a_secure_order_demands_the_safeguard_that_its_parties_offer(region: Region) -> None:
+    region.rewrite(
+        region.spec, "seed = 7", 'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nsecure.max_examples = 100'
+    )
+    region.orders()
+    parameters = region.jobs.parameters_of(JobId(1))
+    assert parameters.safeguards is Safeguard.SECURE_AGGREGATION
+    spec = fetch_spec(open_store(f"dir:{region.folder}/border"), parameters.spec)
+    assert spec.is_secure
+    assert region.node("join", 1, "berlin").data["changed"] is True
+    region.acts("paris", region.nodes.update_key_card(region.nodes.key_card_of(OWNER.address), Safeguard.NONE))
+    refused = region.node("join", 1, "paris")
+    assert (refused.code, "MISSING_SAFEGUARD" in refused.err) == (3, True)
 
 
 def test_a_dry_run_tells_all_that_it_looked_at_and_sends_nothing(region: Region) -> None:
