@@ -23,7 +23,14 @@ from domicile.outbox import Outbox
 from domicile.party import Party, open_daemon
 from domicile.protocol.budget import Budget
 from domicile.protocol.eligibility import Requirement
-from domicile.protocol.refusals import BudgetExceeded, NotEligible, WindowClosed, WrongJobPhase
+from domicile.protocol.refusals import (
+    BudgetExceeded,
+    NotEligible,
+    WindowClosed,
+    WrongJobPhase,
+    WrongRound,
+    WrongShardPhase,
+)
 from domicile.protocol.round import JobState, ShardState
 from domicile.settings import load_settings
 from domicile.types import JobId, ShardIndex
@@ -222,8 +229,16 @@ class NodeJob:
             self._send(self._party.jobs.commit(self._job, act.global_round, act.regional_round, act.digest))
             log_event(log, "committed", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
         elif isinstance(act, step.Unmask):
+            return self._unmask(act)
+        return True
+
+    def _unmask(self, act: step.Unmask) -> bool:
+        """Enters the answer on the board; once others were enough, the round may be over before this one is mined."""
+        try:
             self._send(self._party.board.unmask(self._job, act.global_round, act.regional_round, act.digest))
-            log_event(log, "unmasked", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
+        except (WrongShardPhase, WrongRound, WrongJobPhase):
+            return False
+        log_event(log, "unmasked", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
         return True
 
     def _send(self, call: Call) -> None:
