@@ -1,9 +1,10 @@
 # The whole of it: `make demo` runs the main job, `make test` checks everything but kills, faults and losses and other whole
-# runs that take long, which are `make chaos`. All of them set up what they need.
+# runs that take long, which are `make chaos`, and attacks that are repeated often, `make audit`. All of them set up what
+# they need.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos lint format gas benchmarks clean
+.PHONY: setup demo test chaos audit lint format gas benchmarks clean
 
 setup: .venv/.installed hardhat-free-devnet/node_modules/.installed build/contracts.json
 
@@ -31,6 +32,9 @@ test: setup lint
 chaos: setup
 	$(BIN)/pytest -m chaos
 
+audit: setup
+	$(BIN)/pytest -m audit
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,6 +56,9 @@ benchmarks: setup
 	$(BIN)/python -m benchmarks.payload
 	$(BIN)/python -m benchmarks.round
 	$(BIN)/python -m benchmarks.recovery
+	$(BIN)/python -m benchmarks.robust
+	$(BIN)/python -m benchmarks.poisoning
+	$(BIN)/python -m benchmarks.secure_sum
 
 clean:
 	rm -rf .venv hardhat-free-devnet/node_modules build

@@ -17,6 +17,7 @@ from scripts.verbs import (
     aggregator,
     attest,
     attester,
+    audit,
     clearance,
     dataset,
     deploy,
@@ -99,7 +100,7 @@ def show_digest(use: str, folder: Path, as_json: bool) -> None:
     tell(as_json, {"use": use, "digest": digest}, [digest])
 
 
-for module in (devnet, access, role, jurisdiction, attester, attest, dataset, node, aggregator, job):
+for module in (devnet, access, role, jurisdiction, attester, attest, dataset, node, aggregator, job, audit):
     cli.add_command(module.group)
 for command in (deploy.command, clearance.clear, clearance.suspend, doctor):
     cli.add_command(command)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.round import JobPhase, ShardPhase
 from scripts.fate import is_ready
-from scripts.view import CommitteeView, JobView, RefusedParty, ShardView
+from scripts.view import CommitteeView, JobView, RefusedParty, ShardView, UnmaskingView
 from scripts.wording import WAITING, counted, listed
 
 
@@ -100,6 +100,8 @@ def _usable(view: JobView, shard: ShardView) -> tuple[Hindrance, ...]:
     """Updates of those whom the gate refuses cannot be merged, whether they are committed or not."""
     if shard.phase is ShardPhase.MATURE:
         return ()
+    if shard.unmasking is not None and shard.unmasking.survivors is not None:
+        return _answerable(view, shard, shard.unmasking)
     who = shard.members if shard.phase is ShardPhase.COLLECTING else shard.committed
     barred = [one for one in shard.refused if one.name in who]
     admitted = len(who) - len(barred)
@@ -113,6 +115,16 @@ def _usable(view: JobView, shard: ShardView) -> tuple[Hindrance, ...]:
             mend=_mends(view, barred),
         ),
     )
+
+
+def _answerable(view: JobView, shard: ShardView, unmasking: UnmaskingView) -> tuple[Hindrance, ...]:
+    """A set that is agreed on is merged whatever the gate says since; but whom it refuses, answers to none."""
+    barred = [one for one in shard.refused if one.name in unmasking.unanswered]
+    able = len(unmasking.survivors or ()) - len(barred)
+    if able >= unmasking.threshold or shard.committee.votes:
+        return ()
+    told = f"{able} of {len(unmasking.survivors or ())} survivors answered or may, {unmasking.threshold} must"
+    return (Hindrance(place=shard.jurisdiction, cause=told, mend=_mends(view, barred)),)
 
 
 def _of_committee(

@@ -30,7 +30,7 @@ from scripts.wording import (
     remaining,
     round_name,
     spaced,
-    unmasking_line,
+    unmasking_lines,
 )
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -107,9 +107,8 @@ def _panel(view: JobView) -> Panel:
         if shard.phase is ShardPhase.STALLED:
             told = f"{shard.jurisdiction} sits this global round out: {spaced(shard.stall.name)}"
             parts.append(_text(told, style="red"))
-        if shard.unmasking is not None:
-            told = f"{shard.jurisdiction}, {round_name(view, shard)}: {unmasking_line(shard, shard.unmasking)}"
-            parts.append(_text(told, style="yellow"))
+        where = f"{shard.jurisdiction}, {round_name(view, shard)}"
+        parts += [_text(f"{where}: {told}", style="yellow") for told in unmasking_lines(shard)]
     parts += [_text(figure_line(figure), style="bold") for figure in view.figures[-SHOWN_FIGURES:]]
     parts += [_text(f"✗ {name} refused by the contract: {reason}", style="bold red") for name, reason in view.refusals]
     parts += [_text(f"waits for {wait_line(view, wait)}", style="dim") for wait in waits_of(view)]

@@ -24,7 +24,7 @@ from scripts.wording import (
     remaining,
     round_name,
     spaced,
-    unmasking_line,
+    unmasking_lines,
     unmeasured_lines,
 )
 
@@ -62,8 +62,7 @@ def _shard_lines(view: JobView, shard: ShardView) -> list[str]:
     lines = [f"{told}, {counted(len(shard.exports), 'export')}"]
     if shard.phase in WAITING:
         lines += [f"  committed: {listed(shard.committed)}", f"  not yet: {listed(shard.awaited)}"]
-        if shard.unmasking is not None:
-            lines.append(f"  {unmasking_line(shard, shard.unmasking)}")
+        lines += [f"  {told}" for told in unmasking_lines(shard)]
     else:
         lines.append(f"  members: {listed(shard.members)}")
     if shard.phase is ShardPhase.STALLED and view.phase not in FINAL_PHASES:

@@ -46,11 +46,18 @@ class CommitteeView:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnmaskingView:
     """How far the masks of a round are off. `survivors`: whose updates are in the sum, `None` until they are agreed on.
-    `answered`: members that answered to them.
+    `answered`: which of them answered, in the order of their answers. `threshold`: how many must of each survivor's
+    `num_holders` holders, of which it is one.
     """
 
     survivors: tuple[str, ...] | None
     answered: tuple[str, ...]
+    threshold: int
+    num_holders: int
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        return tuple(name for name in self.survivors or () if name not in self.answered)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,12 +83,6 @@ class ShardView:
     losses: tuple[ShardLoss, ...]
     exports: tuple[int, ...]
     unmasking: UnmaskingView | None = None
-
-    @property
-    def unanswered(self) -> tuple[str, ...]:
-        """Members that did not answer to the survivors of the round yet."""
-        answered = () if self.unmasking is None else self.unmasking.answered
-        return tuple(name for name in self.members if name not in answered)
 
     @property
     def awaited(self) -> tuple[str, ...]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from domicile.chain.events import MemberJoined
 from domicile.history import JobHistory, RegionalKey
 from domicile.lineage.gate import PastGate
 from domicile.participation import GlobalParticipation, RegionalParticipation, ShardParticipation
 from domicile.protocol.eligibility import Refusal, Requirement, Safeguard
-from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobState, ShardPhase, ShardState
+from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobPhase, JobState, ShardPhase, ShardState
 from domicile.roll_call import call_roll
-from domicile.types import Address
+from domicile.secure_sum.graph import degree_of, threshold_of
+from domicile.types import Address, ShardIndex
 from scripts.view import CommitteeView, JobRules, JobView, RefusedParty, ShardLoss, ShardView, UnmaskingView
 
 MICROS = 1_000_000
@@ -80,7 +82,8 @@ class Sight:
         history, created = self.history, self.history.shards[index]
         key = (created.shard, self.state.global_round, shard.regional_round)
         members = history.members_of(created.shard)
-        unmasking = self._unmasking(key, shard)
+        aggregating = shard.phase is ShardPhase.AGGREGATING
+        unmasking = unmasking_of(history, key, self.name_of) if aggregating else None
         on_survivors = unmasking is not None and unmasking.survivors is None
         rivals = history.survivors_tallies if on_survivors else history.regional_tallies
         return ShardView(
@@ -107,16 +110,6 @@ class Sight:
             ),
             exports=tuple(number for number, exports in history.exports.items() if index in exports),
             unmasking=unmasking,
-        )
-
-    def _unmasking(self, key: RegionalKey, shard: ShardState) -> UnmaskingView | None:
-        masked = Safeguard.SECURE_AGGREGATION in self.history.created.parameters.safeguards
-        if not masked or shard.phase is not ShardPhase.AGGREGATING:
-            return None
-        agreed = self.history.survivors.get(key)
-        return UnmaskingView(
-            survivors=None if agreed is None else tuple(sorted(map(self.name_of, agreed.nodes))),
-            answered=tuple(self.name_of(event.node) for event in self.history.unmaskings_of(key)),
         )
 
     def _committee(
@@ -158,6 +151,29 @@ class Sight:
             if (one.shard, one.phase, one.global_round, one.regional_round) == sought:
                 return self.time_of(one.block)
         return 0
+
+
+def unmasking_of(history: JobHistory, key: RegionalKey, name_of: Callable[[Address], str]) -> UnmaskingView | None:
+    """How far the masks of a round came off; `None` where nothing is masked."""
+    if Safeguard.SECURE_AGGREGATION not in history.created.parameters.safeguards:
+        return None
+    agreed = history.survivors.get(key)
+    nodes = () if agreed is None else agreed.nodes
+    num_holders = degree_of(_num_founders(history, key[0])) + 1
+    return UnmaskingView(
+        survivors=None if agreed is None else tuple(sorted(map(name_of, nodes))),
+        answered=tuple(name_of(event.node) for event in history.unmaskings_of(key) if event.node in nodes),
+        threshold=threshold_of(num_holders),
+        num_holders=num_holders,
+    )
+
+
+def _num_founders(history: JobHistory, shard: ShardIndex) -> int:
+    """Members of a shard when the job was started, among whom masks are shared, whoever has left since."""
+    start = next(one for one in history.job_phases if one.phase is JobPhase.TRAINING)
+    before = (start.block, start.log_index)
+    moves = [one for one in history.membership if one.shard == shard and (one.block, one.log_index) < before]
+    return sum(1 if isinstance(one, MemberJoined) else -1 for one in moves)
 
 
 def named(whole: GlobalParticipation, name_of: Callable[[str], str]) -> GlobalParticipation:

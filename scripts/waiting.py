@@ -135,17 +135,17 @@ def _of_shard(view: JobView, shard: ShardView) -> Wait:
 def _in_aggregation(shard: ShardView) -> tuple[Awaited, tuple[str, ...], str, str]:
     """What is awaited, from whom, by which act, and how it is told."""
     committee, unmasking = shard.committee, shard.unmasking
-    if unmasking is None or (unmasking.survivors is not None and (committee.votes or not shard.unanswered)):
+    if unmasking is None or (unmasking.survivors is not None and (committee.votes or not unmasking.unanswered)):
         return Awaited.VOTES, _not_voted(committee), "voting", _votes_told("its committee", committee)
     if unmasking.survivors is None:
         told = f"survivors to be agreed on; {_votes_told('its committee', committee)}"
         return Awaited.SURVIVORS, _not_voted(committee), "voting", told
     told = (
-        f"answers to {counted(len(unmasking.survivors), 'survivor')}; {len(unmasking.answered)} of "
-        f"{counted(len(shard.members), 'member')} answered, {listed(shard.unanswered)} not yet; its committee votes as "
-        "soon as it has enough"
+        f"answers of survivors: {listed(unmasking.unanswered)} not yet, {len(unmasking.answered)} of "
+        f"{len(unmasking.survivors)} there, {unmasking.threshold} of each one's "
+        f"{counted(unmasking.num_holders, 'holder')} are needed; then its committee votes"
     )
-    return Awaited.ANSWERS, shard.unanswered, "answering", told
+    return Awaited.ANSWERS, unmasking.unanswered, "answering", told
 
 
 def _votes_told(whose: str, committee: CommitteeView) -> str:

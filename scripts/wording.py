@@ -40,12 +40,23 @@ def round_name(view: JobView, shard: ShardView) -> str:
     return f"round {view.global_round + 1}.{shard.regional_round + 1}"
 
 
-def unmasking_line(shard: ShardView, unmasking: UnmaskingView) -> str:
-    """Whose updates are in a masked sum, and how many answered to them."""
+def unmasking_told(unmasking: UnmaskingView, num_committed: int) -> str:
+    """How many updates are in a masked sum, and how many of those nodes helped to take the masks off."""
     if unmasking.survivors is None:
-        return f"unmasking: nobody agreed yet on the survivors of {counted(len(shard.committed), 'update')}"
-    survive = f"{len(unmasking.survivors)} of {counted(len(shard.committed), 'update')} survive"
-    return f"unmasking: {survive}, {len(unmasking.answered)} of {counted(len(shard.members), 'member')} answered"
+        return f"unmasking: no survivors of {counted(num_committed, 'update')} agreed on"
+    num_survivors = len(unmasking.survivors)
+    return (
+        f"unmasking: {num_survivors} of {counted(num_committed, 'update')} survive, {len(unmasking.answered)} of "
+        f"{counted(num_survivors, 'survivor')} answered, {unmasking.threshold} of each one's "
+        f"{counted(unmasking.num_holders, 'holder')} must"
+    )
+
+
+def unmasking_lines(shard: ShardView) -> list[str]:
+    """The same of a shard that is aggregating masked updates; nothing of any other."""
+    if shard.unmasking is None:
+        return []
+    return [unmasking_told(shard.unmasking, len(shard.committed))]
 
 
 def dataset_line(one: DatasetView) -> str:

@@ -36,7 +36,7 @@ struct Answer {
 
 /// @title Secure aggregation: whose updates are summed, and who helped to unmask the sum
 /// @notice In a job with the safeguard SECURE_AGGREGATION, a shard's committee first agrees on the survivors of a round, and
-/// each member then answers to that set, once. Both happen while the shard is `Aggregating`, within its window.
+/// each survivor then answers to that set, once. Both happen while the shard is `Aggregating`, within its window.
 /// @dev Running hashes start from zero. An agreement sets `h = bytes26(keccak256(abi.encode(h, proposalId)))`, an answer
 /// `h = bytes26(keccak256(abi.encode(h, globalRound, regionalRound, digest)))`: the slots that are written anyway bind
 /// every event.
@@ -83,8 +83,8 @@ interface IUnmaskingBoard {
     /// are at least `minContributors` and `minNodes`, without which the round could never be merged.
     function voteSurvivors(uint256 job, uint8 shard, SurvivorsProposal calldata proposal) external;
 
-    /// @notice Enters the sender's answer to the survivors of its shard's round, once a round. Members only, whether they
-    /// committed or not, since all hold shares of others' secrets. Asks the gate.
+    /// @notice Enters the sender's answer to the survivors of its shard's round, once a round. Members only; that
+    /// it is a survivor is not looked at, since an answer that nobody asked for is left unread. Asks the gate.
     function unmask(uint256 job, uint16 globalRound, uint16 regionalRound, bytes32 digest) external;
 
     /// @notice The last set agreed on in a shard.

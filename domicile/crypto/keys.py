@@ -47,7 +47,7 @@ _TRIAL_SCALAR = X25519PrivateKey.from_private_bytes(bytes(32))
 
 
 class MaskingKey:
-    """A participant's X25519 key of the secure sum. Never shows its secret."""
+    """A participant's X25519 key of the secure sum (``docs/secure-aggregation.md``). Never shows its secret."""
 
     def __init__(self, seed: bytes) -> None:
         """`seed`: 32 bytes, an X25519 private key (RFC 7748, section 5)."""

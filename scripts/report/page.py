@@ -45,6 +45,7 @@ def render_page(report: Report) -> str:
         curve_told="" if curve is None else curve_note(curve),
         least_contributors=min((one.contributors for one in report.exports), default=0),
         participation=summary_of(report.participation),
+        masked=[one for one in report.regional_rounds if one.unmasking is not None],
         gaps=gaps_of(report.participation),
         attendance=attendance_of(report),
         plots={

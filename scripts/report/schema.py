@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domicile.participation import GlobalParticipation
 from domicile.privacy.claim import Claim
-from scripts.view import DatasetView
+from scripts.view import DatasetView, UnmaskingView
 
 REPORT_VERSION: Literal["1"] = "1"
 
@@ -75,6 +75,8 @@ class RegionalRound(_Record):
     contributors: int | None
     loss: float | None
     model: str | None
+    unmasking: UnmaskingView | None = None
+    """``None`` where updates are not masked."""
 
 
 class GlobalRound(_Record):

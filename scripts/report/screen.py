@@ -24,7 +24,7 @@ from scripts.report.figures import (
     wins,
 )
 from scripts.report.schema import CurveRecord, NodeRecord, Report
-from scripts.wording import counted, dataset_line
+from scripts.wording import counted, dataset_line, unmasking_told
 
 ROOM_FOR_ROWS = 96
 """Columns from which the numbers of rows are shown as well; on 80 the figures matter more."""
@@ -45,6 +45,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text(LEFT_OUT, style="bold red"))
     _print_nodes(report, console)
     _print_privacy(report, console)
+    _print_unmasking(report, console)
     _print_exports(report, console)
     _print_participation(report, console)
     kept = report.bytes
@@ -81,6 +82,13 @@ def _print_curve(curve: CurveRecord, console: Console) -> None:
         table.add_row(row.epsilon, f"{row.noise_multiplier:.2f}", merged, local, ahead)
     console.print(table)
     console.print(curve_note(curve), style="dim", highlight=False)
+
+
+def _print_unmasking(report: Report, console: Console) -> None:
+    for one in report.regional_rounds:
+        if one.unmasking is not None:
+            told = unmasking_told(one.unmasking, len(one.committed))
+            _line(console, f"{one.shard}, round {one.global_round + 1}.{one.regional_round + 1}: {told}")
 
 
 def _print_exports(report: Report, console: Console) -> None:

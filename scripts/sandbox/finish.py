@@ -46,6 +46,7 @@ from scripts.sandbox.journals import held_out_figure
 from scripts.sandbox.privacy import pooled_budget, privacy_of, training_under
 from scripts.sandbox.run import Finish, Outcome
 from scripts.sandbox.sweep import train_sweep
+from scripts.viewing import unmasking_of
 
 MICROS = 1_000_000
 
@@ -298,6 +299,7 @@ def _regional_round(
         contributors=accepted.contributors if accepted else None,
         loss=None if accepted is None or not outcome.tells_losses else _loss(accepted.loss_micros),
         model=_hex(accepted.model) if accepted else None,
+        unmasking=unmasking_of(history, key, lambda one: outcome.ground.names.get(one, one)),
     )
 
 

@@ -91,7 +91,7 @@ class RegionalGround:
         shard, global_round, regional_round = KEY
         self.models.history.apply(
             UpdateCommitted(
-                **_origin(),
+                **origin(),
                 shard=shard,
                 node=node,
                 global_round=global_round,
@@ -154,7 +154,7 @@ def _party(folder: Path) -> Party:
     )
 
 
-def _origin() -> dict[str, Any]:
+def origin() -> dict[str, Any]:
     return {"block": 1, "log_index": 0, "transaction": "0x" + "0" * 64, "job": JOB}
 
 
@@ -179,5 +179,5 @@ def _created() -> JobCreated:
         denied=(),
     )
     return JobCreated(
-        **_origin(), owner=nobody, parameters=parameters, global_committee=Committee(members=(nobody,), quorum=1)
+        **origin(), owner=nobody, parameters=parameters, global_committee=Committee(members=(nobody,), quorum=1)
     )

@@ -119,6 +119,8 @@ class Chain:
         self._connection = HTTPConnection(self._where.hostname or "", self._where.port)
         self._ids = itertools.count(1)
         self._anvil = client == "anvil"
+        if self._anvil:
+            self.rpc("evm_setAutomine", False)
         self._errors: dict[bytes, Mapping[str, Any]] = {}
         self._topics: dict[bytes, Mapping[str, Any]] = {}
         self.now = self.timestamp()
@@ -182,9 +184,7 @@ class Chain:
 
     def _mine(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if self._anvil:
-            self.rpc("evm_setNextBlockTimestamp", self.now)
-            receipt: dict[str, Any] = self.rpc("eth_sendTransactionSync", request)
-            return receipt
+            return self._mine_by_hand(request)
         if "to" in request:
             self.rpc("eth_call", request, "latest")
         digest = self.rpc("eth_sendTransaction", request)
@@ -194,6 +194,14 @@ class Chain:
                 return found
             time.sleep(0.005)
         raise TimeoutError("the transaction was not mined")
+
+    def _mine_by_hand(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """On a machine under load, anvil's automatic mining now and then leaves a transaction waiting."""
+        digest = self.rpc("eth_sendTransaction", request)
+        self.rpc("evm_setNextBlockTimestamp", self.now)
+        self.rpc("evm_mine")
+        receipt: dict[str, Any] = self.rpc("eth_getTransactionReceipt", digest)
+        return receipt
 
     def _raise(self, error: Mapping[str, Any]) -> None:
         data = error.get("data")

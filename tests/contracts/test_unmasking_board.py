@@ -161,7 +161,7 @@ def test_who_did_not_commit_cannot_be_excluded(cast: Cast) -> None:
     assert refused(lambda: one.vote(one.committee[0], excluded=one.without(silent))) == ("InvalidExclusion", (silent,))
     one.agree()
     assert one.agreement() == (0, 0, 4)
-    # It holds shares of the others' secrets all the same.
+    # Nobody asked it: what it says is left unread.
     assert one.unmask(silent).names() == ["Unmasked"]
 
 

@@ -39,7 +39,16 @@ from scripts.report.schema import (
     RegionalRound,
     Report,
 )
-from scripts.view import CommitteeView, DatasetView, GlobalFigure, JobRules, JobView, ShardLoss, ShardView
+from scripts.view import (
+    CommitteeView,
+    DatasetView,
+    GlobalFigure,
+    JobRules,
+    JobView,
+    ShardLoss,
+    ShardView,
+    UnmaskingView,
+)
 
 SHARDS = {"EU": ("charite", "paris", "utrecht"), "US": ("ucsf", "nyu", "austin"), "IN": ("delhi", "pune", "chennai")}
 PLACES = {
@@ -62,6 +71,16 @@ class FinishedJob:
     def private_report(self) -> Report:
         """The same of a job that promises something of each row's privacy."""
         return self.report().model_copy(update={"privacy": _privacy(self._shards)})
+
+    def masked_report(self) -> Report:
+        """The same of a job whose updates are masked: two survivors of each round answered, and nobody agreed on the
+        survivors of the last round.
+        """
+        report = self.report()
+        rounds = [one.model_copy(update={"unmasking": _unmasking(one)}) for one in report.regional_rounds]
+        silent = UnmaskingView(survivors=None, answered=(), threshold=2, num_holders=3)
+        rounds[-1] = rounds[-1].model_copy(update={"unmasking": silent})
+        return report.model_copy(update={"regional_rounds": rounds})
 
     def report(self) -> Report:
         nodes = [self._node(shard, node) for shard, members in self._shards.items() for node in members]
@@ -307,6 +326,11 @@ def _committee(*members: str) -> CommitteeView:
 def _losses(*values: float) -> tuple[ShardLoss, ...]:
     """Of the regional rounds of the first global round."""
     return tuple(ShardLoss(global_round=0, regional_round=number, loss=loss) for number, loss in enumerate(values))
+
+
+def _unmasking(one: RegionalRound) -> UnmaskingView:
+    survivors = tuple(name for name in one.committed if name not in one.excluded)
+    return UnmaskingView(survivors=survivors, answered=survivors[:2], threshold=2, num_holders=3)
 
 
 def _privacy(shards: Mapping[str, Sequence[str]]) -> PrivacyRecord:

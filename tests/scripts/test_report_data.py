@@ -89,6 +89,16 @@ class TestReportAsData:
         assert {one["epsilon_spent"] for one in privacy["nodes"]} == {5.346}
         assert Report.model_validate_json((tmp_path / "report.json").read_bytes()) == FinishedJob().private_report()
 
+    def test_a_masked_round_names_survivors_and_who_answered(self, tmp_path: Path) -> None:
+        write_json(FinishedJob().masked_report(), tmp_path / "report.json")
+        rounds = _records(json.loads((tmp_path / "report.json").read_bytes()), "regional_rounds")
+        first = rounds[0]
+        threshold = {"threshold": 2, "num_holders": 3}
+        survivors = {"survivors": first["committed"], "answered": first["committed"][:2]}  # type: ignore[index]
+        assert first["unmasking"] == survivors | threshold
+        assert rounds[-1]["unmasking"] == {"survivors": None, "answered": []} | threshold
+        assert Report.model_validate_json((tmp_path / "report.json").read_bytes()) == FinishedJob().masked_report()
+
     @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
     def test_what_was_written_reads_back_as_the_same_report(self, kind: str, tmp_path: Path) -> None:
         report = FinishedJob(kind=kind).report()

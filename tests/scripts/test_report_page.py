@@ -202,3 +202,13 @@ def test_a_job_with_privacy_states_its_claim_and_what_was_spent_and_one_without_
     plain = Page(render_page(FinishedJob().report())).text
     assert "neither differential privacy nor secure aggregation" in plain
     assert "unit of privacy" not in plain
+
+
+def test_masked_rounds_tell_survivors_and_answers_and_the_page_says_what_was_used() -> None:
+    page = Page(render_page(FinishedJob().masked_report()))
+    assert "this job used secure aggregation and no differential privacy" in page.text
+    assert re.search(r"US\s*2\.2\s*3\s*2\s*2\s*2 of 3", page.text)
+    assert page.text.count("–\n") or "–" in page.text
+    both = FinishedJob().masked_report().model_copy(update={"privacy": FinishedJob().private_report().privacy})
+    assert "differential privacy, as stated below, and secure aggregation" in Page(render_page(both)).text
+    assert "Masked rounds" not in render_page(FinishedJob().private_report())

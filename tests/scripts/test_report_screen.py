@@ -84,6 +84,13 @@ class TestScreen:
         ]
         assert "is better than" not in printed(report.model_copy(update={"nodes": nodes}))
 
+    def test_survivors_and_answers_of_masked_rounds_are_told(self) -> None:
+        told = printed(FinishedJob().masked_report())
+        survived = "2 of 3 updates survive, 2 of 2 survivors answered, 2 of each one's 3 holders must"
+        assert f"US, round 2.2: unmasking: {survived}" in told
+        assert "unmasking: no survivors of 3 updates agreed on" in told
+        assert "unmasking" not in printed(FinishedJob().report())
+
     def test_what_privacy_costs_is_told_with_the_deviation_over_the_seeds(self) -> None:
         told = printed(FinishedJob().private_report())
         rows = [" ".join(line.split()) for line in told.splitlines() if line.rstrip().endswith(" seeds")]

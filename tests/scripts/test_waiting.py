@@ -174,6 +174,9 @@ class TestAggregating:
         assert hindrances_of(view_of(job, **refused))[0].cause == "the gate admits 1 of 4 updates, 2 are needed"
 
 
+TOLD = "unmasking: 3 of 4 updates survive, 1 of 3 survivors answered, 3 of each one's 4 holders must"
+
+
 class TestUnmasking:
     @pytest.fixture
     def job(self) -> WrittenJob:
@@ -192,23 +195,38 @@ class TestUnmasking:
         assert wait.told == (
             "survivors to be agreed on; votes of its committee: agg-1 not yet, 1 of 2 needed votes there"
         )
-        assert self.unmasking_lines(job) == ["unmasking: nobody agreed yet on the survivors of 4 updates"]
+        assert self.unmasking_lines(job) == ["unmasking: no survivors of 4 updates agreed on"]
         shard = view_of(job, agg_1=Refusal.SUSPENDED).shards[0]
         assert shard.committee.votes == (("agg-2",),)
         assert len(hindrances_of(view_of(job, agg_1=Refusal.SUSPENDED))) == 2
 
-    def test_then_members_answer_also_those_who_are_left_out(self, job: WrittenJob) -> None:
+    def test_then_the_survivors_answer(self, job: WrittenJob) -> None:
         job.agree("agg-1", "agg-2", without="d")
         job.unmask("d", "a")
         wait = only(waits_of(view_of(job, b=Refusal.SUSPENDED)))
         assert (wait.awaited, wait.from_) == (Awaited.ANSWERS, ("b", "c"))
         assert wait.told == (
-            "answers to 3 survivors; 2 of 4 members answered, b, c not yet; "
-            "its committee votes as soon as it has enough"
+            "answers of survivors: b, c not yet, 1 of 3 there, 3 of each one's 4 holders are needed; "
+            "then its committee votes"
         )
         assert wait.enders[0] == "b, c by answering"
         assert [one.name for one in wait.refused] == ["b"]
-        assert self.unmasking_lines(job) == ["unmasking: 3 of 4 updates survive, 2 of 4 members answered"]
+        assert self.unmasking_lines(job) == [TOLD]
+
+    def test_survivors_whom_the_gate_refuses_hold_it_up_once_too_few_may_answer(self, job: WrittenJob) -> None:
+        job.agree("agg-1", "agg-2", without="d")
+        assert hindrances_of(view_of(job, d=Refusal.SUSPENDED)) == ()
+        shard, _whole = hindrances_of(view_of(job, b=Refusal.SUSPENDED))
+        assert shard.cause == "2 of 3 survivors answered or may, 3 must"
+        assert shard.mend == "b: an auditor must reinstate it (SUSPENDED)"
+        job.unmask("b")
+        assert hindrances_of(view_of(job, b=Refusal.SUSPENDED)) == ()
+
+    def test_the_threshold_is_of_those_who_were_there_at_the_start(self, job: WrittenJob) -> None:
+        job.leave("d")
+        unmasking = view_of(job).shards[0].unmasking
+        assert unmasking is not None
+        assert (unmasking.threshold, unmasking.num_holders) == (3, 4)
 
     def test_then_the_committee_votes_on_the_model(self, job: WrittenJob) -> None:
         job.agree("agg-1", "agg-2")
@@ -226,11 +244,17 @@ class TestUnmasking:
     def test_data_names_survivors_and_who_answered_and_says_nothing_outside_of_aggregation(
         self, job: WrittenJob
     ) -> None:
-        assert json.loads(as_json(view_of(job)))["shards"][0]["unmasking"] == {"survivors": None, "answered": []}
+        assert json.loads(as_json(view_of(job)))["shards"][0]["unmasking"] == {
+            "survivors": None,
+            "answered": [],
+            "threshold": 3,
+            "num_holders": 4,
+        }
         job.agree("agg-1", "agg-2", without="b")
         job.unmask("c")
         told = json.loads(as_json(view_of(job)))
-        assert told["shards"][0]["unmasking"] == {"survivors": ["a", "c", "d"], "answered": ["c"]}
+        unmasking = told["shards"][0]["unmasking"]
+        assert (unmasking["survivors"], unmasking["answered"]) == (["a", "c", "d"], ["c"])
         assert (told["shards"][1]["unmasking"], told["waits_for"][0]["awaited"]) == (None, "answers")
         job.vote("agg-1", "agg-2", without="b")
         assert view_of(job).shards[0].unmasking is None
@@ -254,8 +278,8 @@ class TestUnmasking:
         live = LiveView(console)
         live.update(view_of(job))
         console.print(live.picture())
-        told = "EU, round 1.1: unmasking: 4 of 4 updates survive, 0 of 4 members answered"
-        assert told in console.export_text()
+        told = "4 of 4 updates survive, 0 of 4 survivors answered, 3 of each one's 4 holders must"
+        assert f"EU, round 1.1: unmasking: {told}" in console.export_text()
 
 
 class TestMatureAndMerging:

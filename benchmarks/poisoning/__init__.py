@@ -1,0 +1,1 @@
+"""Poisoned runs: accuracy with and without each defence."""

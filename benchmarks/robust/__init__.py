@@ -1,0 +1,1 @@
+"""What robust merges cost."""

@@ -1,0 +1,1 @@
+"""Seconds and memory of a regional round without training."""
