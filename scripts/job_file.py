@@ -11,7 +11,7 @@ from domicile.errors import ConfigurationError
 from domicile.learning.settings import DataSettings, MergingSettings, TrainingSettings
 from domicile.privacy.settings import PrivacySettings
 from domicile.protocol.budget import NOTHING, Budget
-from domicile.protocol.eligibility import Sensitivity
+from domicile.protocol.eligibility import Safeguard, Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.settings import Settings, load_settings
 
@@ -99,6 +99,11 @@ class JobFile(Settings):
             if shards.count(code) > 1:
                 raise ValueError(f"{code!r} comes twice; name each shard once")
         return shards
+
+    @property
+    def safeguards(self) -> Safeguard:
+        """What its nodes and committees must offer."""
+        return Safeguard.NONE if self.privacy is None else Safeguard.DIFFERENTIAL_PRIVACY
 
     @property
     def horizon_rounds(self) -> tuple[int, int, int]:

@@ -13,7 +13,6 @@ from domicile.chain.sender import Call
 from domicile.errors import ChainFault
 from domicile.learning.model import ModelFile, flatten, layout_of
 from domicile.party import Party
-from domicile.protocol.eligibility import Safeguard
 from domicile.protocol.round import Committee, JobParameters, ShardParameters
 from domicile.spec import JobSpec, ModelReference, TaskReference
 from domicile.storage.store import PayloadWriter, root_of
@@ -120,7 +119,7 @@ def _parameters(job: JobFile, spec: JobSpec) -> JobParameters:
         min_shards=job.participation.min_shards,
         sensitivity=job.sensitivity_class,
         max_tier=job.strictest_tier,
-        safeguards=Safeguard.NONE,
+        safeguards=job.safeguards,
         epsilon_micros=spec.reserved.epsilon_micros,
         delta_attos=spec.reserved.delta_attos,
         denied=tuple(JurisdictionCode(code) for code in job.denied),

@@ -17,9 +17,9 @@ from domicile.chain.sender import GWEI, Call, Sender
 from domicile.crypto.keys import HpkeKey
 from domicile.learning.task import task_digest
 from domicile.protocol.attestation import Attestation
-from domicile.protocol.eligibility import Safeguard, Sensitivity
+from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
-from domicile.registration import own_card
+from domicile.registration import OFFERED, own_card
 from domicile.storage.store import open_store
 from domicile.types import Address, Digest, JobId, JurisdictionCode
 from tests.verbs.job_order import job_order
@@ -167,7 +167,7 @@ def seed_of(signer: Signer) -> bytes:
 def admit(region: Region, signer: Signer, place: str, *, cleared: bool = True) -> None:
     """Registers an account with a key card that lies in the border store, attests it, and clears it."""
     digest = publish_card(region, signer.address, signer)
-    Sender(region.chain, signer).act(region.nodes.register(digest, Safeguard.NONE))
+    Sender(region.chain, signer).act(region.nodes.register(digest, OFFERED))
     attest(region, signer.address, place)
     if cleared:
         until_s = region.chain.timestamp() + 30 * DAY_S
