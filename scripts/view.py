@@ -157,8 +157,8 @@ class JobView:
     """``(node, reason)``"""
 
     claim: Claim | None = None
-    """What the job promises of each row's privacy; ``None`` where it promises nothing, or its specification is not to
-    be had."""
+    """What the job promises of the privacy of rows or nodes; ``None`` where it promises nothing, or its specification
+    is not to be had."""
 
     datasets: tuple[DatasetView, ...] = ()
     """Of which members reserved the job's privacy budget; empty where it has none."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from domicile.crypto.masks import Masks
 from domicile.crypto.shares import recover
 from domicile.errors import SecureSumError
-from domicile.secure_sum.answer import Agreed, Question, read_answer, secrets_asked
+from domicile.secure_sum.answer import Agreed, read_answer, secrets_asked
 from domicile.secure_sum.context import SumContext
 from domicile.secure_sum.graph import Graph, adds
 from domicile.secure_sum.grid import PIECE_VALUES, Quantities, SumGrid
@@ -42,13 +42,17 @@ class Unmasking:
         self._sheets = sheets
         self._answered: set[Address] = set()
         survivors = frozenset(agreed.survivors)
-        self._shares: dict[Question, dict[int, bytes]] = {
-            one: {}
+        # Where there is no mask, what was dealt for it is junk.
+        self._shares: dict[Address, dict[int, dict[int, bytes]]] = {
+            dealer: {
+                secret: {}
+                for secret in secrets_asked(graph, survivors, dealer)
+                if secret == 0 or sheets[dealer].has_edge(secret)
+            }
             for dealer in agreed.survivors
-            for one in secrets_asked(graph, survivors, dealer)
-            # Where there is no mask, what was dealt for it is junk.
-            if one.secret == 0 or sheets[dealer].has_edge(one.secret)
         }
+        """Good shares by dealer, secret and the holder's number."""
+
         self.bad_holders: dict[Address, str] = {}
         """Who answered with something that does not hold, and what."""
 
@@ -78,24 +82,23 @@ class Unmasking:
             return
         for dealer in answer.without:
             self.complaints.setdefault(dealer, set()).add(holder)
-        for question, share in answer.shares.items():
-            if question not in self._shares:
-                continue
-            number = self._graph.numbers[question.dealer][holder]
-            expected = self._sheets[question.dealer].share_checks[number - 1][question.secret]
-            if ShareChecks(self.context, question.dealer).of(number, question.secret, share) == expected:
-                self._shares[question][number] = share
-            else:
-                self.bad_holders[holder] = f"its share of {question.dealer} is not the one that was dealt"
+        for dealer, shares in answer.shares.items():
+            number, sheet = self._graph.numbers[dealer][holder], self._sheets[dealer]
+            check_of = ShareChecks(self.context, dealer)
+            for secret, known in self._shares[dealer].items():
+                if check_of.of(number, secret, shares[secret]) == sheet.share_check(number, secret):
+                    known[number] = shares[secret]
+                else:
+                    self.bad_holders[holder] = f"its share of {dealer} is not the one that was dealt"
 
     @property
     def lacking(self) -> dict[Address, int]:
         """Survivors whose masks cannot be taken away yet, and how many good shares are missing."""
-        missing: dict[Address, int] = {}
-        for question, shares in self._shares.items():
-            if len(shares) < self._graph.threshold:
-                short = self._graph.threshold - len(shares)
-                missing[question.dealer] = max(short, missing.get(question.dealer, 0))
+        missing = {}
+        for dealer, secrets in self._shares.items():
+            short = self._graph.threshold - min(len(shares) for shares in secrets.values())
+            if short > 0:
+                missing[dealer] = short
         return missing
 
     def masks(self) -> Masks:
@@ -112,39 +115,42 @@ class Unmasking:
             )
         added, subtracted = [], []
         for dealer in self.survivors:
-            for question, seed in self._recovered(dealer).items():
-                if question.secret and not adds(dealer, self._other_end(question)):
+            for secret, seed in self.recovered(dealer).items():
+                if secret and not adds(dealer, self._other_end(dealer, secret)):
                     added.append(seed)
                 else:
                     subtracted.append(seed)
         return Masks(added=added, subtracted=subtracted)
 
-    def _recovered(self, dealer: Address) -> dict[Question, bytes]:
-        """The seeds of one dealer: those that the same holders answered for come out at once."""
-        groups: dict[tuple[int, ...], list[Question]] = {}
-        for question, shares in self._shares.items():
-            if question.dealer == dealer:
-                groups.setdefault(tuple(sorted(shares)[: self._graph.threshold]), []).append(question)
+    def recovered(self, dealer: Address) -> dict[int, bytes]:
+        """The opened seeds of one dealer, by secret. Those for which the same holders answered come out at once.
+
+        Raises:
+            SecureSumError: as of `masks`, once no share is missing.
+        """
+        groups: dict[tuple[int, ...], list[int]] = {}
+        known = self._shares[dealer]
+        for secret, shares in known.items():
+            groups.setdefault(tuple(sorted(shares)[: self._graph.threshold]), []).append(secret)
         seeds = {}
-        for numbers, asked in groups.items():
-            rows = [b"".join(self._shares[one][number] for one in asked) for number in numbers]
-            shares_TSB = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(numbers), len(asked), -1)
-            for question, seed in zip(asked, recover(shares_TSB, numbers), strict=True):
-                seeds[question] = seed.tobytes()
-                self._require_seed(question, seeds[question])
+        for numbers, secrets in groups.items():
+            rows = [b"".join(known[secret][number] for secret in secrets) for number in numbers]
+            shares_TSB = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(numbers), len(secrets), -1)
+            for secret, seed in zip(secrets, recover(shares_TSB, numbers), strict=True):
+                seeds[secret] = seed.tobytes()
+                self._require_seed(dealer, secret, seeds[secret])
         return seeds
 
-    def _require_seed(self, question: Question, seed: bytes) -> None:
-        dealer = question.dealer
-        if question.secret:
-            check = edge_check(self.context, dealer, self._other_end(question), seed)
+    def _require_seed(self, dealer: Address, secret: int, seed: bytes) -> None:
+        if secret:
+            check = edge_check(self.context, dealer, self._other_end(dealer, secret), seed)
         else:
             check = self_check(self.context, dealer, seed)
-        if check != self._sheets[dealer].checks[question.secret]:
+        if check != self._sheets[dealer].checks[secret]:
             raise SecureSumError(f"{dealer} dealt shares that lead to no secret; the round cannot be unmasked")
 
-    def _other_end(self, question: Question) -> Address:
-        return self._graph.neighbours[question.dealer][question.secret - 1]
+    def _other_end(self, dealer: Address, secret: int) -> Address:
+        return self._graph.neighbours[dealer][secret - 1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from domicile.chain.contracts import Nodes
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import OpeningReader
 from domicile.learning.update import read_update
 from domicile.privacy.accountant import Mechanism, epsilon_of
 from domicile.protocol.budget import Budget
+from domicile.protocol.eligibility import Safeguard
 from domicile.protocol.round import JobPhase
 from domicile.storage.store import open_store
 from node.journal import NodeJournal, SealedUpdate
@@ -79,6 +82,20 @@ def with_secret_noise(field, *names: str) -> None:
         config.write_text(text.replace('noise = "reproducible"', 'noise = "secure"'), encoding="utf-8")
 
 
+def without_safeguards(field, name: str) -> None:
+    """Its operator lets it offer nothing: its daemon says so on chain when it is started again."""
+    field.processes.kill(name)
+    config = field.ground.party_folder(name) / "node.toml"
+    config.write_text("safeguards = []\n" + config.read_text(encoding="utf-8"), encoding="utf-8")
+    nodes, account = Nodes(field.ground.chain, field.ground.deployment), field.ground.addresses[name]
+    assert nodes.standing_of(account).safeguards is Safeguard.DIFFERENTIAL_PRIVACY
+    field.start(name)
+    deadline = time.monotonic() + 30
+    while nodes.standing_of(account).safeguards:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def updates_of(field, name: str, job) -> list[SealedUpdate]:
     journal = NodeJournal(field.ground.party_folder(name) / "journal.sqlite")
     updates = journal.updates(job)
@@ -95,13 +112,15 @@ def logged(field, name: str, event: str) -> list[dict[str, object]]:
 @pytest.mark.slow
 @pytest.mark.timeout(170)
 def test_who_would_not_protect_its_rows_or_is_granted_too_little_stays_out_and_the_job_goes_on(arena) -> None:
-    network = PrivateNetwork(nodes=("a", "b", "c", "d", "e"), poor=("e",), global_rounds=1, window_s=60)
+    network = PrivateNetwork(nodes=("a", "b", "c", "d", "e", "f"), poor=("e",), global_rounds=1, window_s=60)
     field = arena(replace(network, delta=0.03))
+    without_safeguards(field, "f")
     # 52 of 80 rows train, of which 0.03 would be more than one.
     write_table(field.plan.folder / "d.csv", rows=80, seed=9)
     outcome = field.run(lambda _: None)
     assert outcome.observer.history.job_phases[-1].phase is JobPhase.COMPLETE
-    assert list(outcome.absent) == ["d", "e"]
+    assert list(outcome.absent) == ["d", "e", "f"]
+    assert outcome.absent["f"] == "refused at joining: MISSING_SAFEGUARD"
     assert outcome.absent["e"] == "refused at joining: BudgetExceeded: epsilon 1, delta 0.03 are left of dataset 5"
     assert "privacy.delta: 0.03 is not below 1 in 51 training rows" in outcome.absent["d"]
     assert not updates_of(field, "d", outcome.job)
