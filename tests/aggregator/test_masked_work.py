@@ -187,6 +187,21 @@ def test_a_node_answers_only_to_survivors_of_the_commits_that_it_sees(ground: Ma
     assert ground.journals[ground.members[0]].answers(JOB) == []
 
 
+def test_an_answer_helps_with_no_other_survivors_than_those_that_it_was_given_for(ground: MaskedGround) -> None:
+    ground.masks(*ground.members)
+    ground.agrees()
+    node = ground.members[1]
+    ground.answers(node)
+    ground.maskings[node].require_same_set(KEY)
+    # What a chain tells that was reorganised.
+    left_out = NodeExclusion(node=ground.members[0], reason=ExclusionReason.MALFORMED)
+    ground.tells_survivors(replace(ground.proposal, excluded=(left_out,)))
+    with pytest.raises(UnmaskingRefused, match="not those that this node answered to; nothing is revealed"):
+        ground.maskings[node].require_same_set(KEY)
+    with pytest.raises(UnmaskingRefused, match="another set of survivors"):
+        ground.maskings[node].answer(KEY, late=False)
+
+
 def test_all_payloads_of_a_round_have_one_length(ground: MaskedGround) -> None:
     ground.masks(*ground.members)
     sizes = {ground.region.size_of(event.digest) for event in ground.history.commits_of(KEY)}
