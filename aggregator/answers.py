@@ -5,7 +5,7 @@ from __future__ import annotations
 from domicile.chain.events import Unmasked
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import OpeningReader, sealed_size
-from domicile.errors import BlockCorrupt, BlockMissing, SealError
+from domicile.errors import BlockCorrupt, BlockMissing, PeerError
 from domicile.exchange import NUM_RECIPIENTS_MAX
 from domicile.history import RegionalKey
 from domicile.masked_round import MaskedRound
@@ -48,7 +48,7 @@ class Answers:
         except (BlockMissing, BlockCorrupt):
             self._look_again_s[event.node] = now_s + self._models.history.clock.look_again_s
             return
-        except SealError as exc:
+        except PeerError as exc:
             self.unmasking.bad_holders[event.node] = str(exc)
         else:
             self.unmasking.take(event.node, raw)

@@ -8,7 +8,7 @@ from aggregator.merging import LeftOut
 from domicile.chain.events import UpdateCommitted
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import OpeningReader
-from domicile.errors import BlockCorrupt, BlockMissing, PeerError, SealError, SecureSumError
+from domicile.errors import BlockCorrupt, BlockMissing, PeerError, SealError
 from domicile.history import RegionalKey
 from domicile.learning.memory import within_memory
 from domicile.masked_round import MaskedRound
@@ -69,7 +69,7 @@ class SurvivorsSum:
                 continue
             try:
                 sheets[event.node] = self._open(total, key, masked, event, add=whole)
-            except (BlockMissing, BlockCorrupt, SealError, SecureSumError) as exc:
+            except (BlockMissing, BlockCorrupt, PeerError) as exc:
                 whole = False
                 excluded.append(LeftOut(subject=event.node, reason=_reason_of(exc), detail=str(exc)))
         nodes, unfit = _survivors(masked, sheets)

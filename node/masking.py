@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from domicile import metrics
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter, sealed_size
-from domicile.errors import BlockCorrupt, BlockMissing, SecureSumError
+from domicile.errors import BlockCorrupt, BlockMissing, PeerError
 from domicile.exchange import note_locked_out
 from domicile.history import RegionalKey
 from domicile.learning.model import ModelMetadata
@@ -138,8 +138,8 @@ class Masking:
                 continue
             try:
                 sheets[event.node] = masked.fetch_sheet(self._region, event.node, event.digest)
-            except (SecureSumError, BlockMissing, BlockCorrupt) as exc:
-                if not late and not isinstance(exc, SecureSumError):
+            except (PeerError, BlockMissing, BlockCorrupt) as exc:
+                if not late and not isinstance(exc, PeerError):
                     raise
                 where = {"job": self._models.job, "global_round": key[1], "regional_round": key[2]}
                 log_event(log, "no_sheet", level=logging.WARNING, **where, node=event.node, cause=str(exc))

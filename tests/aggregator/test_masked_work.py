@@ -66,21 +66,23 @@ def test_the_same_sum_comes_out_whoever_answered(ground: MaskedGround) -> None:
 
 
 def test_what_cannot_be_in_the_sum_is_left_out_with_its_reason(tmp_path: Path) -> None:
-    ground = MaskedGround(tmp_path, num_nodes=9)
-    garbage, foreign, ineligible, lost, *good = ground.members
+    ground = MaskedGround(tmp_path, num_nodes=11)
+    garbage, foreign, ineligible, lost, endless, *good = ground.members
     payload, other = ground.mask(garbage), ground.mask(foreign)
     ground.commits(garbage, bytes(len(payload.head)), payload)
     ground.commits(foreign, other.head, other, as_=good[0])
     ground.masks(ineligible, *good)
     ground.tells_commit(lost, LOST)
+    ground.tells_commit(endless, ground.region.put_bytes(bytes(5 << 20)))
     ground.work.add(KEY, frozenset({ineligible}), 100)
     assert reasons(ground) == {
         garbage: "MALFORMED",
         foreign: "UNOPENABLE",
         ineligible: "INELIGIBLE",
         lost: "UNAVAILABLE",
+        endless: "MALFORMED",
     }
-    assert [one.node for one in ground.proposal.excluded] == sorted([garbage, foreign, ineligible, lost], key=str.lower)
+    assert [one.node for one in ground.proposal.excluded] == sorted(reasons(ground), key=str.lower)
     duty = ground.duty()
     assert (duty.impossible, duty.look_again_s) == (None, 100.25)
     assert duty.stale  # Whom the gate refused, it admits by now.
