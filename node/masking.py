@@ -120,7 +120,7 @@ class Masking:
             pairs=masked.pairs(self._own, self._models.party.hpke.masking_key()),
             sheets=self._sheets(key, masked, survivors.nodes, late=late),
             commitments=history.running_hash(key, self._models.party.deployment),
-            min_contributors=max(self._models.min_contributors, history.created.parameters.min_nodes),
+            min_contributors=history.created.parameters.min_survivors,
             answered=None if known is None else known.survivors,
         )
         self._journal.record_answer(self._models.job, self._seal(key, raw, agreed.digest(masked.graph)))

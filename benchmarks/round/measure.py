@@ -9,16 +9,18 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from benchmarks.round.task import Vector
+from benchmarks.round.trainer import NUM_EXAMPLES
 from domicile.chain.devnet import Devnet
 from domicile.chain.events import RegionalModelAccepted, ShardPhaseChanged, read_events
 from domicile.exchange import fetch_spec
+from domicile.learning.settings import Aggregation
 from domicile.learning.task import task_digest
-from domicile.protocol.round import Committee, JobPhase, ShardPhase
+from domicile.protocol.round import FINAL_PHASES, Committee, ShardPhase
 from domicile.registration import ensure_registered
 from domicile.settings import parse_settings
 from scripts.job_file import JobFile
@@ -31,9 +33,50 @@ from scripts.sandbox.run import open_owner
 
 BLOCK_TIME_S = 0.1
 LOOK_S = 0.004
-SHARDS = ("EU", "US")
-NODES = {"eu-a": "EU", "eu-b": "EU", "us-a": "US", "us-b": "US"}
-STEPS = ("node: fetch, draw, seal", "store", "commit", "aggregator: open, merge", "seal, store, vote")
+MAX_UPDATE_NORM = 64.0
+"""Above the norm of each update that is drawn here, up to a billion parameters."""
+
+Mark = tuple[str, str]
+"""Who logs an event, a node or an aggregator, and which: with it a step ends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Which nodes in which shards, and how their updates are merged. `steps`: each with the mark that it ends with,
+    but for the last, which ends with the accepted model.
+    """
+
+    nodes: dict[str, str]
+    aggregation: Aggregation
+    steps: dict[str, Mark | None]
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.nodes.values()))
+
+
+STEPS: dict[str, Mark | None] = {
+    "node: fetch, draw, seal": ("node", "sealed"),
+    "store": ("node", "stored"),
+    "commit": ("node", "committed"),
+    "aggregator: open, merge": ("aggregator", "merged"),
+    "seal, store, vote": None,
+}
+MASKED_STEPS: dict[str, Mark | None] = {
+    "node: fetch, draw, mask, seal": ("node", "sealed"),
+    "store": ("node", "stored"),
+    "commit": ("node", "committed"),
+    "aggregator: open, sum": ("aggregator", "summed"),
+    "vote on the survivors": ("aggregator", "voted_survivors"),
+    "answers, unmask": ("aggregator", "unmasked"),
+    "seal, store, vote": None,
+}
+
+TWO_SHARDS = Setting(nodes={"eu-a": "EU", "eu-b": "EU", "us-a": "US", "us-b": "US"}, aggregation="plain", steps=STEPS)
+ONE_SHARD = Setting(nodes=dict.fromkeys(("eu-a", "eu-b", "eu-c", "eu-d"), "EU"), aggregation="plain", steps=STEPS)
+"""Fewer than three survivors are never unmasked, so that masked updates need a shard of at least three."""
+
+ONE_SHARD_MASKED = replace(ONE_SHARD, aggregation="secure", steps=MASKED_STEPS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,22 +125,22 @@ class Programs(Processes):
         self._programs.clear()
 
 
-def measure(num_parameters: int, rounds: int) -> Figures:
-    """Runs `rounds` regional rounds in each of two shards; the first one, in which everything is cold, is left out."""
+def measure(num_parameters: int, rounds: int, setting: Setting) -> Figures:
+    """Runs `rounds` regional rounds in each shard; the first one, in which everything is cold, is left out."""
     with tempfile.TemporaryDirectory(prefix="domicile-round-") as folder:
         out = Path(folder)
-        plan = _plan(num_parameters, rounds)
+        plan = _plan(num_parameters, rounds, setting)
         with Devnet(block_time_s=BLOCK_TIME_S) as devnet, Programs() as programs:
             ground = bring_up(plan, devnet.rpc_url, programs, out, lambda _: None)
-            idle_mib = max(programs.now_mib(name) for name in NODES)
+            idle_mib = max(programs.now_mib(name) for name in setting.nodes)
             opened, accepted = _run(plan, ground, programs)
-            node_peak = max(programs.peak_mib(name) for name in NODES)
-            aggregator_peak = max(programs.peak_mib(f"agg-{shard.lower()}") for shard in SHARDS)
+            node_peak = max(programs.peak_mib(name) for name in setting.nodes)
+            aggregator_peak = max(programs.peak_mib(f"agg-{shard.lower()}") for shard in setting.shards)
         keys = [key for key in accepted if key[1] > 0]
         return Figures(
             num_parameters=num_parameters,
             seconds=statistics.median(accepted[key] - opened[key] for key in keys),
-            steps=_steps(out, opened, accepted, keys),
+            steps=_steps(out, setting, opened, accepted, keys),
             node_peak_mib=node_peak,
             aggregator_peak_mib=aggregator_peak,
             idle_mib=idle_mib,
@@ -112,7 +155,7 @@ def _run(plan: Plan, ground: Ground, programs: Programs) -> tuple[dict[Key, floa
     """Wall-clock times at which each round's opening and acceptance were first seen in a block."""
     owner = open_owner(ground)
     ensure_registered(owner)
-    members = {shard: ground.addresses[f"agg-{shard.lower()}"] for shard in SHARDS}
+    members = {shard: ground.addresses[f"agg-{shard.lower()}"] for shard in plan.job.shards}
     order = Order(
         job=plan.job,
         options=plan.options,
@@ -123,7 +166,7 @@ def _run(plan: Plan, ground: Ground, programs: Programs) -> tuple[dict[Key, floa
     )
     job = order_job(owner, prepare(order))
     fetch_spec(owner.border, owner.jobs.parameters_of(job).spec)
-    while sum(shard.num_members for shard in owner.jobs.snapshot(job)[1]) < len(NODES):
+    while sum(shard.num_members for shard in owner.jobs.snapshot(job)[1]) < len(plan.network.nodes):
         _refuse_ended(programs)
         time.sleep(LOOK_S)
     next_block = owner.chain.block_number() + 1
@@ -138,7 +181,7 @@ def _run(plan: Plan, ground: Ground, programs: Programs) -> tuple[dict[Key, floa
             elif isinstance(event, RegionalModelAccepted):
                 accepted[event.shard, event.regional_round] = now
         next_block = max(next_block, head + 1)
-        if owner.jobs.snapshot(job)[0].phase is JobPhase.FAILED:
+        if owner.jobs.snapshot(job)[0].phase in FINAL_PHASES:
             return opened, accepted
         _refuse_ended(programs)
         time.sleep(LOOK_S)
@@ -149,37 +192,40 @@ def _refuse_ended(programs: Programs) -> None:
         raise RuntimeError(f"{name} ended with exit code {code}")
 
 
-def _steps(out: Path, opened: dict[Key, float], accepted: dict[Key, float], keys: list[Key]) -> dict[str, float]:
-    """Median seconds of each step, from the times in the daemons' logs."""
-    times: dict[str, dict[Key, list[float]]] = defaultdict(lambda: defaultdict(list))
-    shard_of = {name: SHARDS.index(shard) for name, shard in NODES.items()}
+def _steps(
+    out: Path, setting: Setting, opened: dict[Key, float], accepted: dict[Key, float], keys: list[Key]
+) -> dict[str, float]:
+    """Median seconds of each step, from the times in the daemons' logs: of the last party that was through with it."""
+    times: dict[Mark, dict[Key, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    shard_of = {name: setting.shards.index(shard) for name, shard in setting.nodes.items()}
     for log in out.glob("parties/*/log.jsonl"):
+        party = log.parent.name
+        role = "node" if party in shard_of else "aggregator"
         for line in log.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             if "regional_round" in entry:
-                shard = entry.get("shard", shard_of.get(log.parent.name, 0))
+                key = entry.get("shard", shard_of.get(party, 0)), entry["regional_round"]
                 at = datetime.fromisoformat(entry["time"]).timestamp()
-                times[entry["event"]][shard, entry["regional_round"]].append(at)
-    marks = {
-        key: (
-            opened[key],
-            *(max(times[event][key]) for event in ("sealed", "stored", "committed", "merged")),
-            accepted[key],
-        )
-        for key in keys
-    }
+                # A node stores twice where updates are masked: its update, then its answer.
+                times[role, entry["event"]][key].setdefault(party, at)
+    marks = [mark for mark in setting.steps.values() if mark is not None]
+    ends = [(opened[key], *(max(times[mark][key].values()) for mark in marks), accepted[key]) for key in keys]
     return {
-        step: statistics.median(mark[position + 1] - mark[position] for mark in marks.values())
-        for position, step in enumerate(STEPS)
+        step: statistics.median(one[position + 1] - one[position] for one in ends)
+        for position, step in enumerate(setting.steps)
     }
 
 
-def _plan(num_parameters: int, rounds: int) -> Plan:
+def _plan(num_parameters: int, rounds: int, setting: Setting) -> Plan:
     folder = Path(__file__).resolve().parent
+    masked = setting.aggregation == "secure"
     job = {
         "name": f"round-{num_parameters}",
         "sensitivity": "special",
-        "shards": list(SHARDS),
+        "shards": list(setting.shards),
+        "aggregation": setting.aggregation,
+        "secure": {"max_examples": NUM_EXAMPLES} if masked else None,
+        "max_update_norm": MAX_UPDATE_NORM if masked else None,
         "task": {"use": "task.py:Vector", "options": {"num_parameters": num_parameters}},
         "training": {"steps": 1},
         "rounds": {
@@ -190,19 +236,19 @@ def _plan(num_parameters: int, rounds: int) -> Plan:
             "collect_window_s": 300,
             "max_retries": 0,
         },
-        # Shards of two: their models can be accepted, but never exported. What is measured ends before that.
+        # The models of shards of two can be accepted, but never exported. What is measured ends before that.
         "participation": {"min_nodes": 2, "min_shards": 1},
     }
     network = {
         "block_time_s": BLOCK_TIME_S,
         "kept_rounds": 2,
-        "jurisdictions": [{"code": shard} for shard in SHARDS],
-        "nodes": [{"name": name, "jurisdiction": shard, "train": "unused"} for name, shard in NODES.items()],
-        "aggregators": [{"name": f"agg-{shard.lower()}", "jurisdiction": shard} for shard in SHARDS],
-        "committees": {shard: {"members": [f"agg-{shard.lower()}"]} for shard in SHARDS},
+        "jurisdictions": [{"code": shard} for shard in setting.shards],
+        "nodes": [{"name": name, "jurisdiction": shard, "train": "unused"} for name, shard in setting.nodes.items()],
+        "aggregators": [{"name": f"agg-{shard.lower()}", "jurisdiction": shard} for shard in setting.shards],
+        "committees": {shard: {"members": [f"agg-{shard.lower()}"]} for shard in setting.shards},
         "global_committee": {"members": ["agg-eu"]},
     }
-    home = dict(NODES) | {f"agg-{shard.lower()}": shard for shard in SHARDS}
+    home = setting.nodes | {f"agg-{shard.lower()}": shard for shard in setting.shards}
     options = {"num_parameters": num_parameters}
     return Plan(
         folder=folder,

@@ -14,6 +14,8 @@ from domicile.learning.training import TrainingResult
 from node.daemon import main
 from node.training import LocalJob
 
+NUM_EXAMPLES = 100
+
 
 class RandomTrainer:
     """Draws an update, different for each node and round, into the same memory each time."""
@@ -27,7 +29,7 @@ class RandomTrainer:
         if self._delta_P.numel() != base_P.numel():
             self._delta_P = torch.empty_like(base_P)
         self._delta_P.uniform_(-1e-3, 1e-3, generator=generator)
-        return TrainingResult(delta_P=self._delta_P, num_examples=100, num_steps=1, training_loss=0.0)
+        return TrainingResult(delta_P=self._delta_P, num_examples=NUM_EXAMPLES, num_steps=1, training_loss=0.0)
 
 
 if __name__ == "__main__":
