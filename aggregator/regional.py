@@ -81,26 +81,28 @@ class RegionalWork:
         with within_memory():
             return regional_merger(self._models, self._dispatch.outbox.folder)
 
+    @cached_property
+    def _requirement(self) -> Requirement:
+        """What the gate demands here; it never changes while a job lives."""
+        return self._party.jobs.requirement_of(self._models.job, self._shard)
+
     def advance(self, state: JobState, shard: ShardState, now_s: int) -> bool:
         """Looks, decides and acts; `True` if it did something."""
         key = (self._shard, state.global_round, shard.regional_round)
-        requirement = self._party.jobs.requirement_of(self._models.job, self._shard)
-        act = step.decide_shard(shard.phase, self._observe(key, state, shard, now_s, requirement))
+        act = step.decide_shard(shard.phase, self._observe(key, state, shard, now_s))
         if isinstance(act, step.Wait):
             return False
         with metrics.acting(act):
-            self._perform(act, key, state, shard, now_s, requirement)
+            self._perform(act, key, state, shard, now_s)
         return True
 
-    def _perform(
-        self, act: step.Act, key: RegionalKey, state: JobState, shard: ShardState, now_s: int, requirement: Requirement
-    ) -> None:
+    def _perform(self, act: step.Act, key: RegionalKey, state: JobState, shard: ShardState, now_s: int) -> None:
         if isinstance(act, step.Advance):
             self._send(self._party.jobs.advance_shard(self._models.job, self._shard))
         elif isinstance(act, step.Merge):
-            self._derive(key, state, shard, now_s, requirement)
+            self._derive(key, state, shard, now_s)
         elif isinstance(act, step.Sum | step.ProposeSurvivors | step.ConfirmSurvivors | step.ReadAnswers):
-            self._unmask(act, key, shard.first_round, now_s, requirement)
+            self._unmask(act, key, shard.first_round, now_s)
         elif isinstance(act, step.Propose):
             self._propose(key)
         elif isinstance(act, step.Confirm):
@@ -108,9 +110,7 @@ class RegionalWork:
         else:
             self._export(key)
 
-    def _observe(
-        self, key: RegionalKey, state: JobState, shard: ShardState, now_s: int, requirement: Requirement
-    ) -> step.Duty:
+    def _observe(self, key: RegionalKey, state: JobState, shard: ShardState, now_s: int) -> step.Duty:
         own = self._party.sender.address
         duty = step.Duty(
             now_s=now_s,
@@ -118,19 +118,19 @@ class RegionalWork:
             deadline_s=shard.deadline_s,
             rank=step.rank(self._committee.members.index(own), len(self._committee.members), key[1] + key[2]),
             size=len(self._committee.members),
-            refused=self._gate.said(self._party.nodes.refusal(own, requirement)),
+            refused=self._gate.said(self._party.nodes.refusal(own, self._requirement)),
         )
         merged = self._merged
         if shard.phase is not ShardPhase.AGGREGATING:
             return duty
         if merged is None or merged.key != key:
-            return duty if self._masked is None else self._masked.observe(duty, key, self._ineligible(key, requirement))
+            return duty if self._masked is None else self._masked.observe(duty, key, self._ineligible(key))
         agreed = self._agreed(key)
         voted = agreed is not None and own in agreed[1].voters
         return replace(
             duty,
             merged=True,
-            stale=self._masked is None and self._is_stale(key, merged, requirement),
+            stale=self._masked is None and self._is_stale(key, merged),
             voted=voted,
             acceptable=agreed[0] if agreed is not None and not voted else None,
             impossible=merged.impossible,
@@ -139,12 +139,12 @@ class RegionalWork:
             masked=None if self._masked is None else step.Masked(agreed=True, unmasked_s=self._unmasked_s),
         )
 
-    def _unmask(self, act: step.Act, key: RegionalKey, first_round: int, now_s: int, requirement: Requirement) -> None:
+    def _unmask(self, act: step.Act, key: RegionalKey, first_round: int, now_s: int) -> None:
         """One act on the way from masked updates to a model."""
         assert self._masked is not None  # noqa: S101 - decide_shard() decides so of masked rounds alone
         if isinstance(act, step.Sum):
             self._merged = None
-            self._masked.add(key, self._ineligible(key, requirement), now_s)
+            self._masked.add(key, self._ineligible(key), now_s)
         elif isinstance(act, step.ReadAnswers):
             self._merged = self._masked.read_answers(key, first_round, self._buffer_P, now_s)
             self._unmasked_s = now_s
@@ -152,26 +152,25 @@ class RegionalWork:
             self._send(self._masked.propose(key))
             log_event(log, "voted_survivors", **self._where(key))
 
-    def _is_stale(self, key: RegionalKey, merged: RegionalMerge, requirement: Requirement) -> bool:
-        if self._ineligible(key, requirement) != merged.ineligible:
+    def _is_stale(self, key: RegionalKey, merged: RegionalMerge) -> bool:
+        if self._ineligible(key) != merged.ineligible:
             return True
         num_rivals = len(self._models.history.regional_tallies.get(key, {}))
         return merged.misses_payloads and num_rivals > merged.num_rivals
 
-    def _ineligible(self, key: RegionalKey, requirement: Requirement) -> frozenset[Address]:
+    def _ineligible(self, key: RegionalKey) -> frozenset[Address]:
         nodes = (event.node for event in self._models.history.commits_of(key))
-        return frozenset(node for node in nodes if self._party.nodes.refusal(node, requirement) is not Refusal.NONE)
+        answers = self._party.nodes.refusals(nodes, self._requirement)
+        return frozenset(node for node, answer in answers.items() if answer is not Refusal.NONE)
 
-    def _derive(
-        self, key: RegionalKey, state: JobState, shard: ShardState, now_s: int, requirement: Requirement
-    ) -> None:
+    def _derive(self, key: RegionalKey, state: JobState, shard: ShardState, now_s: int) -> None:
         self._merged = None  # Its memory is written over.
         derivation = Derivation(
             models=self._models,
             region=self._region,
             key=key,
             first_round=shard.first_round,
-            ineligible=self._ineligible(key, requirement),
+            ineligible=self._ineligible(key),
             min_nodes=state.min_nodes,
             num_rivals=len(self._models.history.regional_tallies.get(key, {})),
             buffer_P=self._buffer_P,

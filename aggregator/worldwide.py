@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
@@ -29,6 +30,7 @@ from domicile.models import JobModels
 from domicile.outbox import Delivered
 from domicile.party import Party
 from domicile.privacy.node_level.clipping import mean_norm
+from domicile.protocol.eligibility import Requirement
 from domicile.protocol.proposal import GlobalProposal, ShardExclusion
 from domicile.protocol.round import ExclusionReason, JobState
 from domicile.types import Digest, ShardIndex
@@ -69,6 +71,11 @@ class GlobalWork:
         self._looks = Looks()
         self._gate = metrics.Gate()
 
+    @cached_property
+    def _requirement(self) -> Requirement:
+        """What the gate demands of a member; it never changes while a job lives."""
+        return self._party.jobs.global_requirement_of(self._models.job)
+
     def advance(self, state: JobState, now_s: int) -> bool:
         """Looks, decides and acts; `True` if it did something."""
         act = step.decide_job(state.phase, self._observe(state, now_s))
@@ -90,14 +97,13 @@ class GlobalWork:
 
     def _observe(self, state: JobState, now_s: int) -> step.Duty:
         own = self._party.sender.address
-        requirement = self._party.jobs.global_requirement_of(self._models.job)
         duty = step.Duty(
             now_s=now_s,
             window_s=state.collect_window_s,
             deadline_s=state.deadline_s,
             rank=step.rank(self._committee.members.index(own), len(self._committee.members), state.global_round),
             size=len(self._committee.members),
-            refused=self._gate.said(self._party.nodes.refusal(own, requirement)),
+            refused=self._gate.said(self._party.nodes.refusal(own, self._requirement)),
         )
         merged = self._merged
         if merged is None or merged.global_round != state.global_round:

@@ -125,6 +125,7 @@ class NodeJob:
         self._history = history
         self._trainer = trainer
         self._work: JobWork | None = None
+        self._requirement: Requirement | None = None
         self._gate = metrics.Gate()
         self.finished = False
 
@@ -298,9 +299,11 @@ class NodeJob:
         log_event(log, "given_up", level=logging.WARNING, job=self._job, **asdict(given_up))
 
     def _is_refused(self, shard: ShardIndex) -> bool:
-        requirement: Requirement = self._party.jobs.requirement_of(self._job, shard)
+        if self._requirement is None:
+            # It never changes while a job lives.
+            self._requirement = self._party.jobs.requirement_of(self._job, shard)
         own = self._party.sender.address
-        reason = self._party.nodes.refusal(own, requirement)
+        reason = self._party.nodes.refusal(own, self._requirement)
         refused = self._gate.said(reason)
         if refused:
             self._note_refusal("commit", NotEligible(account=own, reason=reason))

@@ -82,12 +82,12 @@ def _of_joining(view: JobView) -> tuple[Hindrance, ...]:
 def _of_shard(view: JobView, shard: ShardView) -> tuple[Hindrance, ...]:
     if shard.phase not in WAITING:
         return ()
-    if shard.phase is ShardPhase.COLLECTING and not is_ready(view, shard):
+    if shard.phase is ShardPhase.COLLECTING and len(shard.members) < view.rules.min_updates:
         have = counted(len(shard.members), "member")
         return (
             Hindrance(
                 place=shard.jurisdiction,
-                cause=f"{have} left, {view.rules.min_nodes} are needed, and nobody can join any more",
+                cause=f"{have} left, {view.rules.min_updates} are needed, and nobody can join any more",
                 mend=f"the owner can cancel the job and create another one; else {_stalls(shard)}",
             ),
         )
@@ -97,7 +97,9 @@ def _of_shard(view: JobView, shard: ShardView) -> tuple[Hindrance, ...]:
 
 
 def _usable(view: JobView, shard: ShardView) -> tuple[Hindrance, ...]:
-    """Updates of those whom the gate refuses cannot be merged, whether they are committed or not."""
+    """Updates of those whom the gate refuses cannot be merged, whether they are committed or not. Once survivors of
+    masked ones are agreed on, they were enough.
+    """
     if shard.phase is ShardPhase.MATURE:
         return ()
     if shard.unmasking is not None and shard.unmasking.survivors is not None:
@@ -105,14 +107,14 @@ def _usable(view: JobView, shard: ShardView) -> tuple[Hindrance, ...]:
     who = shard.members if shard.phase is ShardPhase.COLLECTING else shard.committed
     barred = [one for one in shard.refused if one.name in who]
     admitted = len(who) - len(barred)
-    if admitted >= view.rules.min_nodes:
+    if admitted >= view.rules.min_updates:
         return ()
     what = "members" if shard.phase is ShardPhase.COLLECTING else "updates"
     return (
         Hindrance(
             place=shard.jurisdiction,
-            cause=f"the gate admits {admitted} of {len(who)} {what}, {view.rules.min_nodes} are needed",
-            mend=_mends(view, barred),
+            cause=f"the gate admits {admitted} of {len(who)} {what}, {view.rules.min_updates} are needed",
+            mend=_mends(view, barred) or f"no update can be added any more; {_stalls(shard)}",
         ),
     )
 

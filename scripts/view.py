@@ -101,13 +101,21 @@ class GlobalFigure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRules:
-    """What the owner fixed, as far as it decides whether a job goes on."""
+    """What the owner fixed, as far as it decides whether a job goes on. `min_survivors`: the fewest updates in a sum of
+    masked ones; `None` where nothing is masked.
+    """
 
     num_global_rounds: int
     min_nodes: int
+    min_survivors: int | None
     min_shards: int
     max_retries: int
     sensitivity: str
+
+    @property
+    def min_updates(self) -> int:
+        """Without which a regional round makes no model."""
+        return self.min_nodes if self.min_survivors is None else self.min_survivors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,6 +52,7 @@ class Sight:
             rules=JobRules(
                 num_global_rounds=parameters.global_rounds,
                 min_nodes=parameters.min_nodes,
+                min_survivors=parameters.min_survivors if is_masked(history) else None,
                 min_shards=parameters.min_shards,
                 max_retries=parameters.max_retries,
                 sensitivity=parameters.sensitivity.name.lower(),
@@ -153,9 +154,14 @@ class Sight:
         return 0
 
 
+def is_masked(history: JobHistory) -> bool:
+    """Whether a job's updates are masked."""
+    return Safeguard.SECURE_AGGREGATION in history.created.parameters.safeguards
+
+
 def unmasking_of(history: JobHistory, key: RegionalKey, name_of: Callable[[Address], str]) -> UnmaskingView | None:
     """How far the masks of a round came off; `None` where nothing is masked."""
-    if Safeguard.SECURE_AGGREGATION not in history.created.parameters.safeguards:
+    if not is_masked(history):
         return None
     agreed = history.survivors.get(key)
     nodes = () if agreed is None else agreed.nodes

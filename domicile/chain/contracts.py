@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, Self
 
@@ -49,12 +49,33 @@ class _Contract:
     def _view(self, function: str, *arguments: object) -> Any:
         prefix, entry = self._functions[function]
         answer = self._chain.call(self.address, prefix + encode_values(entry["inputs"], arguments))
-        values = decode_values(entry["outputs"], answer)
-        return values[0] if len(values) == 1 else values
+        return _returned(entry, answer)
+
+    def _views(self, function: str, arguments: Iterable[tuple[object, ...]]) -> list[Any]:
+        """One function for several arguments, in one round trip."""
+        prefix, entry = self._functions[function]
+        data = [prefix + encode_values(entry["inputs"], one) for one in arguments]
+        return [_returned(entry, answer) for answer in self._chain.calls(self.address, data)]
 
     def _action(self, function: str, *arguments: object) -> Call:
         prefix, entry = self._functions[function]
         return Call(action=function, target=self.address, data=prefix + encode_values(entry["inputs"], arguments))
+
+
+def _returned(entry: Component, answer: bytes) -> Any:
+    values = decode_values(entry["outputs"], answer)
+    return values[0] if len(values) == 1 else values
+
+
+def _demanded(requirement: Requirement) -> tuple[object, ...]:
+    """In the order in which the gate asks for it."""
+    return (
+        requirement.allowed,
+        requirement.denied,
+        requirement.max_tier,
+        requirement.sensitivity,
+        requirement.safeguards,
+    )
 
 
 class Jurisdictions(_Contract):
@@ -139,16 +160,14 @@ class Nodes(_Contract):
         return self._action("reinstate", node, reason)
 
     def refusal(self, node: Address, requirement: Requirement) -> Refusal:
-        reason, _ = self._view(
-            "eligibility",
-            node,
-            requirement.allowed,
-            requirement.denied,
-            requirement.max_tier,
-            requirement.sensitivity,
-            requirement.safeguards,
-        )
+        reason, _ = self._view("eligibility", node, *_demanded(requirement))
         return Refusal(reason)
+
+    def refusals(self, nodes: Iterable[Address], requirement: Requirement) -> dict[Address, Refusal]:
+        """What the gate says of each, in one round trip."""
+        asked = tuple(nodes)
+        answers = self._views("eligibility", ((node, *_demanded(requirement)) for node in asked))
+        return {node: Refusal(reason) for node, (reason, _) in zip(asked, answers, strict=True)}
 
     def standing_of(self, node: Address) -> Standing:
         standing: Standing = self._view("standingOf", node)

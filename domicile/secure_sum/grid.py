@@ -24,6 +24,13 @@ WORD_MAX = 2**31 - 1
 SCALAR_MAX = 2**63 - 1
 
 
+def sum_of_squares(piece: NDArray[np.float64]) -> float:
+    """Not by a product of BLAS: its threads spin until all have their part, for up to a second where there are more
+    parties than cores.
+    """
+    return float(np.einsum("i,i->", piece, piece))
+
+
 class ValueEncoder(Protocol):
     """One node's update as words, piece by piece, in order."""
 
@@ -119,7 +126,7 @@ class Grid:
         square = 0.0
         for start in range(0, len(values_P), PIECE_VALUES):
             piece = values_P[start : start + PIECE_VALUES].astype(np.float64)
-            square += float(piece @ piece)
+            square += sum_of_squares(piece)
         if not math.isfinite(square):
             raise UpdateError("the update holds NaN or infinite values; train anew")
         norm = math.sqrt(square)

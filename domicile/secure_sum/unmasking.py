@@ -19,7 +19,7 @@ from domicile.errors import SecureSumError
 from domicile.secure_sum.answer import Agreed, read_answer, secrets_asked
 from domicile.secure_sum.context import SumContext
 from domicile.secure_sum.graph import Graph, adds
-from domicile.secure_sum.grid import PIECE_VALUES, Quantities, SumGrid
+from domicile.secure_sum.grid import PIECE_VALUES, Quantities, SumGrid, sum_of_squares
 from domicile.secure_sum.masking import HEADER, MAGIC, VERSION
 from domicile.secure_sum.seeds import ShareChecks, edge_check, self_check
 from domicile.secure_sum.sheet import Sheet
@@ -246,7 +246,7 @@ class MaskedSum:
             piece = words[start : start + PIECE_VALUES].astype(np.float64)
             if np.abs(piece).max() > limit:
                 raise _garbage("a coordinate is beyond what the survivors can have")
-            square += float(piece @ piece)
+            square += sum_of_squares(piece)
             np.multiply(piece, scale, out=mean_P[start : start + PIECE_VALUES], casting="same_kind")
         if math.sqrt(square) > self._grid.norm_limit(num_survivors, units, len(words)):
             raise _garbage("its norm is beyond what clipped updates have")

@@ -36,7 +36,12 @@ CHECKS = (
     Check(name="contracts", ask=network.contracts, needs=("endpoint",)),
     Check(name="clock", ask=network.clock, needs=("endpoint",)),
     Check(name="stores", ask=stores.stores),
-    Check(name="balance", ask=network.balance, needs=("account", "endpoint")),
+    Check(
+        name="balance",
+        ask=network.balance,
+        needs=("account", "endpoint", "contracts"),
+        otherwise=Check(name="balance", ask=network.balance_without_jobs, needs=("account", "endpoint")),
+    ),
     Check(name="registration", ask=standing.registration, needs=("account", "contracts")),
     Check(name="key card", ask=standing.key_card, needs=("registration", "stores"), reads=("stores.border",)),
     Check(name="sealing key", ask=standing.sealing_key, needs=("registration", "password")),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from domicile.chain.sender import GAS_EXTRA, GAS_MARGIN, GWEI, PRIORITY_FEE_WEI
+from domicile.protocol.eligibility import Safeguard
 from scripts.doctor.case import Case
 from scripts.doctor.finding import Finding, ok, problem, warning
 
@@ -21,11 +22,11 @@ GAS = {
 }
 """The dearest case of each act, from ``contracts/gas-snapshot.json``; a test compares."""
 
-ACTS = {
-    "node": ("commit", "unmask"),
-    "aggregator": ("voteSurvivors", "voteRegional", "reportExport", "voteGlobal"),
-}
-"""What a party sends in a round, if it is first at everything, updates are masked and each round is mature at once."""
+ACTS = {"node": ("commit",), "aggregator": ("voteRegional", "reportExport", "voteGlobal")}
+"""What a party sends in a round, if it is first at everything and each round is mature at once."""
+
+MASKED_ACTS = {"node": ("unmask",), "aggregator": ("voteSurvivors",)}
+"""What comes on top where updates are masked."""
 
 WEI = 10**18
 
@@ -67,6 +68,18 @@ def clock(case: Case) -> Iterator[Finding]:
 
 def balance(case: Case) -> Iterator[Finding]:
     """Whether the account can pay its acts of so many rounds at the present base fee."""
+    ordered = [own.history.created.parameters for own in case.own_jobs]
+    ordered += [parameters for _, parameters in case.joinable_jobs]
+    masked = any(Safeguard.SECURE_AGGREGATION in one.safeguards for one in ordered)
+    yield from _funds(case, (*ACTS[case.role], *(MASKED_ACTS[case.role] if masked else ())))
+
+
+def balance_without_jobs(case: Case) -> Iterator[Finding]:
+    """The same where the account's jobs cannot be looked at: what masked updates ask for comes on top."""
+    yield from _funds(case, ACTS[case.role])
+
+
+def _funds(case: Case, acts: Sequence[str]) -> Iterator[Finding]:
     head = case.chain.request("eth_getBlockByNumber", "latest", False)
     base_fee_wei = int(head["baseFeePerGas"], 16)
     cap_wei = int(case.config.chain.max_fee_gwei * GWEI)
@@ -76,10 +89,10 @@ def balance(case: Case) -> Iterator[Finding]:
             "nothing be sent; wait for it to fall, or raise the cap"
         )
     held_wei = int(case.chain.request("eth_getBalance", case.address, "latest"), 16)
-    acts = [GAS[act] for act in ACTS[case.role]]
-    round_wei = sum(acts) * (base_fee_wei + PRIORITY_FEE_WEI)
+    gas = [GAS[act] for act in acts]
+    round_wei = sum(gas) * (base_fee_wei + PRIORITY_FEE_WEI)
     # The chain asks that the whole limit at the highest fee be there, although less of it is used.
-    deposit_wei = int(max(acts) * GAS_MARGIN + GAS_EXTRA) * min(2 * base_fee_wei + PRIORITY_FEE_WEI, cap_wei)
+    deposit_wei = int(max(gas) * GAS_MARGIN + GAS_EXTRA) * min(2 * base_fee_wei + PRIORITY_FEE_WEI, cap_wei)
     num_rounds = max(0, held_wei - deposit_wei) // round_wei
     told = f"{held_wei / WEI:.6g} ether is enough for {min(num_rounds, 10**6):,} rounds at the present base fee"
     if num_rounds >= case.rounds:

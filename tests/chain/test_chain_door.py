@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from base64 import b64encode
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -23,10 +24,11 @@ from domicile.chain.events import JurisdictionListed, NodeRegistered, decode_log
 from domicile.chain.sender import Sender
 from domicile.errors import ChainFault, ConfigurationError
 from domicile.history import Histories
-from domicile.protocol.eligibility import Safeguard
+from domicile.protocol.eligibility import Refusal, Safeguard
 from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.refusals import JurisdictionAlreadyListed, NotGuardian, UnknownJurisdiction
 from domicile.types import Digest
+from scripts.doctor.standing import ANYWHERE
 
 DIGEST = Digest(b"\1" * 32)
 STRANGER = Signer.from_key(b"\7" * 32)
@@ -249,6 +251,60 @@ def test_a_range_that_an_endpoint_refuses_is_halved_until_it_answers() -> None:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Answers for whatever endpoint it is asked about, and notes which, and by whom."""
+
+    asked: list[tuple[str, str | None]] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        self.asked.append((self.path, self.headers["Authorization"]))
+        one = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.dumps({"jsonrpc": "2.0", "id": one["id"], "result": "0x1"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_an_endpoint_is_asked_through_the_proxy_and_by_the_login_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine chain.example login clinic password secret\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server = HTTPServer(("127.0.0.1", 0), Proxy)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(name, "near.example")
+        assert Chain("http://chain.example:8545").chain_id() == 1
+        login = "Basic " + b64encode(b"clinic:secret").decode()
+        assert Proxy.asked == [("http://chain.example:8545/", login)]
+        with pytest.raises(ChainFault, match="cannot be reached"):
+            Chain("http://near.example:8545").chain_id()
+        assert len(Proxy.asked) == 1
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_the_gate_answers_for_several_at_once_as_for_each(chain: Chain, deployment: Deployment) -> None:
+    nodes = Nodes(chain, deployment)
+    governor = Sender(chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC))
+    registered = governor.address
+    if not any(nodes.key_card_of(registered)):
+        governor.act(nodes.register(Digest(b"\x31" * 32), Safeguard.NONE))
+    answers = nodes.refusals([STRANGER.address, registered], ANYWHERE)
+    assert answers == {STRANGER.address: Refusal.NOT_REGISTERED, registered: Refusal.ATTESTATION_EXPIRED}
+    assert answers == {one: nodes.refusal(one, ANYWHERE) for one in answers}
+    assert nodes.refusals([], ANYWHERE) == {}
 
 
 def test_an_endpoint_that_is_not_there_is_a_fault_to_wait_out() -> None:

@@ -220,6 +220,16 @@ def order_privately(folder: Path) -> None:
     _ordered(folder, {**JOB, **PRIVACY})
 
 
+SECURE = {"aggregation": "secure", "secure": {"max_examples": 100}, "max_update_norm": 1.0}
+
+
+def order_masked(folder: Path, *, join: bool) -> None:
+    """Another job, whose updates are masked."""
+    party, job = _ordered(folder, {**JOB, **SECURE})
+    if join:
+        party.sender.act(party.jobs.join(job, ShardIndex(0)))
+
+
 def _ordered(folder: Path, job: dict[str, Any]) -> tuple[Party, JobId]:
     party = open_party(load_settings(folder / "node.toml", NodeConfig))
     options = resolve_options({"target": "y"}, {"rows.csv": ["x1", "x2", "y"]})

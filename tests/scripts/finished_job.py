@@ -134,7 +134,12 @@ class FinishedJob:
             name=self._name,
             owner="lab",
             rules=JobRules(
-                num_global_rounds=NUM_GLOBAL_ROUNDS, min_nodes=3, min_shards=2, max_retries=1, sensitivity="special"
+                num_global_rounds=NUM_GLOBAL_ROUNDS,
+                min_nodes=3,
+                min_survivors=None,
+                min_shards=2,
+                max_retries=1,
+                sensitivity="special",
             ),
             phase=JobPhase.JOINING,
             before=None,

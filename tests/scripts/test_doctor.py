@@ -37,6 +37,7 @@ from tests.scripts.doctor_ground import (
     Clinic,
     deployment_with,
     order_and_join,
+    order_masked,
     order_privately,
     replace_account,
     told,
@@ -284,6 +285,40 @@ def test_gas_is_reckoned_for_as_many_rounds_as_are_asked_for(clinic: Clinic) -> 
     assert told(clinic.findings(rounds=10), "balance", State.PROBLEM) == []
     [found] = told(clinic.findings(rounds=10_000), "balance", State.PROBLEM)
     assert "10000 are asked for; send" in found
+
+
+def num_rounds(clinic: Clinic) -> int:
+    """For which the account's balance is enough, by the doctor."""
+    clinic.chain.request("anvil_setBalance", clinic.account, hex(10**17))
+    clinic.chain.request("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
+    clinic.chain.request("evm_mine")
+    [line] = told(clinic.findings(), "balance", State.OK)
+    return int(line.split("enough for ")[1].split(" rounds")[0].replace(",", ""))
+
+
+def test_gas_of_masked_rounds_is_reckoned_for_masked_jobs_alone(clinic: Clinic) -> None:
+    append("node.toml", "[jobs]\njoin = []\n")(clinic)
+    plain = num_rounds(clinic)
+    order_masked(clinic.folder, join=False)
+    assert num_rounds(clinic) == pytest.approx(plain, rel=0.02), "another's job"
+    order_masked(clinic.folder, join=True)
+    masked = num_rounds(clinic)
+    assert masked / plain == pytest.approx(GAS["commit"] / (GAS["commit"] + GAS["unmask"]), rel=0.02)
+
+
+def test_gas_of_masked_rounds_is_reckoned_for_a_job_that_the_daemon_would_join(clinic: Clinic) -> None:
+    plain = num_rounds(clinic)
+    order_masked(clinic.folder, join=False)
+    assert num_rounds(clinic) < plain / 2
+
+
+def test_where_the_jobs_cannot_be_looked_at_gas_is_that_of_plain_rounds(clinic: Clinic) -> None:
+    order_masked(clinic.folder, join=True)
+    other_version(clinic)
+    empty_account(clinic)
+    findings = clinic.findings()
+    assert told(findings, "balance", State.SKIPPED) == ["because of the problem with: contracts"]
+    assert "is enough for 0 rounds" in told(findings, "balance", State.PROBLEM)[0]
 
 
 def test_without_a_password_all_is_asked_but_what_needs_a_key(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,6 +222,30 @@ class TestUnmasking:
         job.unmask("b")
         assert hindrances_of(view_of(job, b=Refusal.SUSPENDED)) == ()
 
+    def test_before_survivors_are_agreed_on_as_many_are_needed_as_a_sum_must_have(self, job: WrittenJob) -> None:
+        assert hindrances_of(view_of(job, a=Refusal.SUSPENDED)) == ()
+        shard, _whole = hindrances_of(view_of(job, a=Refusal.SUSPENDED, b=Refusal.SUSPENDED))
+        assert shard.cause == "the gate admits 2 of 4 updates, 3 are needed"
+        assert shard.mend.startswith("a: an auditor must reinstate it")
+
+    def test_so_they_are_while_updates_are_collected(self) -> None:
+        job = started(safeguards=Safeguard.SECURE_AGGREGATION)
+        shard, _whole = hindrances_of(view_of(job, a=Refusal.SUSPENDED, b=Refusal.SUSPENDED))
+        assert shard.cause == "the gate admits 2 of 4 members, 3 are needed"
+        for name in ("a", "b"):
+            job.leave(name)
+        shard, _whole = hindrances_of(view_of(job))
+        assert shard.cause == "2 members left, 3 are needed, and nobody can join any more"
+
+    def test_a_round_that_closed_with_too_few_updates_to_be_summed_can_only_be_sat_out(self) -> None:
+        job = started(safeguards=Safeguard.SECURE_AGGREGATION)
+        job.commit("a", "b")
+        job.pass_window()
+        job.advance_shard()
+        shard, _whole = hindrances_of(view_of(job))
+        assert shard.cause == "the gate admits 2 of 2 updates, 3 are needed"
+        assert shard.mend == "no update can be added any more; EU sits the round out when its windows are over"
+
     def test_the_threshold_is_of_those_who_were_there_at_the_start(self, job: WrittenJob) -> None:
         job.leave("d")
         unmasking = view_of(job).shards[0].unmasking

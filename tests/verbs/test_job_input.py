@@ -17,6 +17,20 @@ NO_CARD = Digest(b"\x77" * 32)
 EU, US = JurisdictionCode("EU"), JurisdictionCode("US")
 
 
+MASKED = 'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nsecure = { max_examples = 100 }'
+SUMMED = 'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0'
+
+
+def robust(**rule: object) -> str:
+    table = ", ".join(f"{key} = {value}" for key, value in {"rule": '"median"', "num_hostile": 1, **rule}.items())
+    return f'seed = 7\naggregation = "robust"\nrobust = {{ {table} }}'
+
+
+def node_privacy(**more: object) -> str:
+    keys = {"unit": '"node"', "epsilon": 8.0, "delta": 1e-6, **more}
+    return f"seed = 7\nprivacy = {{ {', '.join(f'{key} = {value}' for key, value in keys.items())} }}"
+
+
 SPECS: dict[str, tuple[str, str, str]] = {
     "no TOML": ('name = "trial"', "name = trial", "not valid TOML"),
     "unknown key": ("seed = 7", "sead = 7", "sead: unknown key; did you mean 'seed'?"),
@@ -90,6 +104,29 @@ SPECS: dict[str, tuple[str, str, str]] = {
         'robust = { rule = "median", num_hostile = 1 }',
         'robust: aggregation is "secure"; remove the table or write aggregation = "robust"',
     ),
+    "more hostile nodes than a round may have": (
+        "seed = 7",
+        robust(num_hostile=2),
+        "robust.rule: median against 2 hostile needs 5 contributions (n >= 2f + 1), participation.min_nodes allows 3; "
+        "raise min_nodes to 5, lower num_hostile, or take another rule",
+    ),
+    "more hostile regions than a merge may have": (
+        "seed = 7",
+        robust(regions='{ rule = "median", num_hostile = 1 }'),
+        "robust.regions.rule: median against 1 hostile needs 3 contributions (n >= 2f + 1), participation.min_shards "
+        "allows 1; raise min_shards to 3",
+    ),
+    "privacy of nodes without secure aggregation": (
+        "seed = 7",
+        node_privacy(),
+        'privacy.unit: "node" covers the sum of all updates, and aggregation = "plain" shows each of them; write '
+        'aggregation = "secure", or unit = "row"',
+    ),
+    "as many colluding nodes as a sum may have": (
+        "seed = 7",
+        node_privacy(colluding_nodes=3).replace("seed = 7", SUMMED),
+        "privacy.colluding_nodes: 3 of the 3 nodes of the smallest sum",
+    ),
     "an aggregation that nobody knows": ("seed = 7", 'seed = 7\naggregation = "secret"', "aggregation: "),
     "nodes whose updates are seen": (
         "[task]\n",
@@ -147,6 +184,11 @@ def _retire(name: str) -> Break:
 
 def _hide_card(region: Region) -> None:
     region.acts("eu-agg", region.nodes.update_key_card(NO_CARD, Safeguard.NONE))
+
+
+def _hide_card_of_a_masked_job(region: Region) -> None:
+    region.rewrite(region.spec, "seed = 7", MASKED)
+    _hide_card(region)
 
 
 def _copy_card(region: Region) -> None:
@@ -227,6 +269,12 @@ FINDINGS: dict[str, tuple[Break, str, str, str]] = {
         "is not registered; its operator must register it",
     ),
     "key card gone": (_hide_card, "key cards", "problem", "its key card cannot be read"),
+    "key card gone where updates are masked": (
+        _hide_card_of_a_masked_job,
+        "key cards",
+        "problem",
+        "committees.EU: eu-agg (",
+    ),
     "card of another": (_copy_card, "key cards", "problem", "its key card cannot be read"),
     "key of another": (_share_key, "key cards", "problem", "has the same key as eu-agg"),
     "member suspended": (suspend("eu-agg"), "committees", "warning", "SUSPENDED; an auditor must reinstate it"),
