@@ -56,7 +56,8 @@ def offers(region: Region, name: str, *safeguards: str) -> dict[str, object]:
 def test_who_does_not_offer_privacy_is_kept_out_of_a_job_that_asks_for_it_by_the_contract(region: Region) -> None:
     for old, new in PRIVATE.items():
         region.rewrite(region.spec, old, new)
-    assert region.party("register", "berlin").data["safeguards"] == ["differential_privacy"]
+    offered = ["differential_privacy", "secure_aggregation"]
+    assert region.party("register", "berlin").data["safeguards"] == offered
     assert offers(region, "berlin")["safeguards"] == []
     assert region.party("register", "berlin").data["changed"] is False
     assert region.orders().code == 0
