@@ -230,7 +230,7 @@ class PlainLines:
         )
         for one in _of_note(view):
             self._once(("spent", one.dataset), dataset_line(one))
-        if line := epsilon_by_dataset(view):
+        if view.phase is JobPhase.TRAINING and (line := epsilon_by_dataset(view)):
             self._once(("epsilon", view.costs), line)
         for line in _over(view):
             self._once(("over", line), line)

@@ -77,10 +77,12 @@ def epsilon_by_dataset(view: JobView) -> str:
         return ""
     costs = {one.node: f"{one.epsilon:.3f}/" for one in view.costs}
     cost = "cost of finished rounds by the accountant / " if costs else ""
-    told = [
-        f"{one.node} {costs.get(one.node, '')}{one.reserved.epsilon:g}/{one.remaining.epsilon:g}" for one in running
-    ]
-    return f"ε by dataset ({cost}reserved / left of the grant), δ = {running[0].reserved.delta:g}: {', '.join(told)}"
+    alike: dict[str, list[str]] = {}
+    for one in running:
+        figures = f"{costs.get(one.node, '')}{one.reserved.epsilon:g}/{one.remaining.epsilon:g}"
+        alike.setdefault(figures, []).append(one.node)
+    told = "; ".join(f"{figures} of {', '.join(names)}" for figures, names in alike.items())
+    return f"ε by dataset ({cost}reserved / left of the grant), δ = {running[0].reserved.delta:g}: {told}"
 
 
 def figure_line(figure: GlobalFigure) -> str:

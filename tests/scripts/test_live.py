@@ -233,12 +233,12 @@ class TestEpsilonByDataset:
         view = replace(FinishedJob().views()[2], datasets=datasets_of(["paris", "utrecht"]), costs=self.COSTS)
         told = painted(view, 200)
         line = "ε by dataset (cost of finished rounds by the accountant / reserved / left of the grant), δ = 1e-05"
-        assert f"{line}: utrecht 2.131/8/8" in told
+        assert f"{line}: 2.131/8/8 of utrecht" in told
         assert self.SAID in told
 
     def test_where_no_journal_can_be_read_nothing_is_said_of_the_cost(self) -> None:
         view = replace(FinishedJob().views()[2], datasets=datasets_of(["paris", "utrecht"]))
-        assert "ε by dataset (reserved / left of the grant), δ = 1e-05: utrecht 8/8" in painted(view, 200)
+        assert "ε by dataset (reserved / left of the grant), δ = 1e-05: 8/8 of utrecht" in painted(view, 200)
         assert "ε by dataset" not in painted(FinishedJob().views()[2], 200)
 
     def test_plain_lines_tell_each_figure_once(self) -> None:
@@ -248,4 +248,4 @@ class TestEpsilonByDataset:
         for costs in (self.COSTS, self.COSTS, later, later):
             lines.update(replace(first, costs=costs))
         told = [line.rpartition(": ")[2] for line in out.getvalue().splitlines() if line.startswith("ε by dataset")]
-        assert told == ["utrecht 2.131/8/8", "utrecht 2.500/8/8"]
+        assert told == ["2.131/8/8 of utrecht", "2.500/8/8 of utrecht"]
