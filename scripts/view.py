@@ -134,6 +134,17 @@ class DatasetView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PrivacyCost:
+    """What the `num_rounds` regional rounds that a node trained in finished global rounds cost: `epsilon` by its
+    accountant, at the job's δ.
+    """
+
+    node: str
+    num_rounds: int
+    epsilon: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobView:
     """One job at one block. Times are on the chain's clock; a deadline of 0 stands for none.
 
@@ -170,3 +181,6 @@ class JobView:
 
     datasets: tuple[DatasetView, ...] = ()
     """Of which members reserved the job's privacy budget; empty where it has none."""
+
+    costs: tuple[PrivacyCost, ...] = ()
+    """Of a job that runs, where nodes' journals can be read: the chain knows reservations alone until it is over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import torch
 from domicile.chain.contracts import Nodes
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import OpeningReader
-from domicile.learning.update import read_update
+from domicile.learning.update import UpdateMetadata, read_update
 from domicile.privacy.accountant import Mechanism, epsilon_of
+from domicile.privacy.claim import OPEN_FIGURES
 from domicile.protocol.budget import Budget
 from domicile.protocol.eligibility import Safeguard
 from domicile.protocol.round import JobPhase
@@ -39,6 +41,7 @@ epsilon = {{epsilon}}
 noise_multiplier = {NOISE_MULTIPLIER}
 delta = {{delta}}
 max_grad_norm = 1.0
+held_out_figures = "{{figures}}"
 [data]
 stratified = false
 """
@@ -57,13 +60,14 @@ class PrivateNetwork(SmallNetwork):
 
     epsilon: float = EPSILON
     delta: float = DELTA
+    figures: str = "withheld"
     poor: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> Path:
         super().write(folder)
         job = folder / "job.toml"
         plain = job.read_text(encoding="utf-8")
-        asked = PRIVACY.format(epsilon=self.epsilon, delta=self.delta)
+        asked = PRIVACY.format(epsilon=self.epsilon, delta=self.delta, figures=self.figures)
         job.write_text(plain.replace('target = "y"', OPTIONS) + asked, encoding="utf-8")
         network = folder / "network.toml"
         text = network.read_text(encoding="utf-8")
@@ -197,8 +201,8 @@ def assert_spent_on_chain(outcome, epsilon: float) -> None:
     assert outcome.lineage.verified
 
 
-def assert_no_figure_left(field, outcome) -> None:
-    """The committee opens an update: nothing in it is computed of rows but the delta."""
+def opened_updates(field, outcome) -> Iterator[UpdateMetadata]:
+    """What a committee member reads beside the delta of each committed update."""
     history = outcome.observer.history
     region, key = open_store(field.ground.store("EU")), field.liar("agg-1").hpke
     for (shard, global_round, regional_round), events in history.commits.items():
@@ -207,9 +211,38 @@ def assert_no_figure_left(field, outcome) -> None:
             delta_P = torch.empty(outcome.models.layout.num_parameters)
             with region.open(event.digest, max_bytes=1 << 20) as source:
                 reader = OpeningReader(source, key, context, max_plaintext_bytes=1 << 20)
-                metadata = read_update(reader, outcome.models.layout, delta_P)
-            assert (metadata.training_loss, metadata.validation.count, metadata.validation.loss_sum) == (None, 0, 0.0)
-            assert metadata.test is None or metadata.test.count == 0
+                yield read_update(reader, outcome.models.layout, delta_P)
+
+
+def assert_no_figure_left(field, outcome) -> None:
+    """Nothing in an update is computed of rows but the delta."""
+    updates = list(opened_updates(field, outcome))
+    assert updates
+    for update in updates:
+        assert (update.training_loss, update.validation.count, update.validation.loss_sum) == (None, 0, 0.0)
+        assert update.test is None or update.test.count == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(170)
+def test_open_figures_of_held_out_rows_reach_the_committee_and_the_claim_is_of_training_rows_alone(arena) -> None:
+    field = arena(PrivateNetwork(nodes=("a", "b", "c"), global_rounds=2, window_s=40, figures="open"))
+    outcome = field.run(lambda _: None)
+    assert outcome.observer.history.job_phases[-1].phase is JobPhase.COMPLETE
+    updates = list(opened_updates(field, outcome))
+    # Of 40 rows 8 are held out and 6 validate.
+    assert [(one.validation.count, one.validation.loss_sum > 0) for one in updates] == [(6, True)] * 6
+    assert [one.test is not None and (one.test.count, one.test.loss_sum > 0) for one in updates] == [(8, True)] * 6
+    assert {one.training_loss for one in updates} == {None}, "a mean over training rows would be released without noise"
+    view = outcome.observer.look()
+    assert [len(shard.losses) for shard in view.shards] == [2]
+    assert view.claim is not None
+    assert view.claim.unit.startswith("one row of a node's training part;")
+    assert OPEN_FIGURES in view.claim.not_covered
+    # The budget is that of the training steps, whatever is told of other rows.
+    mechanism = Mechanism(sample_rate=1.0, noise_multiplier=NOISE_MULTIPLIER)
+    spent = Budget.covering(epsilon_of(mechanism, 2 * STEPS, DELTA), DELTA)
+    assert {one.spent for one in outcome.observer.datasets()} == {spent}
 
 
 @pytest.mark.chaos
