@@ -51,5 +51,5 @@ class Answers:
         except PeerError as exc:
             self.unmasking.bad_holders[event.node] = str(exc)
         else:
-            self.unmasking.take(event.node, raw)
+            self.unmasking.take(event.node, raw, place=self._models.history.unmaskings_of(self.key).index(event))
         self._read.add(event.node)

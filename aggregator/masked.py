@@ -16,7 +16,7 @@ from aggregator import step
 from aggregator.answers import Answers
 from aggregator.derivation import RegionalMerge, loss_micros
 from aggregator.merging import Looks, merge_into
-from aggregator.remarks import BAD_ANSWER, BAD_SHARES, Remarks
+from aggregator.remarks import BAD_ANSWER, BAD_SECRET, BAD_SHARES, Remarks
 from aggregator.survivors import Opened, SurvivorsSum
 from domicile.chain.sender import Call
 from domicile.errors import SecureSumError
@@ -115,7 +115,10 @@ class MaskedWork:
             self._remarks.misled(key, holder, BAD_ANSWER, why)
         for dealer, holders in answers.unmasking.complaints.items():
             self._remarks.misled(key, dealer, BAD_SHARES, f"{len(holders)} holders cannot open their shares")
-        if answers.unmasking.lacking:
+        unsolved = answers.unmasking.unsolved()
+        for dealer in answers.unmasking.bad_dealers:
+            self._remarks.misled(key, dealer, BAD_SECRET, "its shares do not all lead to the secret of its sheet")
+        if unsolved or answers.unmasking.lacking:
             return None
         try:
             mean = self._sum.finish(answers.unmasking)
@@ -140,7 +143,10 @@ class MaskedWork:
             unmasking = Unmasking(agreed, graph=masked.graph, sheets=opened.sheets)
             self._answers = answers = Answers(self._models, self._region, key, masked, unmasking)
         unread = any(answers.is_due(event, now_s) for event in self._models.history.unmaskings_of(key))
-        waits_for = f"answers for {len(answers.unmasking.lacking)} of {len(survivors.nodes)} survivors are missing"
+        if lacking := answers.unmasking.lacking:
+            waits_for = f"answers for {len(lacking)} of {len(survivors.nodes)} survivors are missing"
+        else:
+            waits_for = f"the shares of {', '.join(sorted(answers.unmasking.bad_dealers))} lead to no secret yet"
         return step.Masked(agreed=True, summed=True, unread=unread, waits_for=waits_for)
 
     def _opened_in(self, key: RegionalKey) -> Opened | None:

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 BAD_ANSWER = "BAD_ANSWER"
 BAD_SHARES = "BAD_SHARES"
+BAD_SECRET = "BAD_SECRET"  # noqa: S105 - of a dealer, not a password
 
 
 class Remarks:

@@ -6,13 +6,17 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from domicile.crypto.shares import deal
 from domicile.errors import ConfigurationError, SecureSumError, UnmaskingRefusal, UnmaskingRefused
+from domicile.secure_sum import sheet
 from domicile.secure_sum.answer import HEADER as ANSWER_HEADER
 from domicile.secure_sum.answer import Agreed, answer_bytes, answer_for, read_answer, secrets_asked
 from domicile.secure_sum.graph import graph_of
@@ -216,6 +220,39 @@ class TestLyingMember:
         with pytest.raises(SecureSumError, match=f"{dealer} dealt shares that lead to no secret"):
             # The header of a sheet is authenticated with its columns, its checks are not: they still open.
             circle.unmasking(survivors, survivors).masks()
+
+    @pytest.mark.parametrize("spoiled", [0, 3, 6])
+    def test_one_share_off_the_polynomial_names_its_dealer_and_stops_nobody(
+        self, spoiled: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The dealer hashes what it dealt, so that each share is the one that was dealt."""
+        circle = Circle(8)
+        dealer = circle.members[7]
+        circle.commit_all(circle.members[:7])
+
+        def deal_badly(*args: Any) -> NDArray[np.uint8]:
+            shares_HSB = deal(*args)
+            shares_HSB[spoiled] ^= 1
+            return shares_HSB
+
+        monkeypatch.setattr(sheet, "deal", deal_badly)
+        circle.commit(dealer)
+        everybody = circle.unmasking(circle.members, circle.members)
+        assert everybody.unsolved() == []
+        assert everybody.bad_dealers <= {dealer}
+        mean = circle.total(circle.members).finish(everybody)
+        assert np.allclose(mean.mean_P, circle.exact_mean(circle.members), atol=1e-5)
+        holders = circle.graph.numbers[dealer]
+        deceived = next(one for one, number in holders.items() if number == spoiled + 1)
+        others = [one for one in circle.members if one != deceived]
+        early = circle.unmasking(circle.members, [deceived, *others[: circle.graph.threshold - 1]])
+        assert (early.unsolved(), early.bad_dealers, early.bad_holders) == ([dealer], {dealer}, {})
+        with pytest.raises(SecureSumError, match=f"{dealer} dealt shares that lead to no secret; waiting for more"):
+            early.masks()
+        one_more = others[circle.graph.threshold - 1]
+        early.take(one_more, circle.answer(one_more, circle.agreed(circle.members)))
+        assert early.unsolved() == []
+        assert np.array_equal(circle.total(circle.members).finish(early).mean_P, mean.mean_P)
 
     def test_masks_with_a_swapped_key_are_found_before_anything_is_unmasked(self) -> None:
         circle = Circle(6)
