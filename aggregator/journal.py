@@ -20,6 +20,9 @@ CREATE TABLE IF NOT EXISTS payloads (
 CREATE TABLE IF NOT EXISTS exclusions (
     job INTEGER, shard INTEGER, global_round INTEGER, regional_round INTEGER, subject TEXT, reason TEXT, detail TEXT,
     PRIMARY KEY (job, shard, global_round, regional_round, subject));
+CREATE TABLE IF NOT EXISTS unmerged (
+    job INTEGER, shard INTEGER, global_round INTEGER, regional_round INTEGER, reason TEXT,
+    PRIMARY KEY (job, shard, global_round, regional_round));
 """
 
 
@@ -49,6 +52,16 @@ class LeftOut:
     subject: str
     reason: str
     detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unmerged:
+    """Why this member makes no model of a round, for people."""
+
+    shard: int
+    global_round: int
+    regional_round: int
+    reason: str
 
 
 class AggregatorJournal(Journal):
@@ -137,6 +150,26 @@ class AggregatorJournal(Journal):
             LeftOut(shard=s, global_round=g, regional_round=r, subject=a, reason=w, detail=d)
             for s, g, r, a, w, d in rows
         ]
+
+    def record_unmerged(self, job: JobId, one: Unmerged) -> None:
+        self._write(
+            "INSERT OR REPLACE INTO unmerged VALUES (?, ?, ?, ?, ?)",
+            (job, one.shard, one.global_round, one.regional_round, one.reason),
+        )
+
+    def forget_unmerged(self, job: JobId, shard: int, global_round: int, regional_round: int) -> None:
+        """A newer look at the round made a model of it."""
+        self._write(
+            "DELETE FROM unmerged WHERE job = ? AND shard = ? AND global_round = ? AND regional_round = ?",
+            (job, shard, global_round, regional_round),
+        )
+
+    def unmerged(self, job: JobId) -> list[Unmerged]:
+        """All rounds of a job of which this member made no model, oldest first."""
+        rows = self._read(
+            "SELECT shard, global_round, regional_round, reason FROM unmerged WHERE job = ? ORDER BY rowid", (job,)
+        )
+        return [Unmerged(shard=s, global_round=g, regional_round=r, reason=w) for s, g, r, w in rows]
 
     def _payloads(self, where: str, arguments: tuple[int | str | bytes, ...]) -> list[StoredPayload]:
         rows = self._read(

@@ -89,6 +89,7 @@ class MaskedWork:
         self._opened = opened = self._sum.look(key, masked, ineligible)
         new = self._looks.note(key, opened.excluded, now_s, self._models.history.clock)
         self._remarks.left_out(key, opened.excluded, new)
+        self._remarks.not_merged(key, self._impossible(len(opened.nodes)))
         log_event(log, "summed", **self._where(key), survivors=len(opened.nodes))
 
     def propose(self, key: RegionalKey) -> Call:
@@ -127,7 +128,7 @@ class MaskedWork:
             figures = SummedFigures.withheld(num_nodes) if noised else SummedFigures.of(mean.figures, num_nodes)
         except SecureSumError as exc:
             answers.failure = str(exc)
-            log_event(log, "not_unmasked", level=logging.WARNING, **self._where(key), cause=str(exc))
+            self._remarks.not_merged(key, answers.failure)
             return None
         return self._finish(opened, first_round, buffer_P, mean, figures)
 

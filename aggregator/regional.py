@@ -180,8 +180,7 @@ class RegionalWork:
         new = self._looks.note(key, self._merged.excluded, now_s, self._models.history.clock)
         self._remarks.left_out(key, self._merged.excluded, new)
         log_event(log, "merged", **self._where(key), contributors=self._merged.contributors)
-        if self._merged.impossible is not None:
-            log_event(log, "not_merged", level=logging.WARNING, **self._where(key), cause=self._merged.impossible)
+        self._remarks.not_merged(key, self._merged.impossible)
 
     def _agreed(self, key: RegionalKey) -> tuple[bytes, RegionalTally] | None:
         """A proposal that says exactly what this member derived, with its id."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 
-from aggregator.journal import AggregatorJournal
+from aggregator.journal import AggregatorJournal, Unmerged
 from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut
 from domicile.history import RegionalKey
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 BAD_ANSWER = "BAD_ANSWER"
 BAD_SHARES = "BAD_SHARES"
 BAD_SECRET = "BAD_SECRET"  # noqa: S105 - of a dealer, not a password
+NOT_MERGED = "NOT_MERGED"
 
 
 class Remarks:
@@ -36,6 +37,18 @@ class Remarks:
                 log_event(
                     log, "left_out", **self._where(key), node=one.subject, reason=one.reason.name, detail=one.detail
                 )
+
+    def not_merged(self, key: RegionalKey, cause: str | None) -> None:
+        """Why this member makes no model of a round now; `None`: it does, whatever an earlier look said."""
+        shard, global_round, regional_round = key
+        if cause is None:
+            self._journal.forget_unmerged(self._job, *key)
+            return
+        unmerged = Unmerged(shard=shard, global_round=global_round, regional_round=regional_round, reason=cause)
+        self._journal.record_unmerged(self._job, unmerged)
+        if (key, NOT_MERGED, cause) not in self._logged:
+            self._logged.add((key, NOT_MERGED, cause))
+            log_event(log, "not_merged", level=logging.WARNING, **self._where(key), cause=cause)
 
     def misled(self, key: RegionalKey, subject: str, reason: str, detail: str) -> None:
         """Who stands in the way of unmasking a round: its answer or what it dealt does not hold."""

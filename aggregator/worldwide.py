@@ -14,7 +14,7 @@ import torch
 from aggregator import step
 from aggregator.derivation import sum_figures, sum_rows
 from aggregator.dispatch import Dispatch
-from aggregator.journal import GLOBAL, AggregatorJournal
+from aggregator.journal import GLOBAL, AggregatorJournal, Unmerged
 from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut, Looks, MergedModel, global_merger, merge_into
 from domicile import metrics
@@ -163,8 +163,7 @@ class GlobalWork:
         impossible = self._impossible(len(usable), merger)
         where = {"job": self._models.job, "global_round": global_round}
         log_event(log, "merged", **where, shards=len(usable))
-        if impossible is not None:
-            log_event(log, "not_merged", level=logging.WARNING, **where, cause=impossible)
+        self._note_unmerged(global_round, impossible)
         return GlobalMerge(
             global_round=global_round,
             reports=self._history.reports_hash(global_round, self._party.deployment),
@@ -277,6 +276,15 @@ class GlobalWork:
         assert proposal is not None  # noqa: S101 - only a derived model is voted for
         self._party.sender.act(self._party.jobs.vote_global(self._models.job, proposal), self._history.clock)
         log_event(log, "voted", job=self._models.job, global_round=proposal.global_round, model=proposal.model)
+
+    def _note_unmerged(self, global_round: int, impossible: str | None) -> None:
+        job = self._models.job
+        if impossible is None:
+            self._journal.forget_unmerged(job, GLOBAL, global_round, 0)
+            return
+        unmerged = Unmerged(shard=GLOBAL, global_round=global_round, regional_round=0, reason=impossible)
+        self._journal.record_unmerged(job, unmerged)
+        log_event(log, "not_merged", level=logging.WARNING, job=job, global_round=global_round, cause=impossible)
 
     def _note_left_out(self, global_round: int, one: LeftOut, *, is_new: bool) -> None:
         left_out = JournaledExclusion(

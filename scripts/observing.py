@@ -24,7 +24,7 @@ from domicile.roll_call import call_roll
 from domicile.spec import JobSpec
 from domicile.types import Address, JobId
 from scripts.view import DatasetView, GlobalFigure, JobView
-from scripts.viewing import Sight, named
+from scripts.viewing import Sight, aggregation_of, named
 
 
 class BlockTimes:
@@ -122,6 +122,7 @@ class Observer:
             gas_used=self.gas.total,
             figures=figures,
             refusals=refusals,
+            aggregation=None if self.spec is None else aggregation_of(self.spec.aggregation, self.spec.robust),
             claim=self._claim(),
             datasets=self.datasets(),
         )

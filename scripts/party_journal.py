@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from aggregator.config import AggregatorConfig
-from aggregator.journal import GLOBAL, AggregatorJournal, LeftOut, StoredPayload
+from aggregator.journal import GLOBAL, AggregatorJournal, LeftOut, StoredPayload, Unmerged
 from domicile.errors import ConfigurationError, DiskFault
 from domicile.types import JobId
 from node.config import NodeConfig
@@ -85,10 +85,11 @@ def _of_member(journal: AggregatorJournal, job: JobId) -> Remarks:
         f"left out in round {_round_of(left_out)}: {left_out.subject} ({spaced(left_out.reason)})"
         for left_out in journal.left_out(job)[-NUM_REMARKS:]
     ]
+    notes += [f"no model of round {_round_of(one)}: {one.reason}" for one in journal.unmerged(job)[-NUM_REMARKS:]]
     return Remarks(stays_out=journal.declined(job), notes=(*notes, *_locked_out(journal, job)))
 
 
-def _round_of(one: StoredPayload | LeftOut) -> str:
+def _round_of(one: StoredPayload | LeftOut | Unmerged) -> str:
     return _round(one.global_round, GLOBAL if one.shard == GLOBAL else one.regional_round)
 
 

@@ -16,6 +16,7 @@ from scripts.view import JobView, ShardView
 from scripts.waiting import Wait, waits_of
 from scripts.wording import (
     WAITING,
+    aggregation_told,
     counted,
     dataset_line,
     figure_line,
@@ -36,6 +37,7 @@ def snapshot_lines(view: JobView) -> list[str]:
     over = why_over(view)
     if over:
         lines.append(f"  {view.phase.name.lower()} since {moment(view.since_s)}: {over}")
+    lines += [f"  {aggregation_told(view.aggregation)}"] if view.aggregation else []
     lines += [f"  privacy, {point}: {told}" for point, told in view.claim.lines()] if view.claim else []
     if view.phase is JobPhase.TRAINING:
         lines.append(f"  the round ends at {_deadline(view, view.deadline_s)}; whatever has not reported then stalls")

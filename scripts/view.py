@@ -119,6 +119,25 @@ class JobRules:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RuleView:
+    """A merge that up to `num_hostile` contributions cannot steer."""
+
+    rule: str
+    num_hostile: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AggregationView:
+    """How updates become a model: ``plain``, ``secure`` or ``robust``. `updates` and `regions`: by which rules, in a
+    robust job; `None` for regional models that are merged by their mean.
+    """
+
+    kind: str
+    updates: RuleView | None = None
+    regions: RuleView | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetView:
     """A member's dataset: `granted` to all jobs, `reserved` for this one, and `remaining` of the grant for others.
 
@@ -174,6 +193,9 @@ class JobView:
 
     refusals: tuple[tuple[str, str], ...]
     """``(node, reason)``"""
+
+    aggregation: AggregationView | None = None
+    """``None`` where the job's specification is not to be had."""
 
     claim: Claim | None = None
     """What the job promises of the privacy of rows or nodes; ``None`` where it promises nothing, or its specification

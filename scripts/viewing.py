@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from domicile.chain.events import MemberJoined
 from domicile.history import JobHistory, RegionalKey
+from domicile.learning.robust.settings import RobustSettings
+from domicile.learning.settings import Aggregation
 from domicile.lineage.gate import PastGate
 from domicile.participation import GlobalParticipation, RegionalParticipation, ShardParticipation
 from domicile.protocol.eligibility import Refusal, Requirement, Safeguard
@@ -14,7 +16,17 @@ from domicile.protocol.round import FINAL_PHASES, NO_LOSS, Committee, JobPhase, 
 from domicile.roll_call import call_roll
 from domicile.secure_sum.graph import degree_of, threshold_of
 from domicile.types import Address, ShardIndex
-from scripts.view import CommitteeView, JobRules, JobView, RefusedParty, ShardLoss, ShardView, UnmaskingView
+from scripts.view import (
+    AggregationView,
+    CommitteeView,
+    JobRules,
+    JobView,
+    RefusedParty,
+    RuleView,
+    ShardLoss,
+    ShardView,
+    UnmaskingView,
+)
 
 MICROS = 1_000_000
 SHORT_ADDRESS = 8
@@ -157,6 +169,18 @@ class Sight:
 def is_masked(history: JobHistory) -> bool:
     """Whether a job's updates are masked."""
     return Safeguard.SECURE_AGGREGATION in history.created.parameters.safeguards
+
+
+def aggregation_of(kind: Aggregation, robust: RobustSettings | None) -> AggregationView:
+    """As a job's file or its specification says."""
+    if robust is None:
+        return AggregationView(kind=kind)
+    regions = robust.regions
+    return AggregationView(
+        kind=kind,
+        updates=RuleView(rule=robust.rule, num_hostile=robust.num_hostile),
+        regions=None if regions is None else RuleView(rule=regions.rule, num_hostile=regions.num_hostile),
+    )
 
 
 def unmasking_of(history: JobHistory, key: RegionalKey, name_of: Callable[[Address], str]) -> UnmaskingView | None:

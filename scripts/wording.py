@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from domicile.protocol.round import FINAL_PHASES, ShardPhase
-from scripts.view import DatasetView, GlobalFigure, JobView, ShardView, UnmaskingView
+from scripts.view import AggregationView, DatasetView, GlobalFigure, JobView, RuleView, ShardView, UnmaskingView
 
 WAITING = frozenset({ShardPhase.COLLECTING, ShardPhase.AGGREGATING, ShardPhase.MATURE})
 """Phases of a shard in which somebody is to act by the shard's deadline."""
@@ -57,6 +57,19 @@ def unmasking_lines(shard: ShardView) -> list[str]:
     if shard.unmasking is None:
         return []
     return [unmasking_told(shard.unmasking, len(shard.committed))]
+
+
+def aggregation_told(one: AggregationView) -> str:
+    """How updates become a model."""
+    if one.updates is None:
+        mean = "of which the committee learns the mean alone" if one.kind == "secure" else "by their mean"
+        return f"aggregation: {one.kind}, updates are {'masked, ' if one.kind == 'secure' else 'merged '}{mean}"
+    regions = "their mean" if one.regions is None else _rule_told(one.regions, "region")
+    return f"aggregation: {one.kind}, updates are merged by {_rule_told(one.updates, 'node')}, regions by {regions}"
+
+
+def _rule_told(one: RuleView, noun: str) -> str:
+    return f"{spaced(one.rule)} against {one.num_hostile} hostile {noun if one.num_hostile == 1 else noun + 's'}"
 
 
 def dataset_line(one: DatasetView) -> str:

@@ -22,7 +22,7 @@ from scripts.report.figures import (
 )
 from scripts.report.plots import gas_bars, learning_curves, node_dots, privacy_curve
 from scripts.report.schema import Report
-from scripts.wording import counted
+from scripts.wording import aggregation_told, counted
 
 TEMPLATE = "page.html.j2"
 
@@ -46,6 +46,7 @@ def render_page(report: Report) -> str:
         least_contributors=min((one.contributors for one in report.exports), default=0),
         participation=summary_of(report.participation),
         masked=[one for one in report.regional_rounds if one.unmasking is not None],
+        unmerged=[one for one in report.regional_rounds if one.not_merged is not None],
         gaps=gaps_of(report.participation),
         attendance=attendance_of(report),
         plots={
@@ -59,6 +60,7 @@ def render_page(report: Report) -> str:
         number=lambda value: "–" if value is None else f"{value:.3f}",
         size=_size,
         title=title_of,
+        aggregation_told=aggregation_told(report.job.aggregation).capitalize(),
         counted=counted,
         returned=max(0, report.bytes.sealed - report.bytes.kept_in_region - report.bytes.exported),
     )

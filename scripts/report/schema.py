@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domicile.participation import GlobalParticipation
 from domicile.privacy.claim import Claim
-from scripts.view import DatasetView, UnmaskingView
+from scripts.view import AggregationView, DatasetView, UnmaskingView
 
 REPORT_VERSION: Literal["1"] = "1"
 
@@ -75,6 +75,9 @@ class RegionalRound(_Record):
     contributors: int | None
     loss: float | None
     model: str | None
+    not_merged: str | None = None
+    """Why the committee made no model of the round, where one of its members knows."""
+
     unmasking: UnmaskingView | None = None
     """``None`` where updates are not masked."""
 
@@ -187,6 +190,7 @@ class JobRecord(_Record):
     phase: str
     num_parameters: int
     sensitivity: str
+    aggregation: AggregationView
     model: str | None
 
 

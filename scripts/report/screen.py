@@ -25,7 +25,7 @@ from scripts.report.figures import (
     wins,
 )
 from scripts.report.schema import CurveRecord, NodeRecord, RegionalRound, Report
-from scripts.wording import counted, dataset_line, unmasking_told
+from scripts.wording import aggregation_told, counted, dataset_line, unmasking_told
 
 ROOM_FOR_ROWS = 96
 """Columns from which the numbers of rows are shown as well; on 80 the figures matter more."""
@@ -42,11 +42,13 @@ def print_report(report: Report, console: Console) -> None:
     console.print(f"lineage: {verdict}, {counted(lineage.checks, 'check')}")
     for problem in lineage.problems:
         console.print(f"  {printable(problem)}", markup=False, highlight=False)
+    _line(console, aggregation_told(job.aggregation))
     if report.privacy_left_out:
         console.print(Text(LEFT_OUT, style="bold red"))
     _print_nodes(report, console)
     _print_privacy(report, console)
     _print_unmasking(report, console)
+    _print_unmerged(report, console)
     _print_exports(report, console)
     _print_participation(report, console)
     kept = report.bytes
@@ -100,6 +102,12 @@ def _print_unmasking(report: Report, console: Console) -> None:
 
 def _unmasked(one: RegionalRound) -> str:
     return unmasking_told(one.unmasking, len(one.committed)) if one.unmasking is not None else ""
+
+
+def _print_unmerged(report: Report, console: Console) -> None:
+    for one in report.regional_rounds:
+        if one.not_merged is not None:
+            _line(console, f"{one.shard}, round {one.global_round + 1}.{one.regional_round + 1}: ", one.not_merged)
 
 
 def _print_exports(report: Report, console: Console) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from domicile.models import JobModels
 from domicile.participation import Absence, GlobalParticipation, RegionalParticipation
 from domicile.participation import Outcome as RoundOutcome
 from domicile.protocol.round import NO_LOSS, JobPhase, ShardPhase
+from domicile.types import ShardIndex
 from node.journal import NodeJournal
 from node.training import training_seed
 from scripts.live import View
@@ -46,7 +47,7 @@ from scripts.sandbox.journals import held_out_figure
 from scripts.sandbox.privacy import pooled_budget, privacy_of, training_under
 from scripts.sandbox.run import Finish, Outcome
 from scripts.sandbox.sweep import train_sweep
-from scripts.viewing import unmasking_of
+from scripts.viewing import aggregation_of, unmasking_of
 
 MICROS = 1_000_000
 
@@ -101,6 +102,7 @@ def build_report(outcome: Outcome) -> Report:
             phase=history.job_phases[-1].phase.name.lower(),
             num_parameters=outcome.models.layout.num_parameters,
             sensitivity=outcome.plan.job.sensitivity,
+            aggregation=aggregation_of(outcome.plan.job.aggregation, outcome.plan.job.robust),
             model=None if newest is None else _hex(history.global_models[newest].model),
         ),
         nodes=_nodes(outcome),
@@ -279,11 +281,30 @@ def _regional_rounds(
         for shard in whole.shards
         for one in shard.rounds
     }
-    return [_regional_round(outcome, key, told[key], seconds.at(block), seconds) for key, block in opened.items()]
+    unmerged = _unmerged(outcome)
+    return [
+        _regional_round(outcome, key, told[key], seconds.at(block), seconds, unmerged) for key, block in opened.items()
+    ]
+
+
+def _unmerged(outcome: Outcome) -> dict[RegionalKey, str]:
+    """Why rounds made no model, from the journals of those who were to make one."""
+    found: dict[RegionalKey, str] = {}
+    for member in outcome.plan.network.aggregators:
+        journal = AggregatorJournal(outcome.ground.party_folder(member.name) / "journal.sqlite")
+        for one in journal.unmerged(outcome.job):
+            found.setdefault((ShardIndex(one.shard), one.global_round, one.regional_round), one.reason)
+        journal.close()
+    return found
 
 
 def _regional_round(
-    outcome: Outcome, key: RegionalKey, one: RegionalParticipation, opened_s: int, seconds: _Clock
+    outcome: Outcome,
+    key: RegionalKey,
+    one: RegionalParticipation,
+    opened_s: int,
+    seconds: _Clock,
+    unmerged: Mapping[RegionalKey, str],
 ) -> RegionalRound:
     history = outcome.observer.history
     accepted = history.regional_models.get(key)
@@ -299,6 +320,7 @@ def _regional_round(
         contributors=accepted.contributors if accepted else None,
         loss=None if accepted is None or not outcome.tells_losses else _loss(accepted.loss_micros),
         model=_hex(accepted.model) if accepted else None,
+        not_merged=None if accepted else unmerged.get(key),
         unmasking=unmasking_of(history, key, lambda one: outcome.ground.names.get(one, one)),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from aggregator.journal import AggregatorJournal
 from aggregator.journal import LeftOut as JournaledExclusion
 from aggregator.merging import LeftOut, Looks
+from aggregator.remarks import Remarks
 from domicile.clock import JobClock
 from domicile.protocol.round import ExclusionReason
 from tests.aggregator.regional_ground import JOB, KEY, RegionalGround
@@ -34,6 +36,20 @@ def test_an_update_that_comes_back_is_in_the_merge_of_the_second_look(tmp_path: 
     second = ground.derive()
     assert looks.note(KEY, second.excluded, 110, CLOCK) == []
     assert (second.contributors, looks.again_s) == (3, None)
+
+
+def test_why_a_round_made_no_model_is_kept_until_a_later_look_makes_one(tmp_path: Path, caplog) -> None:
+    journal = AggregatorJournal(tmp_path / "journal.sqlite")
+    remarks, why = Remarks(journal, JOB), "median against 1 hostile needs 3 contributions, 2 are usable"
+    with caplog.at_level(logging.WARNING):
+        remarks.not_merged(KEY, why)
+        remarks.not_merged(KEY, why)
+    (kept,) = journal.unmerged(JOB)
+    assert ((kept.shard, kept.global_round, kept.regional_round), kept.reason) == (KEY, why)
+    assert [record.getMessage() for record in caplog.records] == ["not_merged"]
+    remarks.not_merged(KEY, None)
+    assert journal.unmerged(JOB) == []
+    journal.close()
 
 
 def test_what_is_still_missing_was_looked_for_twice_and_is_said_once() -> None:

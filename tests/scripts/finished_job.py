@@ -40,11 +40,13 @@ from scripts.report.schema import (
     Report,
 )
 from scripts.view import (
+    AggregationView,
     CommitteeView,
     DatasetView,
     GlobalFigure,
     JobRules,
     JobView,
+    RuleView,
     ShardLoss,
     ShardView,
     UnmaskingView,
@@ -80,7 +82,18 @@ class FinishedJob:
         rounds = [one.model_copy(update={"unmasking": _unmasking(one)}) for one in report.regional_rounds]
         silent = UnmaskingView(survivors=None, answered=(), threshold=2, num_holders=3)
         rounds[-1] = rounds[-1].model_copy(update={"unmasking": silent})
-        return report.model_copy(update={"regional_rounds": rounds})
+        job = report.job.model_copy(update={"aggregation": AggregationView(kind="secure")})
+        return report.model_copy(update={"job": job, "regional_rounds": rounds})
+
+    def robust_report(self) -> Report:
+        """The same of a job that one hostile node in each region cannot steer, and of which one round made no model."""
+        report = self.report()
+        robust = AggregationView(kind="robust", updates=RuleView(rule="trimmed_mean", num_hostile=1))
+        job = report.job.model_copy(update={"aggregation": robust})
+        why = "trimmed_mean against 1 hostile needs 3 contributions (n >= 2f + 1), 2 are usable"
+        rounds = [*report.regional_rounds]
+        rounds[-1] = rounds[-1].model_copy(update={"not_merged": why, "accepted_s": None, "model": None})
+        return report.model_copy(update={"job": job, "regional_rounds": rounds})
 
     def report(self) -> Report:
         nodes = [self._node(shard, node) for shard, members in self._shards.items() for node in members]
@@ -93,6 +106,7 @@ class FinishedJob:
                 phase="complete",
                 num_parameters=31,
                 sensitivity="special",
+                aggregation=AggregationView(kind="plain"),
                 model="0x" + "5e" * 32,
             ),
             nodes=nodes,

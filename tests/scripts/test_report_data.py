@@ -99,6 +99,14 @@ class TestReportAsData:
         assert rounds[-1]["unmasking"] == {"survivors": None, "answered": []} | threshold
         assert Report.model_validate_json((tmp_path / "report.json").read_bytes()) == FinishedJob().masked_report()
 
+    def test_a_robust_job_names_its_rule_and_why_a_round_made_no_model(self, tmp_path: Path) -> None:
+        write_json(FinishedJob().robust_report(), tmp_path / "report.json")
+        data = json.loads((tmp_path / "report.json").read_bytes())
+        rule = {"rule": "trimmed_mean", "num_hostile": 1}
+        assert data["job"]["aggregation"] == {"kind": "robust", "updates": rule, "regions": None}
+        assert [one["not_merged"] is None for one in data["regional_rounds"]] == [True] * 26 + [False]
+        assert Report.model_validate_json((tmp_path / "report.json").read_bytes()) == FinishedJob().robust_report()
+
     @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
     def test_what_was_written_reads_back_as_the_same_report(self, kind: str, tmp_path: Path) -> None:
         report = FinishedJob(kind=kind).report()

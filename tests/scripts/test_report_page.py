@@ -42,6 +42,16 @@ class Page(HTMLParser):
         self.text += data
 
 
+def test_how_updates_are_merged_and_why_a_round_made_no_model_is_told() -> None:
+    text = Page(render_page(FinishedJob().robust_report())).text
+    rule = "trimmed mean against 1 hostile node"
+    assert f"Aggregation: robust, updates are merged by {rule}, regions by their mean." in text
+    assert "IN round 3.3" in text
+    assert "trimmed_mean against 1 hostile needs 3 contributions (n >= 2f + 1), 2 are usable" in text
+    secure = Page(render_page(FinishedJob().masked_report())).text
+    assert "Aggregation: secure, updates are masked, of which the committee learns the mean alone." in secure
+
+
 @pytest.fixture(params=["binary", "multiclass", "regression"], scope="module")
 def report(request: pytest.FixtureRequest) -> Report:
     return FinishedJob(kind=request.param).report()

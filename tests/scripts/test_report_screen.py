@@ -24,6 +24,12 @@ class TestScreen:
         assert "THE RECORD DOES NOT HOLD" in told
         assert "EU round [1]: root differs" in told
 
+    def test_how_updates_are_merged_and_why_a_round_made_no_model_is_told(self) -> None:
+        told = printed(FinishedJob().robust_report(), 160)
+        rule = "trimmed mean against 1 hostile node"
+        assert f"aggregation: robust, updates are merged by {rule}, regions by their mean" in told
+        assert "IN, round 3.3: trimmed_mean against 1 hostile needs 3 contributions (n >= 2f + 1), 2 are usable" in told
+
     def test_names_are_not_markup(self) -> None:
         report = FinishedJob(shards={"[red]EU": ["[/]x", "[bold]y"]}, name="[/]job").report()
         refusal = RefusalRecord(node="[link=x]n", action="[/]join", reason="[/]why")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
+
+import pytest
 
 from domicile.protocol.eligibility import Refusal
 from scripts.status import as_json, is_same, snapshot_lines, view_data
-from scripts.view import GlobalFigure, RefusedParty
+from scripts.view import AggregationView, GlobalFigure, RefusedParty, RuleView
 from tests.scripts.finished_job import FinishedJob, datasets_of
 
 SNAPSHOT = """\
@@ -33,6 +35,35 @@ and then a new window opens, retry 1 of 1"""
 
 def test_a_snapshot_tells_phases_rounds_who_is_awaited_since_and_until_when_and_who_can_end_it() -> None:
     assert "\n".join(snapshot_lines(FinishedJob().views()[2])) == SNAPSHOT
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "told"),
+    [
+        (AggregationView(kind="plain"), "plain, updates are merged by their mean"),
+        (
+            AggregationView(kind="secure"),
+            "secure, updates are masked, of which the committee learns the mean alone",
+        ),
+        (
+            AggregationView(kind="robust", updates=RuleView(rule="trimmed_mean", num_hostile=1)),
+            "robust, updates are merged by trimmed mean against 1 hostile node, regions by their mean",
+        ),
+        (
+            AggregationView(
+                kind="robust",
+                updates=RuleView(rule="median", num_hostile=2),
+                regions=RuleView(rule="krum", num_hostile=1),
+            ),
+            "robust, updates are merged by median against 2 hostile nodes, regions by krum against 1 hostile region",
+        ),
+    ],
+    ids=["plain", "secure", "robust", "robust regions"],
+)
+def test_how_updates_become_a_model_is_told_in_words_and_as_data(aggregation: AggregationView, told: str) -> None:
+    view = replace(FinishedJob().views()[2], aggregation=aggregation)
+    assert snapshot_lines(view)[1] == f"  aggregation: {told}"
+    assert view_data(view)["aggregation"] == asdict(aggregation)
 
 
 def test_a_snapshot_of_a_finished_job_has_its_figures_and_its_gaps_and_waits_for_nothing() -> None:
