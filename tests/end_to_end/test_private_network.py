@@ -25,6 +25,8 @@ from node.journal import NodeJournal, SealedUpdate
 from scripts.report.figures import mean
 from scripts.sandbox.curve import curve_of
 from scripts.sandbox.finish import build_report
+from scripts.sandbox.plan import load_plan
+from scripts.sandbox.privacy import RunningCosts
 from scripts.status import snapshot_lines
 from tests.end_to_end.conftest import SmallNetwork, write_table
 from tests.end_to_end.instants import DyingProcesses
@@ -168,6 +170,19 @@ def assert_curve_goes_through_the_job(outcome) -> None:
     assert points[EPSILON].global_[0] == mean(report, "global", "accuracy")
     assert points[EPSILON].local[0] == mean(report, "local", "accuracy")
     assert points[None].noise_multiplier == 0 < points[16.0].noise_multiplier < points[1.0].noise_multiplier
+
+
+def test_what_finished_rounds_cost_is_told_once_it_is_known_of_all_and_a_look_waits_for_one_figure_at_most(
+    tmp_path,
+) -> None:
+    plan = load_plan(PrivateNetwork(nodes=("a", "b", "c"), global_rounds=2).write(tmp_path / "network"))
+    costs = RunningCosts(plan)
+    rounds = [{"a": 0, "b": 0}, {"a": 0, "b": 0}, {"a": 2, "b": 1}, {"a": 2, "b": 1}]
+    told = [{one.node: one.epsilon for one in costs.after(trained)} for trained in rounds]
+    mechanism = Mechanism(sample_rate=1.0, noise_multiplier=NOISE_MULTIPLIER)
+    later = {name: epsilon_of(mechanism, num * STEPS, DELTA) for name, num in rounds[-1].items()}
+    assert told == [{}, dict.fromkeys("ab", 0.0), dict.fromkeys("ab", 0.0), later]
+    assert 0 < later["b"] < later["a"] < EPSILON
 
 
 @pytest.mark.slow

@@ -21,12 +21,13 @@ from domicile.learning.tabular import Tabular, resolve_options
 from domicile.learning.task import task_digest
 from domicile.party import Party, open_party
 from domicile.protocol.attestation import Attestation
+from domicile.protocol.budget import Budget
 from domicile.protocol.eligibility import Sensitivity
 from domicile.protocol.jurisdiction import Tier
 from domicile.protocol.round import Committee
 from domicile.registration import ensure_registered
 from domicile.settings import load_settings, parse_settings
-from domicile.types import Address, Digest, JobId, JurisdictionCode, ShardIndex
+from domicile.types import Address, DatasetId, Digest, JobId, JurisdictionCode, ShardIndex
 from node.config import NodeConfig
 from node.journal import NodeJournal
 from scripts.doctor.case import Case, load_config
@@ -218,6 +219,19 @@ def order_and_join(folder: Path, **rounds: int) -> None:
 def order_privately(folder: Path) -> None:
     """Another job, which asks for privacy and takes members."""
     _ordered(folder, {**JOB, **PRIVACY})
+
+
+def join_with_privacy_of_nodes(folder: Path) -> JobId:
+    """A job that promises privacy to whole nodes, which the node joins with a dataset of its own."""
+    privacy = {"unit": "node", "epsilon": 8.0, "delta": 1e-6}
+    asked = {**JOB, "aggregation": "secure", "max_update_norm": 1.0, "privacy": privacy}
+    party, job = _ordered(folder, asked)
+    owner = Sender(party.chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC))
+    budgets = Budgets(party.chain, party.deployment)
+    owner.act(budgets.register_dataset(DIGEST, party.sender.address))
+    owner.act(budgets.grant_budget(DatasetId(1), Budget.within(20.0, 1e-4), party.chain.timestamp() + 40 * DAY_S))
+    party.sender.act(party.jobs.join(job, ShardIndex(0), DatasetId(1)))
+    return job
 
 
 SECURE = {"aggregation": "secure", "secure": {"max_examples": 100}, "max_update_norm": 1.0}
