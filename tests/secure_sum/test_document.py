@@ -163,3 +163,18 @@ def test_the_table_of_thresholds_is_what_the_code_computes() -> None:
         assert int(degree) == degree_of(int(members)) == int(holders) - 1
         assert int(threshold) == int(holders) // 2 + 1
         assert int(size.replace(",", "")) == sheet_bytes(int(holders))
+
+
+def test_the_table_of_those_hidden_together_is_what_members_answer_for() -> None:
+    rows = dict(
+        re.findall(r"^\| (members n|threshold t|required survivors m|hidden among, c = \d) \| (.+) \|$", DOCUMENT, re.M)
+    )
+    table = {name: row.split(" | ") for name, row in rows.items()}
+    for column, number in enumerate(table["members n"]):
+        graph = Circle(int(number)).graph
+        required = graph.required_survivors(3)
+        assert int(table["threshold t"][column]) == graph.threshold
+        assert int(table["required survivors m"][column]) == required
+        for colluders in range(5):
+            hidden = str(required - colluders) if colluders < graph.threshold else "–"
+            assert table[f"hidden among, c = {colluders}"][column] == hidden
