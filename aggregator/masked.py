@@ -60,13 +60,15 @@ class MaskedWork:
         found = self._acceptable(opened)
         voted = found is not None and self._models.party.sender.address in found[1].voters
         num_rivals = len(self._models.history.survivors_tallies.get(key, {}))
+        impossible = self._impossible(key, len(opened.nodes))
         return replace(
             duty,
             masked=step.Masked(summed=True),
             stale=ineligible != opened.ineligible or (opened.misses_payloads and num_rivals > opened.num_rivals),
             voted=voted,
-            acceptable=found[0] if found is not None and not voted else None,
-            impossible=self._impossible(len(opened.nodes)),
+            # The contract asks for fewer than members answer for; a set that nobody answers for ends the round.
+            acceptable=found[0] if found is not None and not voted and impossible is None else None,
+            impossible=impossible,
             look_again_s=self._looks.again_s,
             looked_again=self._looks.looked_again,
         )
@@ -153,8 +155,9 @@ class MaskedWork:
     def _opened_in(self, key: RegionalKey) -> Opened | None:
         return self._opened if self._opened is not None and self._opened.key == key else None
 
-    def _impossible(self, num_survivors: int) -> str | None:
-        needed = self._models.history.created.parameters.min_survivors
+    def _impossible(self, key: RegionalKey, num_survivors: int) -> str | None:
+        graph = self._shard.round(key).graph
+        needed = graph.required_survivors(self._models.history.created.parameters.min_survivors)
         return None if num_survivors >= needed else f"{num_survivors} usable masked updates, {needed} are needed"
 
     def _acceptable(self, opened: Opened) -> tuple[bytes, SurvivorsTally] | None:

@@ -109,6 +109,7 @@ class UnmaskingRefusal(Enum):
     NOT_A_SURVIVOR = "not a survivor"
     TOO_FEW_SURVIVORS = "too few survivors"
     BELOW_THRESHOLD = "below the threshold"
+    NO_EDGE = "no mask towards a survivor"
 
 
 class UnmaskingRefused(SecureSumError):

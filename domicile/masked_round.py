@@ -10,6 +10,7 @@ from domicile.crypto.keys import MaskingKey
 from domicile.crypto.sealing import sealed_size
 from domicile.errors import BlockCorrupt, BlockMissing, PeerError
 from domicile.exchange import NUM_RECIPIENTS_MAX
+from domicile.founders import Founders
 from domicile.history import RegionalKey
 from domicile.learning.secure.figures import QUANTITIES
 from domicile.log import log_event
@@ -31,22 +32,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedRound:
-    """One regional round of a shard whose updates are masked. `publics`: masking keys of those members whose key cards
-    can be had and hold.
-    """
+    """One regional round of a shard whose updates are masked."""
 
     context: SumContext
     graph: Graph
-    publics: dict[Address, bytes]
     grid: SumGrid
     quantities: Quantities
     num_values: int
-
-    def pairs(self, own: Address, key: MaskingKey) -> PairSecrets:
-        """Raises:
-        ConfigurationError: the own card was of another key when the job was started.
-        """
-        return PairSecrets(own, key, self.publics, self.context)
 
     def agreed(self, commitments: Digest, survivors: tuple[Address, ...]) -> Agreed:
         return Agreed(context=self.context, commitments=commitments, survivors=survivors)
@@ -94,8 +86,10 @@ class MaskedShard:
     def __init__(self, models: JobModels, shard: ShardIndex) -> None:
         self._models = models
         self._shard = shard
+        self._founders: Founders | None = None
+        self._start = b""
         self._graph: Graph | None = None
-        self._publics: dict[Address, bytes] | None = None
+        self._publics: dict[Address, bytes] = {}
 
     @cached_property
     def noise(self) -> NodeCalibration | None:
@@ -113,10 +107,13 @@ class MaskedShard:
         Raises:
             PeerError: the job's specification has no bound, or too few members; ChainFault, StoreFault: try again.
         """
-        spec, context = self._models.spec, self._context(key)
+        spec, founders = self._models.spec, self._founders_now()
+        context = self._context(key)
         if spec.max_update_norm is None:
             raise PeerError("the job's specification bounds no update, and cannot be summed; ask the job's owner")
-        graph = self._graph_of(context)
+        if self._graph is None:
+            self._graph = graph_of(founders.cards.get(self._shard, {}), context)
+        graph = self._graph
         units = 1 if spec.secure is None else spec.secure.max_examples
         num_nodes = len(graph.members)
         grid: SumGrid = Grid(max_norm=spec.max_update_norm, num_nodes=num_nodes, weight_units=units)
@@ -127,7 +124,6 @@ class MaskedShard:
         return MaskedRound(
             context=context,
             graph=graph,
-            publics=self._masking_keys(graph),
             grid=grid,
             quantities=Quantities(own, num_nodes, units),
             num_values=self._models.layout.num_parameters,
@@ -139,34 +135,42 @@ class MaskedShard:
             chain_id=deployment.chain_id,
             contract=deployment.training_jobs,
             job=self._models.job,
+            start=self._start,
             shard=key[0],
             global_round=key[1],
             regional_round=key[2],
         )
 
-    def _graph_of(self, context: SumContext) -> Graph:
-        if self._graph is None:
-            founders = self._models.history.founders
-            if founders is None:
-                raise PeerError("the job has not been started; nobody masks yet")
-            block_hash = self._models.party.chain.hash_of(founders.block)
-            members = founders.cards.get(self._shard, {})
-            self._graph = graph_of(members, bytes.fromhex(block_hash.removeprefix("0x")), context)
-        return self._graph
+    def pairs(self, masked: MaskedRound, own: Address, key: MaskingKey, *, wait: bool) -> PairSecrets:
+        """What a member shares with each other member whose key card holds.
 
-    def _masking_keys(self, graph: Graph) -> dict[Address, bytes]:
-        if self._publics is not None:
-            return self._publics
-        founders = self._models.history.founders
-        cards = {} if founders is None else founders.cards.get(self._shard, {})
-        publics: dict[Address, bytes] = {}
-        for address in graph.members:
+        `wait`: a card that cannot be fetched now is waited for, since whoever withholds cards would otherwise choose
+        who masks with whom. Otherwise it counts as none: to answer, that costs the shares of its owner's secrets alone.
+
+        Raises:
+            ConfigurationError: the own card was of another key when the job was started.
+            StoreFault: a card cannot be fetched; try again.
+        """
+        cards = self._founders_now().cards.get(self._shard, {})
+        for address in masked.graph.members:
+            if address in self._publics:
+                continue
             try:
-                publics[address] = self._models.cards.card_of(address, cards[address]).masking_public
+                self._publics[address] = self._models.cards.card_of(address, cards[address]).masking_public
             except (PeerError, BlockMissing, BlockCorrupt) as exc:
+                if wait and not isinstance(exc, PeerError):
+                    raise
                 where = {"job": self._models.job, "shard": self._shard, "node": address}
                 log_event(log, "no_masking_key", level=logging.WARNING, **where, cause=str(exc))
-        if len(publics) == len(graph.members):
-            # A card that is missing now may be there in a later round.
-            self._publics = publics
-        return publics
+        return PairSecrets(own, key, self._publics, masked.context)
+
+    def _founders_now(self) -> Founders:
+        """The members at the job's start; another object than before if the chain was reorganised below it."""
+        founders = self._models.history.founders
+        if founders is None:
+            raise PeerError("the job has not been started; nobody masks yet")
+        if founders is not self._founders:
+            block_hash = self._models.party.chain.hash_of(founders.block)
+            self._start, self._graph, self._publics = bytes.fromhex(block_hash.removeprefix("0x")), None, {}
+            self._founders = founders
+        return founders

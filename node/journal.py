@@ -55,7 +55,7 @@ class SealedUpdate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SealedAnswer:
-    """This node's shares for the survivors of one masked round. `survivors` is the id of the proposal that fixed them:
+    """This node's shares for the survivors of one masked round. `survivors` is the digest of that set (`Agreed`):
     shares for two sets of one round would unmask single updates, so that there is never a second one.
     """
 

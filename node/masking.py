@@ -23,6 +23,7 @@ from domicile.privacy.node_level.grid import NoisedGrid
 from domicile.privacy.randomness import Randomness
 from domicile.secure_sum.answer import Agreed, answer_for
 from domicile.secure_sum.masking import MaskedUpdate
+from domicile.secure_sum.seeds import PairSecrets
 from domicile.secure_sum.sheet import Sheet
 from domicile.storage.store import Store
 from domicile.types import Address
@@ -83,6 +84,7 @@ class Masking:
         Raises:
             UpdateError: NaN or infinite values.
             SecureSumError: too few members have usable key cards.
+            StoreFault: a member's key card cannot be fetched now.
             ConfigurationError: the own key is not that of the card with which the job was started.
         """
         masked, noise = self._round(key), self._shard(key).noise
@@ -93,7 +95,7 @@ class Masking:
         update = MaskedUpdate(
             result.delta_P.numpy(),
             graph=masked.graph,
-            pairs=masked.pairs(self._own, self._models.party.hpke.masking_key()),
+            pairs=self._pairs(key, masked, wait=True),
             grid=grid,
             quantities=masked.quantities,
             units=grid.units_of(result.num_examples),
@@ -109,7 +111,7 @@ class Masking:
         Raises:
             UnmaskingRefused: the set does not hold, or could tell more than a sum; with the reason.
             ConfigurationError: the own key is not that of the card with which the job was started.
-            StoreFault: a sheet cannot be fetched now.
+            StoreFault: a sheet or key card cannot be fetched now.
         """
         history, masked = self._models.history, self._round(key)
         agreed, survivors = self._agreed(key, masked), history.survivors[key]
@@ -117,7 +119,7 @@ class Masking:
         raw = answer_for(
             agreed,
             graph=masked.graph,
-            pairs=masked.pairs(self._own, self._models.party.hpke.masking_key()),
+            pairs=self._pairs(key, masked, wait=not late),
             sheets=self._sheets(key, masked, survivors.nodes, late=late),
             commitments=history.running_hash(key, self._models.party.deployment),
             min_contributors=history.created.parameters.min_survivors,
@@ -177,6 +179,9 @@ class Masking:
         if key[0] not in self._shards:
             self._shards[key[0]] = MaskedShard(self._models, key[0])
         return self._shards[key[0]]
+
+    def _pairs(self, key: RegionalKey, masked: MaskedRound, *, wait: bool) -> PairSecrets:
+        return self._shard(key).pairs(masked, self._own, self._models.party.hpke.masking_key(), wait=wait)
 
     def _round(self, key: RegionalKey) -> MaskedRound:
         return self._shard(key).round(key)

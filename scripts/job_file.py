@@ -124,17 +124,18 @@ class JobFile(Settings):
 
     @property
     def regional_merging(self) -> MergingSettings:
-        return self._merging(self.merging.regional)
+        return self._merging(self.merging.regional, secure=self.aggregation == "secure")
 
     @property
     def global_merging(self) -> MergingSettings:
-        return self._merging(self.merging.global_)
+        return self._merging(self.merging.global_, secure=False)
 
-    def _merging(self, written: MergingSettings) -> MergingSettings:
-        """A robust job weighs by no numbers that others tell, and one with privacy of nodes has none to tell; where its
-        file is silent on weights, they are uniform.
+    def _merging(self, written: MergingSettings, *, secure: bool) -> MergingSettings:
+        """A robust job weighs by no numbers that others tell, and one with privacy of nodes has none to tell; of two
+        `secure` sums that differ by one node, weights by samples would tell its rows. Where the file is silent on
+        weights, they are uniform.
         """
-        unweighted = self.aggregation == "robust" or isinstance(self.privacy, NodePrivacySettings)
+        unweighted = secure or self.aggregation == "robust" or isinstance(self.privacy, NodePrivacySettings)
         if unweighted and "weighting" not in written.model_fields_set:
             return written.model_copy(update={"weighting": "uniform"})
         return written

@@ -30,6 +30,7 @@ CONTEXT = SumContext(
     chain_id=1,
     contract=Address("0x" + "1" * 40),
     job=JobId(1),
+    start=bytes(32),
     shard=ShardIndex(0),
     global_round=0,
     regional_round=0,
@@ -96,7 +97,7 @@ class Shard:
         self.members = [Address(to_checksum_address(f"0x{number + 1:040x}")) for number in range(case.num_nodes)]
         self.keys = {member: MaskingKey(os.urandom(32)) for member in self.members}
         self.cards = {member: key.public_bytes for member, key in self.keys.items()}
-        self.graph: Graph = graph_of(self.members, bytes(32), CONTEXT)
+        self.graph: Graph = graph_of(self.members, CONTEXT)
         self.grid = Grid(max_norm=1.0, num_nodes=case.num_nodes, weight_units=UNITS)
         self.quantities = Quantities((), case.num_nodes, UNITS)
         self.survivors = tuple(self.members[case.num_dropped :])

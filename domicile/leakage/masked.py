@@ -25,7 +25,13 @@ from domicile.secure_sum.unmasking import MaskedSum, Unmasking
 from domicile.types import Address, Digest, JobId, ShardIndex
 
 CONTEXT = SumContext(
-    chain_id=1, contract=Address("0x" + "00" * 20), job=JobId(0), shard=ShardIndex(0), global_round=0, regional_round=0
+    chain_id=1,
+    contract=Address("0x" + "00" * 20),
+    job=JobId(0),
+    start=bytes(32),
+    shard=ShardIndex(0),
+    global_round=0,
+    regional_round=0,
 )
 """No job has this number."""
 
@@ -37,7 +43,7 @@ def masked_and_summed(deltas_P: Sequence[torch.Tensor]) -> tuple[torch.Tensor, t
     members = [Address(to_checksum_address(os.urandom(20))) for _ in deltas_P]
     keys = {one: HpkeKey.generate().masking_key() for one in members}
     cards = {one: key.public_bytes for one, key in keys.items()}
-    graph = graph_of(members, os.urandom(32), CONTEXT)
+    graph = graph_of(members, CONTEXT)
     grid = Grid(max_norm=max(float(one.norm()) for one in deltas_P) or 1.0, num_nodes=len(members))
     quantities = Quantities((), len(members), 1)
     pairs = {one: PairSecrets(one, keys[one], cards, CONTEXT) for one in members}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from domicile.crypto.masks import SEED_BYTES
 from domicile.errors import SecureSumError, UnmaskingRefusal, UnmaskingRefused
 from domicile.secure_sum.context import SumContext, address_bytes, tagged_hash
-from domicile.secure_sum.graph import MEMBERS_MIN, Graph
+from domicile.secure_sum.graph import Graph
 from domicile.secure_sum.seeds import PairSecrets
 from domicile.secure_sum.sheet import Sheet, open_column
 from domicile.types import Address, Digest
@@ -19,8 +19,8 @@ VERSION = 1
 HEADER = struct.Struct(">8sHH32s32s")
 """Magic, version, number of dealers, hash of context and holder, digest of the survivors."""
 
-_PLACE_LABEL = b"domicile secure sum answer v1"
-_SURVIVORS_LABEL = b"domicile secure sum survivors v1"
+_PLACE_LABEL = b"domicile secure sum answer v2"
+_SURVIVORS_LABEL = b"domicile secure sum survivors v2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +80,9 @@ def require_answerable(
         raise UnmaskingRefused(reason.NOT_A_MEMBER, "a survivor comes twice or is no member of the shard")
     if own not in survivors:
         raise UnmaskingRefused(reason.NOT_A_SURVIVOR, "this node is no survivor, and holds no vote over their sum")
-    if len(survivors) < max(min_contributors, MEMBERS_MIN):
-        wanted = max(min_contributors, MEMBERS_MIN)
-        raise UnmaskingRefused(reason.TOO_FEW_SURVIVORS, f"{len(survivors)} survivors; a sum has at least {wanted}")
+    if len(survivors) < (wanted := graph.required_survivors(min_contributors)):
+        message = f"{len(survivors)} survivors of {len(graph.members)} members; a sum has at least {wanted}"
+        raise UnmaskingRefused(reason.TOO_FEW_SURVIVORS, message)
     if lacking := graph.lacking(survivors):
         message = f"{len(lacking)} survivors have fewer than {graph.threshold} surviving holders, {lacking[0]} first"
         raise UnmaskingRefused(reason.BELOW_THRESHOLD, message)
@@ -105,7 +105,7 @@ def answer_for(
     cannot be had or its column does not hold, the answer says so for that dealer. Its length follows from the set.
 
     Raises:
-        UnmaskingRefused: as of `require_answerable`.
+        UnmaskingRefused: as of `require_answerable`, or the own sheet has no edge to a survivor.
     """
     own = pairs.own
     require_answerable(
@@ -117,6 +117,7 @@ def answer_for(
         min_contributors=min_contributors,
         answered=answered,
     )
+    _require_edges(sheets.get(own), graph, survivors=frozenset(agreed.survivors), own=own)
     asked = _asked(agreed, graph, own)
     flags, shares = bytearray(), []
     for dealer, secrets in asked.items():
@@ -161,6 +162,21 @@ def read_answer(raw: bytes, agreed: Agreed, *, graph: Graph, holder: Address) ->
             without.append(dealer)
         start += SEED_BYTES * len(secrets)
     return Answer(shares=shares, without=tuple(without))
+
+
+def _require_edges(own_sheet: Sheet | None, graph: Graph, *, survivors: frozenset[Address], own: Address) -> None:
+    """A member without masks towards some survivors is in no sum with them: whoever withheld key cards from the two
+    halves of a shard would learn the sum of each half.
+
+    Raises:
+        UnmaskingRefused: the own sheet is missing, or names a survivor with whom it has no mask.
+    """
+    if own_sheet is None:
+        raise UnmaskingRefused(UnmaskingRefusal.NO_EDGE, f"the sheet that {own} committed cannot be had")
+    for number, one in enumerate(graph.neighbours[own], start=1):
+        if one in survivors and not own_sheet.has_edge(number):
+            message = f"this node's update has no mask towards {one}, whose key card did not hold"
+            raise UnmaskingRefused(UnmaskingRefusal.NO_EDGE, message)
 
 
 def _header(agreed: Agreed, graph: Graph, holder: Address, num_dealers: int) -> bytes:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from domicile.crypto.context import ADDRESS, NO_SHARD, ROUND_MAX, WORD_END
 from domicile.types import Address, JobId, ShardIndex
 
-CONTEXT_BYTES = 89
-_FORMAT = struct.Struct(">32s20s32sBHH")
+CONTEXT_BYTES = 121
+_FORMAT = struct.Struct(">32s20s32s32sBHH")
+_START_BYTES = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +21,11 @@ class SumContext:
     chain_id: int
     contract: Address
     job: JobId
+    start: bytes
+    """Hash of the block in which the job was started, 32 bytes. A chain that was made anew, or reorganised below that
+    block, has the same numbers and addresses: without this, nodes would use the seeds of its former rounds again.
+    """
+
     shard: ShardIndex
     global_round: int
     regional_round: int
@@ -28,6 +34,8 @@ class SumContext:
         """Raises:
         ValueError: a number that the encoding has no room for.
         """
+        if len(self.start) != _START_BYTES:
+            raise ValueError(f"the hash of the job's start has {_START_BYTES} bytes, not {len(self.start)}")
         if not 0 <= self.shard < NO_SHARD:
             raise ValueError(f"shard {self.shard} is outside 0 to {NO_SHARD - 1}")
         if not (0 <= self.global_round <= ROUND_MAX and 0 <= self.regional_round <= ROUND_MAX):
@@ -41,6 +49,7 @@ class SumContext:
             self.chain_id.to_bytes(32, "big"),
             address_bytes(self.contract),
             self.job.to_bytes(32, "big"),
+            self.start,
             self.shard,
             self.global_round,
             self.regional_round,

@@ -26,8 +26,8 @@ GROUP_MIN = 3
 EXPOSED_MAX = Fraction(1, 2**40)
 FAILED_MAX = Fraction(1, 2**20)
 
-_ORDER_LABEL = b"domicile secure sum order v1"
-_GRAPH_LABEL = b"domicile secure sum graph v1"
+_ORDER_LABEL = b"domicile secure sum order v2"
+_GRAPH_LABEL = b"domicile secure sum graph v2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +52,14 @@ class Graph:
     def threshold(self) -> int:
         return threshold_of(self.num_holders)
 
+    def required_survivors(self, min_survivors: int) -> int:
+        """Fewest survivors that a member answers for: `min_survivors` of the job, and no more than a share of
+        `SILENT_SHARE` of all members left out. A threshold of holders alone would let a committee with t - 1 members on
+        its side leave out every honest member but one.
+        """
+        num_members = len(self.members)
+        return max(min_survivors, MEMBERS_MIN, num_members - int(num_members * SILENT_SHARE))
+
     def lacking(self, survivors: Collection[Address]) -> tuple[Address, ...]:
         """Survivors with fewer surviving holders than the threshold: nobody could take their masks away."""
         alive = frozenset(survivors)
@@ -72,12 +80,12 @@ def threshold_of(num_holders: int) -> int:
     return num_holders // 2 + 1
 
 
-def graph_of(members: Iterable[Address], block_hash: bytes, context: SumContext) -> Graph:
+def graph_of(members: Iterable[Address], context: SumContext) -> Graph:
     """The graph of a shard, the same for all rounds of a job.
 
     `members`: whoever belonged to the shard when the job was started, whether or not they have left since.
-    `block_hash`: 32 bytes, of the block in which the job was started. It is known only after membership is closed, so
-    that nobody chooses an address for the place that it gets in the graph.
+    The context's block hash is known only after membership is closed, so that nobody chooses an address for the place
+    that it gets in the graph; who made that block had a choice of hashes.
 
     Raises:
         SecureSumError: fewer than `MEMBERS_MIN` members, or one that comes twice.
@@ -89,15 +97,11 @@ def graph_of(members: Iterable[Address], block_hash: bytes, context: SumContext)
         )
     place = context.to_bytes()[:-4]  # All but the rounds.
     degree = degree_of(len(ordered))
-    digest = tagged_hash(
-        _GRAPH_LABEL, place, block_hash, degree.to_bytes(2, "big"), *(address_bytes(one) for one in ordered)
-    )
+    digest = tagged_hash(_GRAPH_LABEL, place, degree.to_bytes(2, "big"), *(address_bytes(one) for one in ordered))
     if degree == len(ordered) - 1:
         holders = dict.fromkeys(ordered, ordered)
     else:
-        holders = _circulant(
-            ordered, degree, lambda one: tagged_hash(_ORDER_LABEL, place, block_hash, address_bytes(one))
-        )
+        holders = _circulant(ordered, degree, lambda one: tagged_hash(_ORDER_LABEL, place, address_bytes(one)))
     return Graph(
         members=ordered,
         neighbours={own: tuple(one for one in held if one != own) for own, held in holders.items()},

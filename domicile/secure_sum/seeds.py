@@ -18,11 +18,11 @@ CHECK_BYTES = 32
 SHARE_CHECK_BYTES = 16
 """Against a second preimage. A dealer who finds two shares of one hash has spoiled its own secret, no more."""
 
-_EDGE_LABEL = b"domicile secure sum edge v1"
-_COLUMN_LABEL = b"domicile secure sum column v1"
-_SELF_CHECK = b"domicile secure sum self check v1"
-_EDGE_CHECK = b"domicile secure sum edge check v1"
-_SHARE_CHECK = b"domicile secure sum share check v1"
+_EDGE_LABEL = b"domicile secure sum edge v2"
+_COLUMN_LABEL = b"domicile secure sum column v2"
+_SELF_CHECK = b"domicile secure sum self check v2"
+_EDGE_CHECK = b"domicile secure sum edge check v2"
+_SHARE_CHECK = b"domicile secure sum share check v2"
 
 
 class PairSecrets:

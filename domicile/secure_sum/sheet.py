@@ -41,7 +41,10 @@ NO_EDGE = bytes(CHECK_BYTES)
 HEADER = struct.Struct(">8sHH32s32s32s")
 """Magic, version, number of holders, hash of context and dealer, the graph's digest, salt."""
 
-_PLACE_LABEL = b"domicile secure sum sheet v1"
+NAMED_MAX = 4
+"""A remark is read by a person; a liar in a large shard disagrees with dozens."""
+
+_PLACE_LABEL = b"domicile secure sum sheet v2"
 _NONCE = bytes(12)
 
 
@@ -172,7 +175,10 @@ def open_column(sheet: Sheet, graph: Graph, pairs: PairSecrets) -> tuple[bytes, 
 def disputed(graph: Graph, sheets: Mapping[Address, Sheet]) -> dict[Address, str]:
     """Whom to leave out because its masks would not cancel, and why: before anything is unmasked.
 
-    The two ends of an edge must say the same of its seed; where they differ, one lies, and nobody can tell which.
+    The two ends of an edge must say the same of its seed; where they differ, one lies, and nobody can tell which. An
+    edge that both lack is a dispute too: else whoever withholds key cards parts the members into groups, and learns the
+    sum of each. So a card that nobody could use leaves out its owner alone.
+
     Who is in most disputes goes first, again and again, and equals go together: a liar about many edges goes alone,
     a liar about one takes its victim with it.
     """
@@ -181,16 +187,27 @@ def disputed(graph: Graph, sheets: Mapping[Address, Sheet]) -> dict[Address, str
         for number, neighbour in enumerate(graph.neighbours[address]):
             if neighbour in sheets:
                 back = graph.neighbours[neighbour].index(address)
-                if sheet.checks[1 + number] != sheets[neighbour].checks[1 + back]:
+                check = sheet.checks[1 + number]
+                if check == NO_EDGE or check != sheets[neighbour].checks[1 + back]:
                     disputes[address].add(neighbour)
     left_out: dict[Address, str] = {}
     while most := max((len(others) for others in disputes.values()), default=0):
         for address in [one for one, others in disputes.items() if len(others) == most]:
-            left_out[address] = f"its masks disagree with those of {most} others; it must register a proper key card"
-            del disputes[address]
+            left_out[address] = _dispute(disputes.pop(address))
         for others in disputes.values():
             others.difference_update(left_out)
     return left_out
+
+
+def _dispute(others: set[Address]) -> str:
+    ordered = sorted(others, key=address_bytes)
+    named = ", ".join(ordered[:NAMED_MAX]) + (
+        f" and {len(ordered) - NAMED_MAX} more" if len(ordered) > NAMED_MAX else ""
+    )
+    return (
+        f"disagrees with {named} on the masks between them, or has none: one of each two lies or "
+        "used another key card; compare the cards, and register a proper one before the next job"
+    )
 
 
 def _cut(raw: memoryview, size: int) -> tuple[bytes, ...]:

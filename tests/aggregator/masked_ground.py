@@ -135,6 +135,25 @@ class MaskedGround(RegionalGround):
     def tells_commit(self, member: Address, digest: Digest) -> None:
         self.history.apply(ev.UpdateCommitted(**origin(), **ROUNDS, shard=ShardIndex(0), node=member, digest=digest))
 
+    def starts(self, block: int, cards: dict[Address, Digest]) -> None:
+        """The chain was reorganised: the job was started in another block, with other cards of some members."""
+        assert self.history.founders is not None
+        before = self.history.founders.cards[ShardIndex(0)]
+        self.history.founders = Founders(block=block, cards={ShardIndex(0): {**before, **cards}})
+
+    @property
+    def proposal_id(self) -> bytes:
+        return survivors_proposal_id(JOB, ShardIndex(0), self.proposal)
+
+    def tells_vote(self, voter: Address) -> None:
+        """For the survivors that this member would propose."""
+        proposal = self.proposal
+        self.history.apply(
+            ev.SurvivorsVote(
+                **origin(), shard=ShardIndex(0), voter=voter, proposal_id=self.proposal_id, proposal=proposal
+            )
+        )
+
     def tells_survivors(self, proposal: SurvivorsProposal) -> None:
         """The committee agrees."""
         proposal_id = survivors_proposal_id(JOB, ShardIndex(0), proposal)

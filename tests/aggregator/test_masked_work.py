@@ -66,7 +66,7 @@ def test_the_same_sum_comes_out_whoever_answered(ground: MaskedGround) -> None:
 
 
 def test_what_cannot_be_in_the_sum_is_left_out_with_its_reason(tmp_path: Path) -> None:
-    ground = MaskedGround(tmp_path, num_nodes=11)
+    ground = MaskedGround(tmp_path, num_nodes=15)
     garbage, foreign, ineligible, lost, endless, *good = ground.members
     payload, other = ground.mask(garbage), ground.mask(foreign)
     ground.commits(garbage, bytes(len(payload.head)), payload)
@@ -108,7 +108,45 @@ def test_nobody_is_in_a_sum_whose_masks_the_survivors_could_not_take_away(tmp_pa
     ground.masks(*ground.members[:4])
     ground.work.add(KEY, frozenset(), 100)
     assert set(reasons(ground).values()) == {"MALFORMED"}
-    assert ground.duty().impossible == "0 usable masked updates, 3 are needed"
+    assert ground.duty().impossible == "0 usable masked updates, 6 are needed"
+
+
+def test_a_set_that_no_member_would_answer_for_is_neither_proposed_nor_confirmed(tmp_path: Path) -> None:
+    """Five of nine hold a threshold of all shares, and the contract asks for three; but only a third may be missing."""
+    ground = MaskedGround(tmp_path, num_nodes=9)
+    ground.masks(*ground.members[:5])
+    ground.work.add(KEY, frozenset(), 100)
+    ground.tells_vote(account := ground.members[8])
+    assert ground.history.survivors_tallies[KEY][ground.proposal_id].voters == [account]
+    duty = ground.duty()
+    assert (duty.impossible, duty.acceptable) == ("5 usable masked updates, 6 are needed", None)
+    ground.masks(ground.members[5])
+    ground.work.add(KEY, frozenset(), 100)
+    ground.tells_vote(account)
+    duty = ground.duty()
+    assert (duty.impossible, duty.acceptable) == (None, ground.proposal_id)
+
+
+def test_a_key_card_that_cannot_be_fetched_is_waited_for_and_a_bad_one_is_not(ground: MaskedGround) -> None:
+    own, other = ground.members[:2]
+    ground.starts(8, {other: LOST})
+    with pytest.raises(BlockMissing):
+        ground.mask(own)
+    ground.starts(9, {other: ground.party.border.put_bytes(b"no card")})
+    ground.masks(own, *ground.members[2:])
+    ground.work.add(KEY, frozenset(), 100)
+    # Nobody has an edge to the one that did not mask, so that the others are in a sum without it.
+    assert ground.duty().impossible is None
+    assert reasons(ground) == {}
+
+
+def test_a_node_masks_anew_on_a_chain_that_was_reorganised_below_the_start(ground: MaskedGround) -> None:
+    own = ground.members[0]
+    place = slice(12, 44)  # The sheet's hash of context and dealer.
+    first = ground.mask(own).head[place]
+    assert ground.mask(own).head[place] == first
+    ground.starts(8, {})
+    assert ground.mask(own).head[place] != first
 
 
 def test_a_set_that_others_agreed_on_takes_the_place_of_the_own(ground: MaskedGround) -> None:

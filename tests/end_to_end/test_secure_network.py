@@ -30,7 +30,10 @@ BOUND = 4.0
 """Above the norm of every update here, so that nothing is clipped and a plain job merges the same."""
 
 MAX_EXAMPLES = 100
-BOUNDS = f"max_update_norm = {BOUND}\nsecure = {{ max_examples = {MAX_EXAMPLES} }}"
+BOUNDS = (
+    f"max_update_norm = {BOUND}\nsecure = {{ max_examples = {MAX_EXAMPLES} }}\n"
+    'merging = { regional = { weighting = "samples" } }'
+)
 FLOAT32 = 1e-6
 """What rounding each step to float32 makes of models whose values are about 1."""
 

@@ -21,12 +21,13 @@ from domicile.secure_sum.sheet import Sheet, read_sheet
 from domicile.secure_sum.unmasking import MaskedSum, SecureMean, Unmasking
 from domicile.types import Address, Digest, JobId, ShardIndex
 
-BLOCK_HASH = bytes(range(32))
+START = bytes(range(32))
 COMMITMENTS = Digest(b"\x77" * 32)
 CONTEXT = SumContext(
     chain_id=31337,
     contract=Address("0x" + "c0" * 20),
     job=JobId(7),
+    start=START,
     shard=ShardIndex(2),
     global_round=3,
     regional_round=5,
@@ -61,7 +62,7 @@ class Circle:
         self.members = [account(number) for number in range(self.num_members)]
         self.keys = {member: masking_key(number) for number, member in enumerate(self.members)}
         self.cards = {member: key.public_bytes for member, key in self.keys.items()}
-        self.graph: Graph = graph_of(self.members, BLOCK_HASH, self.context)
+        self.graph: Graph = graph_of(self.members, self.context)
         self.grid = Grid(max_norm=self.max_norm, num_nodes=self.num_members, weight_units=self.weight_units)
         self.quantities = Quantities((ROWS, LOSS), self.num_members, self.weight_units)
         random = np.random.default_rng(self.seed)

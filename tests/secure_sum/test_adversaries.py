@@ -26,12 +26,13 @@ from domicile.secure_sum.sheet import HEADER as SHEET_HEADER
 from domicile.secure_sum.sheet import disputed, open_column, read_sheet, sheet_bytes
 from domicile.secure_sum.unmasking import Unmasking
 from domicile.types import Address, Digest, JobId, ShardIndex
-from tests.secure_sum.circle import BLOCK_HASH, COMMITMENTS, CONTEXT, Circle, account, masking_key
+from tests.secure_sum.circle import COMMITMENTS, CONTEXT, Circle, account, masking_key
 
 FOREIGN = [
     replace(CONTEXT, chain_id=1),
     replace(CONTEXT, contract=Address("0x" + "c1" * 20)),
     replace(CONTEXT, job=JobId(8)),
+    replace(CONTEXT, start=bytes(32)),
     replace(CONTEXT, shard=ShardIndex(1)),
     replace(CONTEXT, global_round=4),
     replace(CONTEXT, regional_round=4),
@@ -82,7 +83,7 @@ class TestLyingCommittee:
 
     def test_a_sum_of_too_few_is_refused(self, circle: Circle) -> None:
         assert refusal(circle, circle.agreed(circle.members[:2])) is UnmaskingRefusal.TOO_FEW_SURVIVORS
-        with pytest.raises(UnmaskingRefused, match="4 survivors; a sum has at least 5"):
+        with pytest.raises(UnmaskingRefused, match="4 survivors of 6 members; a sum has at least 5"):
             answer_for(
                 circle.agreed(circle.members[:4]),
                 graph=circle.graph,
@@ -93,27 +94,58 @@ class TestLyingCommittee:
                 answered=None,
             )
 
-    def test_a_set_that_leaves_somebody_without_holders_is_refused(self, circle: Circle) -> None:
-        assert refusal(circle, circle.agreed(circle.members[:3])) is UnmaskingRefusal.BELOW_THRESHOLD
-
     def test_in_a_sparse_graph_nobody_is_cut_off_from_its_neighbours(self) -> None:
-        """A committee that leaves out all neighbours of a member would see that member's own vector."""
-        circle = Circle(34, num_values=5)
+        """A committee that leaves out a member's neighbours would see a sum of few, however many others survive."""
+        circle = Circle(256, num_values=5)
         victim = circle.members[0]
-        far = [one for one in circle.members if one not in circle.graph.neighbours[victim]]
-        near = [one for one in circle.members if one != victim and one not in far]
-        survivors = [victim, *[one for one in far if one != victim], *near[:13]]
-        circle.commit_all(survivors)
-        # Fourteen holders are the threshold: thirteen neighbours and itself.
-        assert circle.graph.threshold == 14
-        assert victim not in circle.graph.lacking(survivors)
-        reason = refusal(circle, circle.agreed([one for one in survivors if one != near[0]]))
-        assert reason is UnmaskingRefusal.BELOW_THRESHOLD
+        near = circle.graph.neighbours[victim]
+        # Eighty-three holders are the threshold of 165: 82 neighbours and itself.
+        assert circle.graph.threshold == 83
+        held = [one for one in circle.members if one not in near[:82]]
+        assert victim not in circle.graph.lacking(held)
+        cut = [one for one in held if one != near[82]]
+        assert len(cut) >= circle.graph.required_survivors(3)
+        assert refusal(circle, circle.agreed(cut)) is UnmaskingRefusal.BELOW_THRESHOLD
+
+    def test_who_keeps_key_cards_back_obtains_no_sum_of_one_half(self) -> None:
+        """The halves see no card of each other, a colluder's they all see: each half's masks cancel by themselves."""
+        circle = Circle(7)
+        colluder = circle.members[6]
+        halves = (circle.members[:3], circle.members[3:6])
+        circle.commit(colluder)
+        for half in halves:
+            for member in half:
+                shown = {one: circle.cards[one] for one in (*half, colluder)}
+                circle.commit(member, circle.pairs(member, shown))
+        assert set(disputed(circle.graph, circle.all_sheets(circle.members))) >= {*halves[0], *halves[1]}
+        # And should a committee agree on them all the same:
+        agreed = circle.agreed(circle.members)
+        assert [refusal(circle, agreed, own) for own in range(6)] == [UnmaskingRefusal.NO_EDGE] * 6
+
+    def test_a_member_whose_own_sheet_cannot_be_had_does_not_answer(self, circle: Circle) -> None:
+        agreed = circle.agreed(circle.members[:5])
+        del circle.sheets[circle.members[0]]
+        assert refusal(circle, agreed) is UnmaskingRefusal.NO_EDGE
+
+    def test_a_chain_that_was_made_anew_opens_nothing_of_its_former_life(self) -> None:
+        """Same id, addresses and numbers. The committee holds the victim's vector and self seed of one life, and leaves
+        it out in the other one, so that its edges are opened there: they are none of those that hide the vector.
+        """
+        lives = [Circle(6), Circle(6, context=replace(CONTEXT, start=bytes(32)))]
+        victim = lives[0].members[2]
+        others = [one for one in lives[0].members if one != victim]
+        for life in lives:
+            life.commit_all()
+        hiding = {lives[0].pairs(victim).edge_seed(one) for one in others}
+        opened = lives[1].unmasking(others, others)
+        edges = {seed for one in others for secret, seed in opened.recovered(one).items() if secret}
+        assert edges == {lives[1].pairs(victim).edge_seed(one) for one in others}
+        assert not edges & hiding
 
     @settings(max_examples=60, deadline=None)
     @given(st.integers(3, 40), st.data())
     def test_no_set_asks_for_both_seeds_that_hide_one_vector(self, num_members: int, data: st.DataObject) -> None:
-        graph = graph_of([account(number) for number in range(num_members)], BLOCK_HASH, CONTEXT)
+        graph = graph_of([account(number) for number in range(num_members)], CONTEXT)
         survivors = frozenset(data.draw(st.sets(st.sampled_from(graph.members), min_size=1)))
         for dealer in survivors:
             opened = secrets_asked(graph, survivors, dealer)
@@ -265,7 +297,19 @@ class TestLyingMember:
         assert set(disputed(circle.graph, everybody)) == {circle.members[0], cheated}
         wrong = {one: card if one == cheated else masking_key(77).public_bytes for one, card in circle.cards.items()}
         circle.commit(cheated, circle.pairs(cheated, wrong))
-        assert list(disputed(circle.graph, circle.all_sheets(circle.members))) == [cheated]
+        left_out = disputed(circle.graph, circle.all_sheets(circle.members))
+        assert list(left_out) == [cheated]
+        assert left_out[cheated].startswith(f"disagrees with {', '.join(circle.members[:4])} and 1 more on the masks")
+
+    def test_three_liars_about_edges_leave_out_two_members_and_survive(self) -> None:
+        """Three of nine dispute each its edges to the same two: the victims have more disputes than any liar."""
+        circle = Circle(9)
+        circle.commit_all()
+        liars, victims = circle.members[:3], circle.members[3:5]
+        wrong = {one: masking_key(77).public_bytes if one in victims else card for one, card in circle.cards.items()}
+        for liar in liars:
+            circle.commit(liar, circle.pairs(liar, wrong))
+        assert set(disputed(circle.graph, circle.all_sheets(circle.members))) == set(victims)
 
     def test_a_card_that_changed_since_masking_costs_its_own_shares_alone(self, circle: Circle) -> None:
         survivors = circle.members[:5]
@@ -348,7 +392,7 @@ class TestLyingMember:
     @settings(max_examples=60, deadline=None)
     @given(st.binary(max_size=4000))
     def test_whatever_somebody_sends_has_a_name(self, raw: bytes) -> None:
-        graph = graph_of([account(number) for number in range(4)], BLOCK_HASH, CONTEXT)
+        graph = graph_of([account(number) for number in range(4)], CONTEXT)
         agreed = Agreed(context=CONTEXT, commitments=COMMITMENTS, survivors=graph.members)
         for size in (sheet_bytes(4), answer_bytes(agreed, graph=graph, holder=account(0))):
             padded = raw.ljust(size, b"\1")[:size]

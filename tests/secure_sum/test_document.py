@@ -22,7 +22,15 @@ from tests.crypto.test_shares import recover_slowly
 from tests.secure_sum.circle import CONTEXT, Circle
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "secure-aggregation.md").read_text(encoding="utf-8")
-PLACE = (31337).to_bytes(32, "big") + b"\xc0" * 20 + (7).to_bytes(32, "big") + b"\x02" + b"\x00\x03" + b"\x00\x05"
+PLACE = (
+    (31337).to_bytes(32, "big")
+    + b"\xc0" * 20
+    + (7).to_bytes(32, "big")
+    + bytes(range(32))
+    + b"\x02"
+    + b"\x00\x03"
+    + b"\x00\x05"
+)
 
 
 def tagged(label: str, *parts: bytes) -> bytes:
@@ -58,7 +66,7 @@ class Stranger:
         assert answer[:8] == b"DOMANSWR"
         assert int.from_bytes(answer[8:10], "big") == 1
         assert int.from_bytes(answer[10:12], "big") == len(self.survivors)
-        assert answer[12:44] == tagged("domicile secure sum answer v1", PLACE, raw(holder))
+        assert answer[12:44] == tagged("domicile secure sum answer v2", PLACE, raw(holder))
         at = 76
         assert answer[at : at + len(self.survivors)] == b"\1" * len(self.survivors)
         at += len(self.survivors)
@@ -82,17 +90,17 @@ class Stranger:
         sheet = self.circle.sheets[dealer]
         assert len(sheet) == 108 + 48 * self.h + 48 * self.h**2
         assert sheet[:12] == b"DOMSHEET" + b"\x00\x01" + self.h.to_bytes(2, "big")
-        assert sheet[12:44] == tagged("domicile secure sum sheet v1", PLACE, raw(dealer))
+        assert sheet[12:44] == tagged("domicile secure sum sheet v2", PLACE, raw(dealer))
         check = sheet[108 + 32 * secret :][:32]
         if secret:
             ends = sorted((raw(dealer), raw(self.neighbours(dealer)[secret - 1])))
-            assert check == tagged("domicile secure sum edge check v1", PLACE, *ends, seed)
+            assert check == tagged("domicile secure sum edge check v2", PLACE, *ends, seed)
         else:
-            assert check == tagged("domicile secure sum self check v1", PLACE, raw(dealer), seed)
+            assert check == tagged("domicile secure sum self check v2", PLACE, raw(dealer), seed)
         number = self.number[holder]
         block = sheet[108 + 32 * self.h + (number - 1) * (48 * self.h + 16) :]
         place = bytes((number, secret))
-        expected = tagged("domicile secure sum share check v1", PLACE, raw(dealer), place, share)[:16]
+        expected = tagged("domicile secure sum share check v2", PLACE, raw(dealer), place, share)[:16]
         assert block[16 * secret :][:16] == expected
 
     def unmask(self, answers: dict[Address, bytes]) -> tuple[list[int], np.ndarray]:
@@ -143,8 +151,8 @@ def test_a_stranger_derives_the_same_edge_seed() -> None:
     one, other = circle.members[:2]
     secret = circle.keys[one].agree(circle.cards[other])
     ends = raw(one) + circle.cards[one] + raw(other) + circle.cards[other]
-    assert "`domicile secure sum edge v1`" in DOCUMENT
-    assert circle.pairs(other).edge_seed(one) == hkdf(secret, b"domicile secure sum edge v1" + PLACE + ends)
+    assert "`domicile secure sum edge v2`" in DOCUMENT
+    assert circle.pairs(other).edge_seed(one) == hkdf(secret, b"domicile secure sum edge v2" + PLACE + ends)
     assert CONTEXT.to_bytes() == PLACE
 
 
@@ -155,3 +163,18 @@ def test_the_table_of_thresholds_is_what_the_code_computes() -> None:
         assert int(degree) == degree_of(int(members)) == int(holders) - 1
         assert int(threshold) == int(holders) // 2 + 1
         assert int(size.replace(",", "")) == sheet_bytes(int(holders))
+
+
+def test_the_table_of_those_hidden_together_is_what_members_answer_for() -> None:
+    rows = dict(
+        re.findall(r"^\| (members n|threshold t|required survivors m|hidden among, c = \d) \| (.+) \|$", DOCUMENT, re.M)
+    )
+    table = {name: row.split(" | ") for name, row in rows.items()}
+    for column, number in enumerate(table["members n"]):
+        graph = Circle(int(number)).graph
+        required = graph.required_survivors(3)
+        assert int(table["threshold t"][column]) == graph.threshold
+        assert int(table["required survivors m"][column]) == required
+        for colluders in range(5):
+            hidden = str(required - colluders) if colluders < graph.threshold else "–"
+            assert table[f"hidden among, c = {colluders}"][column] == hidden

@@ -21,7 +21,7 @@ from domicile.secure_sum.graph import (
     threshold_of,
 )
 from domicile.types import JobId
-from tests.secure_sum.circle import BLOCK_HASH, CONTEXT, account
+from tests.secure_sum.circle import CONTEXT, account
 
 DEGREES = {33: 26, 48: 36, 64: 46, 96: 68, 128: 88, 192: 132, 256: 164}
 """As ``docs/secure-aggregation.md`` prints them."""
@@ -30,7 +30,7 @@ DEGREES = {33: 26, 48: 36, 64: 46, 96: 68, 128: 88, 192: 132, 256: 164}
 @pytest.mark.parametrize("num_members", [3, 4, COMPLETE_MAX, COMPLETE_MAX + 1, 64, 256])
 def test_a_graph_is_regular_and_mutual(num_members: int) -> None:
     members = [account(number) for number in range(num_members)]
-    graph = graph_of(reversed(members), BLOCK_HASH, CONTEXT)
+    graph = graph_of(reversed(members), CONTEXT)
     assert graph.members == tuple(members)
     for own in members:
         others = graph.neighbours[own]
@@ -71,12 +71,12 @@ def test_the_tail_counts_what_counting_counts() -> None:
 
 def test_the_graph_follows_from_job_and_block_and_from_no_round() -> None:
     members = [account(number) for number in range(40)]
-    graph = graph_of(members, BLOCK_HASH, CONTEXT)
-    assert graph_of(members, BLOCK_HASH, replace(CONTEXT, global_round=9, regional_round=1)) == graph
+    graph = graph_of(members, CONTEXT)
+    assert graph_of(members, replace(CONTEXT, global_round=9, regional_round=1)) == graph
     others = [
-        graph_of(members, bytes(32), CONTEXT),
-        graph_of(members, BLOCK_HASH, replace(CONTEXT, job=JobId(8))),
-        graph_of(members, BLOCK_HASH, replace(CONTEXT, chain_id=1)),
+        graph_of(members, replace(CONTEXT, start=bytes(32))),
+        graph_of(members, replace(CONTEXT, job=JobId(8))),
+        graph_of(members, replace(CONTEXT, chain_id=1)),
     ]
     for other in others:
         assert other.neighbours != graph.neighbours
@@ -87,7 +87,7 @@ def test_neighbours_are_spread_evenly_over_blocks() -> None:
     members = [account(number) for number in range(34)]
     hits = dict.fromkeys(members[1:], 0)
     for block in range(400):
-        for other in graph_of(members, block.to_bytes(32, "big"), CONTEXT).neighbours[members[0]]:
+        for other in graph_of(members, replace(CONTEXT, start=block.to_bytes(32, "big"))).neighbours[members[0]]:
             hits[other] += 1
     expected = 400 * degree_of(34) / 33
     # 5.5 standard deviations of a binomial count; its variance is at most 400/4.
@@ -100,10 +100,24 @@ def test_of_two_ends_one_adds() -> None:
     assert adds(account(9), account(10))
 
 
+@pytest.mark.parametrize(
+    ("num_members", "required"), [(3, 3), (4, 3), (5, 4), (6, 4), (7, 5), (8, 6), (9, 6), (10, 7), (32, 22), (256, 171)]
+)
+def test_no_more_than_a_third_is_left_out(num_members: int, required: int) -> None:
+    graph = graph_of([account(number) for number in range(num_members)], CONTEXT)
+    assert graph.required_survivors(2) == required
+    assert graph.required_survivors(required + 1) == required + 1
+
+
+def test_a_start_that_is_no_hash_is_refused() -> None:
+    with pytest.raises(ValueError, match="the hash of the job's start has 32 bytes, not 31"):
+        replace(CONTEXT, start=bytes(31))
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.sets(st.integers(0, 39)))
 def test_who_lacks_holders_is_named(alive: set[int]) -> None:
-    graph = graph_of([account(number) for number in range(40)], BLOCK_HASH, CONTEXT)
+    graph = graph_of([account(number) for number in range(40)], CONTEXT)
     survivors = {account(number) for number in alive}
     lacking = [
         one
@@ -116,4 +130,4 @@ def test_who_lacks_holders_is_named(alive: set[int]) -> None:
 @pytest.mark.parametrize("numbers", [[], [0, 1], [0, 1, 2, 2]])
 def test_too_few_members_or_one_twice_are_refused(numbers: list[int]) -> None:
     with pytest.raises(SecureSumError, match="at least 3, each once"):
-        graph_of([account(number) for number in numbers], BLOCK_HASH, CONTEXT)
+        graph_of([account(number) for number in numbers], CONTEXT)

@@ -14,12 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from domicile.crypto.masks import Masks
-from domicile.secure_sum.answer import secrets_asked
+from domicile.errors import UnmaskingRefused
+from domicile.secure_sum.answer import Agreed, require_answerable, secrets_asked
 from domicile.secure_sum.graph import Graph, adds, graph_of
 from domicile.secure_sum.grid import Encoder
 from domicile.secure_sum.masking import HEADER, mask_signs
 from domicile.types import Address
-from tests.secure_sum.circle import BLOCK_HASH, CONTEXT, Circle, account
+from tests.secure_sum.circle import COMMITMENTS, CONTEXT, Circle, account
 
 Secret = tuple[Address, ...]
 """A self mask, by its owner; or the mask of an edge, by its two ends in ascending order."""
@@ -44,7 +45,7 @@ class TinyRing:
         leak: Iterable[Secret] = (),
     ) -> None:
         self.modulus = modulus
-        self.graph: Graph = graph_of([account(number) for number in range(num_members)], BLOCK_HASH, CONTEXT)
+        self.graph: Graph = graph_of([account(number) for number in range(num_members)], CONTEXT)
         members = self.graph.members
         corrupted = {members[number] for number in corrupt}
         self.survivors = frozenset(members[number] for number in survivors)
@@ -131,6 +132,49 @@ class TestByCounting:
     def test_the_count_notices_a_self_mask_of_somebody_who_dropped_out(self) -> None:
         assert TinyRing(2, 4, (3,), (0, 1, 3)).hides()
         assert not TinyRing(2, 4, (3,), (0, 1, 3), [(account(2),)]).hides()
+
+
+class TestTheBestSurvivorsForTheAdversary:
+    """Two members collude with the committee, which leaves out as many others as those who remain let it."""
+
+    @pytest.mark.parametrize(("num_members", "num_hidden"), [(4, 1), (5, 2), (6, 2)])
+    def test_an_honest_survivor_is_hidden_among_as_many_as_the_document_says(
+        self, num_members: int, num_hidden: int
+    ) -> None:
+        graph = graph_of([account(number) for number in range(num_members)], CONTEXT)
+        least = graph.required_survivors(3)
+        answered, sizes = 0, set()
+        for size in range(3, num_members + 1):
+            for honest in combinations(range(2, num_members), size - 2):
+                agreed = self.agreed(graph, (0, 1, *honest))
+                try:
+                    self.require(graph, agreed)
+                except UnmaskingRefused:
+                    assert size < least
+                    continue
+                answered += 1
+                sizes.add(len(honest))
+                # Nothing but the sum of these is learned; of a single one, at four members, it is the update itself.
+                assert TinyRing(2, num_members, (0, 1), (0, 1, *honest)).hides()
+        assert answered > 0
+        assert min(sizes) == num_hidden == least - 2
+
+    @staticmethod
+    def agreed(graph: Graph, survivors: tuple[int, ...]) -> Agreed:
+        members = tuple(graph.members[number] for number in survivors)
+        return Agreed(context=CONTEXT, commitments=COMMITMENTS, survivors=members)
+
+    @staticmethod
+    def require(graph: Graph, agreed: Agreed) -> None:
+        require_answerable(
+            agreed,
+            graph=graph,
+            context=CONTEXT,
+            own=agreed.survivors[-1],
+            commitments=COMMITMENTS,
+            min_contributors=3,
+            answered=None,
+        )
 
 
 NUM_VALUES = 1 << 16

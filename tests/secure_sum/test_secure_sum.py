@@ -50,11 +50,14 @@ def test_values_on_the_grid_come_out_to_the_bit() -> None:
 
 
 def test_every_pattern_of_drop_outs_of_five_either_comes_out_or_is_refused() -> None:
-    """Before the commit, and again between commit and answer: threshold 3 of 5 holders."""
+    """Before the commit, and again between commit and answer: threshold 3 of 5 holders, at most one of 5 left out."""
     circle = Circle(5)
     circle.commit_all()
     outcomes = {True: 0, False: 0}
-    for num_survivors in range(3, 6):
+    for survivors in combinations(circle.members, 3):
+        with pytest.raises(UnmaskingRefused, match="3 survivors of 5 members; a sum has at least 4"):
+            circle.answer(survivors[0], circle.agreed(survivors))
+    for num_survivors in (4, 5):
         for survivors in combinations(circle.members, num_survivors):
             for num_answering in range(num_survivors + 1):
                 for answering in combinations(survivors, num_answering):
@@ -65,7 +68,7 @@ def test_every_pattern_of_drop_outs_of_five_either_comes_out_or_is_refused() -> 
                     else:
                         with pytest.raises(SecureSumError, match="waiting for more answers"):
                             circle.sum(survivors, answering)
-    assert outcomes == {True: 51, False: 141}
+    assert outcomes == {True: 41, False: 71}
 
 
 @settings(max_examples=12, deadline=None)
@@ -97,13 +100,15 @@ def test_a_large_shard_with_drop_outs_before_and_after_the_commit() -> None:
     assert_is_the_mean(circle, survivors, survivors[5:])
 
 
-def test_below_the_threshold_nobody_answers() -> None:
+def test_where_more_than_a_third_is_left_out_nobody_answers() -> None:
+    """Four of seven hold a threshold of the shares; with three of them corrupt, they would open a single update."""
     circle = Circle(7)
     circle.commit_all()
-    survivors = circle.members[:3]
-    with pytest.raises(UnmaskingRefused, match="fewer than 4 surviving holders") as refused:
+    survivors = circle.members[:4]
+    assert circle.graph.lacking(survivors) == ()
+    with pytest.raises(UnmaskingRefused, match="4 survivors of 7 members; a sum has at least 5") as refused:
         circle.answer(survivors[0], circle.agreed(survivors))
-    assert refused.value.reason is UnmaskingRefusal.BELOW_THRESHOLD
+    assert refused.value.reason is UnmaskingRefusal.TOO_FEW_SURVIVORS
 
 
 def test_all_payloads_of_a_round_have_one_length() -> None:

@@ -84,7 +84,7 @@ SPECS: dict[str, tuple[str, str, str]] = {
     ),
     "secure without a bound of weights": (
         "seed = 7",
-        'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0',
+        'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nmerging = { regional = { weighting = "samples" } }',
         "secure.max_examples: missing; weights by samples are hidden in the sum too",
     ),
     "bounded weights that are all the same": (
@@ -92,6 +92,11 @@ SPECS: dict[str, tuple[str, str, str]] = {
         'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nsecure = { max_examples = 100 }\n'
         'merging = { regional = { weighting = "uniform" } }',
         "secure: max_examples has no meaning where all nodes weigh the same; remove this table",
+    ),
+    "bounded weights where the file is silent on them": (
+        "seed = 7",
+        'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nsecure = { max_examples = 100 }',
+        'remove this table, or set merging.regional.weighting = "samples"',
     ),
     "a table of secure aggregation without it": (
         "seed = 7",

@@ -45,9 +45,7 @@ def test_the_documents_of_a_created_job_lie_in_the_border_store_and_its_owner_ca
 
 
 def test_a_secure_order_demands_the_safeguard_that_its_parties_offer(region: Region) -> None:
-    region.rewrite(
-        region.spec, "seed = 7", 'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nsecure.max_examples = 100'
-    )
+    region.rewrite(region.spec, "seed = 7", 'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0')
     region.orders()
     parameters = region.jobs.parameters_of(JobId(1))
     assert parameters.safeguards is Safeguard.SECURE_AGGREGATION

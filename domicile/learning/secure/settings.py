@@ -42,4 +42,7 @@ def require_bounded(
             'table [secure] with max_examples, or set merging.regional.weighting = "uniform"'
         )
     if secure is not None and not by_samples:
-        raise ValueError("secure: max_examples has no meaning where all nodes weigh the same; remove this table")
+        raise ValueError(
+            "secure: max_examples has no meaning where all nodes weigh the same; remove this table, or set "
+            'merging.regional.weighting = "samples"'
+        )

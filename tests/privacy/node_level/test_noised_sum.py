@@ -51,7 +51,7 @@ class Shouting(NoisedGrid):
         return NoisedEncoder(NoisedUpdate(values_P=torch.full((len(values_P),), 1 << 30, dtype=torch.int32), bit=0), 1)
 
 
-@pytest.mark.parametrize(("num_members", "dropped"), [(3, 0), (5, 2), (12, 4)])
+@pytest.mark.parametrize(("num_members", "dropped"), [(3, 0), (5, 1), (12, 4)])
 def test_the_unmasked_mean_has_the_noise_of_its_survivors(num_members: int, dropped: int) -> None:
     circle = NoisedCircle(num_members)
     survivors = circle.members[dropped:]
