@@ -108,10 +108,13 @@ class JobWork:
 
         Raises:
             DiskFault: there is no room for it, which is looked at before anything is trained.
+            StoreFault: too few key cards can be had to mask it, which is looked at likewise.
             ConfigurationError: the job has no privacy left.
         """
         shard, global_round, regional_round = key
         self._outbox.require_room(self._payload_bytes(key))
+        if self._masking is not None:
+            self._masking.require_cards(key)
         if self._local.privacy is not None:
             self._local.privacy.budget.horizon.require_round(len(self._journal.updates(self._job)))
         starts_global = regional_round == first_round
