@@ -76,8 +76,8 @@ class Masking:
         num_usable = sum(one in masked.publics for one in masked.graph.numbers[self._own])
         if num_usable < masked.graph.threshold:
             raise StoreFault(
-                f"stores.border: usable key cards of {num_usable} members, {masked.graph.threshold} are needed to mask; "
-                "waiting for the others, whose owners can put them there by `domicile node register`"
+                f"stores.border: key cards of {num_usable} members hold, {masked.graph.threshold} are needed to mask; "
+                "waits for the others; their owners can put them there by `domicile node register`"
             )
 
     def mask(

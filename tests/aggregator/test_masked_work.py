@@ -218,7 +218,7 @@ def test_key_cards_that_are_missing_are_waited_for_before_anything_is_trained(gr
     for digest in digests:
         border.unpin(digest)
     border.collect()
-    with pytest.raises(StoreFault, match="usable key cards of 2 members, 3 are needed to mask"):
+    with pytest.raises(StoreFault, match="key cards of 2 members hold, 3 are needed to mask"):
         ground.maskings[own].require_cards(KEY)
     border.put_bytes(card)
     ground.maskings[own].require_cards(KEY)
