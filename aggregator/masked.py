@@ -15,10 +15,12 @@ import torch
 from aggregator import step
 from aggregator.answers import Answers
 from aggregator.derivation import RegionalMerge, loss_micros
+from aggregator.meeting import is_split, joined
 from aggregator.merging import Looks, merge_into
 from aggregator.remarks import BAD_ANSWER, BAD_SECRET, BAD_SHARES, Remarks
 from aggregator.survivors import Opened, SurvivorsSum
 from domicile.chain.sender import Call
+from domicile.clock import JobClock
 from domicile.errors import SecureSumError
 from domicile.history import RegionalKey
 from domicile.learning.model import ModelMetadata
@@ -57,6 +59,7 @@ class MaskedWork:
         opened = self._opened_in(key)
         if opened is None:
             return replace(duty, masked=step.Masked())
+        opened = self._joined(opened, duty)
         found = self._acceptable(opened)
         voted = found is not None and self._models.party.sender.address in found[1].voters
         num_rivals = len(self._models.history.survivors_tallies.get(key, {}))
@@ -159,6 +162,29 @@ class MaskedWork:
         graph = self._shard.round(key).graph
         needed = graph.required_survivors(self._models.history.created.parameters.min_survivors)
         return None if num_survivors >= needed else f"{num_survivors} usable masked updates, {needed} are needed"
+
+    def _joined(self, opened: Opened, duty: step.Duty) -> Opened:
+        """The own look, or what lets a split committee meet."""
+        history = self._models.history
+        tallies = history.survivors_tallies.get(opened.key, {}).values()
+        clock = JobClock(duty.window_s)
+        split = is_split(
+            self._proposal(opened),
+            tallies,
+            member=self._models.party.sender.address,
+            committee=history.shards[opened.key[0]].parameters.committee,
+            turns_are_over=duty.now_s >= duty.deadline_s - duty.window_s + clock.proposers_s + clock.look_again_s,
+        )
+        if not split:
+            return opened
+        commitments = history.running_hash(opened.key, self._models.party.deployment)
+        rivals = [tally.proposal for tally in tallies if tally.proposal.commitments == commitments]
+        needed = history.created.parameters.min_survivors
+        met = joined(opened, self._shard.round(opened.key), rivals, needed=needed)
+        if met.excluded != opened.excluded:
+            self._remarks.left_out(opened.key, met.excluded, set(met.excluded) - set(opened.excluded))
+            self._opened = met
+        return met
 
     def _acceptable(self, opened: Opened) -> tuple[bytes, SurvivorsTally] | None:
         """A proposal of exactly the own survivors, with its id."""

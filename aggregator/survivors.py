@@ -25,13 +25,15 @@ from domicile.types import Address
 class Opened:
     """One look at what was committed in a masked round: whose updates can be in the sum, and who is left out.
 
-    `num_rivals` counts the proposals that were known then.
+    `found`: of those left out, for whom this member's own look at gate, store and payload is why. `num_rivals` counts
+    the proposals that were known then.
     """
 
     key: RegionalKey
     sheets: dict[Address, Sheet]
     nodes: tuple[Address, ...]
     excluded: tuple[LeftOut, ...]
+    found: tuple[LeftOut, ...] = ()
     ineligible: frozenset[Address]
     num_rivals: int
 
@@ -72,14 +74,14 @@ class SurvivorsSum:
             except (BlockMissing, BlockCorrupt, PeerError) as exc:
                 whole = False
                 excluded.append(LeftOut(subject=event.node, reason=_reason_of(exc), detail=str(exc)))
-        nodes, unfit = _survivors(masked, sheets)
-        excluded += unfit
+        nodes, unfit = survivors_among(masked, sheets)
         self.added = nodes if whole and not unfit else None
         return Opened(
             key=key,
             sheets=sheets,
             nodes=nodes,
-            excluded=tuple(sorted(excluded, key=lambda one: one.subject.lower())),
+            excluded=tuple(sorted((*excluded, *unfit), key=lambda one: one.subject.lower())),
+            found=tuple(excluded),
             ineligible=ineligible,
             num_rivals=len(self._models.history.survivors_tallies.get(key, {})),
         )
@@ -139,7 +141,7 @@ class SurvivorsSum:
         return sheet
 
 
-def _survivors(masked: MaskedRound, sheets: dict[Address, Sheet]) -> tuple[tuple[Address, ...], list[LeftOut]]:
+def survivors_among(masked: MaskedRound, sheets: dict[Address, Sheet]) -> tuple[tuple[Address, ...], list[LeftOut]]:
     """Those whose masks can be taken away again, in ascending order of address; and why the others cannot be."""
     unfit = disputed(masked.graph, sheets)
     nodes = [node for node in sheets if node not in unfit]

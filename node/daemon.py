@@ -39,7 +39,7 @@ from node import step
 from node.config import NodeConfig
 from node.delivery import Delivery, region_of
 from node.journal import NodeJournal, Skipped
-from node.recovery import compare, recover
+from node.recovery import compare, is_of_last_life, recover
 from node.reservation import settle
 from node.training import LocalTrainer, Trainer
 from node.work import GLOBAL, JobWork
@@ -172,6 +172,7 @@ class NodeJob:
         sealed = self._journal.update(self._job, state.global_round, present.regional_round)
         skipped = self._journal.skipped(self._job)
         given_up = {(one.act, one.global_round, one.regional_round) for one in skipped}
+        sits_out = is_of_last_life(self._journal, self._job, key[1:])
         survivors = self._history.survivors.get(key)
         answer = self._journal.answer(self._job, *key[1:])
         measured = [one.global_round for one in self._journal.evaluations(self._job)]
@@ -188,12 +189,12 @@ class NodeJob:
             sealed=sealed.digest if sealed else None,
             stored=sealed is not None and self._delivery.is_stored(sealed.digest, now_s),
             lost=("store", *key[1:]) in given_up,
-            given_up=("train", *key[1:]) in given_up,
+            given_up=sits_out or ("train", *key[1:]) in given_up,
             agreed=survivors is not None and own in survivors.nodes,
             answer=answer.digest if answer else None,
             answer_stored=answer is not None and self._delivery.is_stored(answer.digest, now_s),
             unmasked=any(event.node == own for event in self._history.unmaskings_of(key)),
-            silent=("answer", *key[1:]) in given_up,
+            silent=sits_out or ("answer", *key[1:]) in given_up,
             newest_global_round=self._history.newest_global_round,
             measured_global_rounds=frozenset(measured),
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from domicile import metrics
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter, sealed_size
-from domicile.errors import BlockCorrupt, BlockMissing, PeerError, UnmaskingRefusal, UnmaskingRefused
+from domicile.errors import BlockCorrupt, BlockMissing, PeerError, StoreFault, UnmaskingRefusal, UnmaskingRefused
 from domicile.exchange import note_locked_out
 from domicile.history import RegionalKey
 from domicile.learning.model import ModelMetadata
@@ -65,6 +65,21 @@ class Masking:
         """Length of any node's payload in this round."""
         masked = self._round(key)
         return masked.sheet_bytes + sealed_size(masked.masked_bytes, num_recipients)
+
+    def require_cards(self, key: RegionalKey) -> None:
+        """Whether this node could mask; looked at before anything is trained, since the store may yet have a card that
+        it lacks now.
+
+        Raises:
+            StoreFault: fewer holders of its shares have usable key cards than could unmask it.
+        """
+        masked = self._round(key)
+        num_usable = sum(one in masked.publics for one in masked.graph.numbers[self._own])
+        if num_usable < masked.graph.threshold:
+            raise StoreFault(
+                f"stores.border: key cards of {num_usable} members hold, {masked.graph.threshold} are needed to mask; "
+                "waits for the others; their owners can put them there by `domicile node register`"
+            )
 
     def mask(
         self,

@@ -16,7 +16,7 @@ from node.journal import NodeJournal, SealedUpdate, Skipped
 log = logging.getLogger(__name__)
 
 REASON = "the journal is new, and this node is a member: it may have trained this round; sits it out"
-SILENT = "the journal is new, and may have answered in this round; answers nothing in it"
+SILENT = "the journal is new, and its node may have answered in this round; answers nothing in it"
 COMMITTED = "the journal is new, and the chain says that this node committed in this round"
 
 
@@ -43,6 +43,14 @@ def recover(
     log_event(log, "recovered", level=logging.WARNING, **where, reason=REASON if sits_out else COMMITTED)
 
 
+def is_of_last_life(journal: NodeJournal, job: JobId, rounds: tuple[int, int]) -> bool:
+    """Whether the journal was lost and this global and regional round was open by then: the last life may have trained
+    and answered in it. A chain that is rolled back comes to such a round again; what was given before stays known.
+    """
+    recovered_in = journal.recovered_in(job)
+    return recovered_in is not None and rounds <= recovered_in
+
+
 def compare(
     journal: NodeJournal, job: JobId, history: JobHistory, region: Store, node: Address, keys: Iterable[RegionalKey]
 ) -> None:
@@ -51,16 +59,16 @@ def compare(
     Raises:
         ConfigurationError: it was not: somebody else acts with this node's key.
     """
-    recovered_in = journal.recovered_in(job)
     for key in keys:
-        if key[1:] == recovered_in:
+        of_last_life = is_of_last_life(journal, job, key[1:])
+        if of_last_life:
             # What the last life had sent may be mined only now.
             _adopt(journal, job, history, region, node, key)
         ours, answer = journal.update(job, key[1], key[2]), journal.answer(job, key[1], key[2])
         for event in history.commits_of(key):
             if event.node == node and (ours is None or ours.digest != event.digest):
                 raise _not_ours(journal, job, key, f"{node} committed an update")
-        for told in history.unmaskings_of(key) if recovered_in is None or key[1:] > recovered_in else ():
+        for told in () if of_last_life else history.unmaskings_of(key):
             if told.node == node and (answer is None or answer.digest != told.digest):
                 raise _not_ours(journal, job, key, f"{node} answered to the survivors")
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 
 from domicile import metrics
+from domicile.chain.finality import UNCONFIRMED, reads_unconfirmed
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter, sealed_size
 from domicile.exchange import fetch_spec, note_locked_out
@@ -88,6 +89,8 @@ class JobWork:
         self._masking: Masking | None = None
         if self._local.spec.is_secure:
             self._masking = Masking(journal, outbox, self._models, self._region, party.sender.address)
+            if reads_unconfirmed(party.deployment.chain_id, config.chain.confirmations):
+                log_event(log, "unconfirmed", level=logging.WARNING, job=job, cause=UNCONFIRMED)
         if self._local.privacy is not None:
             level = logging.WARNING if self._local.privacy.reproducible else logging.INFO
             log_event(log, "privacy", level=level, job=job, **self._local.privacy.told())
@@ -108,10 +111,13 @@ class JobWork:
 
         Raises:
             DiskFault: there is no room for it, which is looked at before anything is trained.
+            StoreFault: too few key cards can be had to mask it, which is looked at likewise.
             ConfigurationError: the job has no privacy left.
         """
         shard, global_round, regional_round = key
         self._outbox.require_room(self._payload_bytes(key))
+        if self._masking is not None:
+            self._masking.require_cards(key)
         if self._local.privacy is not None:
             self._local.privacy.budget.horizon.require_round(len(self._journal.updates(self._job)))
         starts_global = regional_round == first_round

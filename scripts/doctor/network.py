@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from domicile.chain.finality import UNCONFIRMED, reads_unconfirmed
 from domicile.chain.sender import GAS_EXTRA, GAS_MARGIN, GWEI, PRIORITY_FEE_WEI
 from domicile.protocol.eligibility import Safeguard
 from scripts.doctor.case import Case
@@ -36,6 +37,8 @@ def endpoint(case: Case) -> Iterator[Finding]:
     found, expected = case.chain.chain_id(), case.deployment.chain_id
     if found == expected:
         yield ok(f"chain {found}, block {case.chain.block_number()}")
+        if reads_unconfirmed(found, case.config.chain.confirmations):
+            yield warning(UNCONFIRMED)
     else:
         yield problem(
             f"the endpoint is chain {found}, the deployment file is for chain {expected}; correct chain.rpc_url or "

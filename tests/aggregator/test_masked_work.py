@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from domicile.errors import BlockMissing, UnmaskingRefused
+from domicile.errors import BlockMissing, StoreFault, UnmaskingRefused
 from domicile.protocol.proposal import NodeExclusion, SurvivorsProposal
 from domicile.protocol.round import ExclusionReason
-from domicile.types import Digest
+from domicile.types import Digest, ShardIndex
 from tests.aggregator.masked_ground import KEY, MaskedGround
 from tests.aggregator.regional_ground import JOB
 
@@ -245,3 +245,20 @@ def test_all_payloads_of_a_round_have_one_length(ground: MaskedGround) -> None:
     sizes = {ground.region.size_of(event.digest) for event in ground.history.commits_of(KEY)}
     assert len(sizes) == 1
     assert sizes == {ground.maskings[ground.members[0]].payload_bytes(KEY, 1)}
+
+
+def test_key_cards_that_are_missing_are_waited_for_before_anything_is_trained(ground: MaskedGround) -> None:
+    own, other, *missing = ground.members
+    border, founders = ground.party.border, ground.history.founders
+    assert founders is not None
+    digests = [founders.cards[ShardIndex(0)][member] for member in missing]
+    card = border.get_bytes(digests[0], max_bytes=1 << 16)
+    for digest in digests:
+        border.unpin(digest)
+    border.collect()
+    with pytest.raises(StoreFault, match="key cards of 2 members hold, 3 are needed to mask"):
+        ground.maskings[own].require_cards(KEY)
+    border.put_bytes(card)
+    ground.maskings[own].require_cards(KEY)
+    ground.masks(own, other)
+    assert len(ground.history.commits_of(KEY)) == 2
