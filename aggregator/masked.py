@@ -176,8 +176,7 @@ class MaskedWork:
         return self._opened if self._opened is not None and self._opened.key == key else None
 
     def _impossible(self, num_survivors: int) -> str | None:
-        parameters = self._models.history.created.parameters
-        needed = max(parameters.min_nodes, parameters.min_contributors)
+        needed = self._models.history.created.parameters.min_survivors
         return None if num_survivors >= needed else f"{num_survivors} usable masked updates, {needed} are needed"
 
     def _acceptable(self, opened: Opened) -> tuple[bytes, SurvivorsTally] | None:
