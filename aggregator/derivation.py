@@ -15,7 +15,7 @@ import torch
 from aggregator.merging import LeftOut, MergedModel, merge_into
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import OpeningReader, sealed_size
-from domicile.errors import BlockCorrupt, BlockMissing, SealError
+from domicile.errors import BlockCorrupt, BlockMissing, PayloadTooLong, SealError
 from domicile.exchange import NUM_RECIPIENTS_MAX
 from domicile.history import RegionalKey
 from domicile.learning.merging import Merger, weight_of
@@ -135,6 +135,8 @@ class Derivation:
             return LeftOut(subject=node, reason=ExclusionReason.UNAVAILABLE, detail=str(exc))
         except SealError as exc:
             return LeftOut(subject=node, reason=ExclusionReason.UNOPENABLE, detail=str(exc))
+        except PayloadTooLong as exc:
+            return LeftOut(subject=node, reason=ExclusionReason.MALFORMED, detail=str(exc))
         except InvalidUpdate as exc:
             return LeftOut(subject=node, reason=exc.reason, detail=str(exc))
 

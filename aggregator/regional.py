@@ -150,6 +150,7 @@ class RegionalWork:
             self._unmasked_s = now_s
         else:
             self._send(self._masked.propose(key))
+            log_event(log, "voted_survivors", **self._where(key))
 
     def _is_stale(self, key: RegionalKey, merged: RegionalMerge) -> bool:
         if self._ineligible(key) != merged.ineligible:

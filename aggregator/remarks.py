@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 BAD_ANSWER = "BAD_ANSWER"
 BAD_SHARES = "BAD_SHARES"
+BAD_SECRET = "BAD_SECRET"  # noqa: S105 - of a dealer, not a password
 NOT_MERGED = "NOT_MERGED"
 
 
@@ -33,7 +34,9 @@ class Remarks:
         for one in excluded:
             self._record(key, one.subject, one.reason.name, one.detail)
             if one in new:
-                self._log("left_out", key, one.subject, one.reason.name, one.detail)
+                log_event(
+                    log, "left_out", **self._where(key), node=one.subject, reason=one.reason.name, detail=one.detail
+                )
 
     def not_merged(self, key: RegionalKey, cause: str | None) -> None:
         """Why this member makes no model of a round now; `None`: it does, whatever an earlier look said."""
@@ -45,15 +48,15 @@ class Remarks:
         self._journal.record_unmerged(self._job, unmerged)
         if (key, NOT_MERGED, cause) not in self._logged:
             self._logged.add((key, NOT_MERGED, cause))
-            where = {"job": self._job, "shard": shard, "global_round": global_round, "regional_round": regional_round}
-            log_event(log, "not_merged", level=logging.WARNING, **where, cause=cause)
+            log_event(log, "not_merged", level=logging.WARNING, **self._where(key), cause=cause)
 
     def misled(self, key: RegionalKey, subject: str, reason: str, detail: str) -> None:
         """Who stands in the way of unmasking a round: its answer or what it dealt does not hold."""
         if (key, subject, reason) not in self._logged:
             self._logged.add((key, subject, reason))
             self._record(key, subject, reason, detail)
-            self._log("misled", key, subject, reason, detail)
+            where = self._where(key)
+            log_event(log, "misled", level=logging.WARNING, **where, node=subject, reason=reason, detail=detail)
 
     def _record(self, key: RegionalKey, subject: str, reason: str, detail: str) -> None:
         shard, global_round, regional_round = key
@@ -67,7 +70,6 @@ class Remarks:
         )
         self._journal.record_left_out(self._job, left_out)
 
-    def _log(self, event: str, key: RegionalKey, node: str, reason: str, detail: str) -> None:
+    def _where(self, key: RegionalKey) -> dict[str, int]:
         shard, global_round, regional_round = key
-        where = {"job": self._job, "shard": shard, "global_round": global_round, "regional_round": regional_round}
-        log_event(log, event, **where, node=node, reason=reason, detail=detail)
+        return {"job": self._job, "shard": shard, "global_round": global_round, "regional_round": regional_round}

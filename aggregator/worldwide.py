@@ -29,6 +29,7 @@ from domicile.log import log_event
 from domicile.models import JobModels
 from domicile.outbox import Delivered
 from domicile.party import Party
+from domicile.privacy.node_level.clipping import mean_norm
 from domicile.protocol.eligibility import Requirement
 from domicile.protocol.proposal import GlobalProposal, ShardExclusion
 from domicile.protocol.round import ExclusionReason, JobState
@@ -185,7 +186,7 @@ class GlobalWork:
         metadata = ModelMetadata(
             num_examples=sum_rows([one.num_examples for one in usable]),
             test=test,
-            clipping_norm=_mean_clipping_norm([one.clipping_norm for one in usable]),
+            clipping_norm=mean_norm([one.clipping_norm for one in usable]),
         )
         return merge_into(self._models.spec.global_merging, base, base_P, merger.mean(), metadata, keep_state=True)
 
@@ -298,10 +299,3 @@ class GlobalWork:
         if is_new:
             where = {"job": self._models.job, "global_round": global_round}
             log_event(log, "left_out", **where, shard=one.subject, reason=one.reason.name)
-
-
-def _mean_clipping_norm(told: list[float | None]) -> float | None:
-    """From which the shards go on, each of which found its own; `None` in a job without privacy of nodes."""
-    known = [one for one in told if one is not None]
-    # Each part before the sum, so that no sum of what others told overflows.
-    return sum(one / len(known) for one in known) if known else None

@@ -10,6 +10,7 @@
     ├── PeerError               another party sent something that does not hold         exit 4
     │   ├── SealError           a sealed payload cannot be opened here, `reason` says why
     │   ├── UpdateError         an update is malformed, not finite or too large
+    │   ├── PayloadTooLong      a payload is longer than any of its kind, and is not read
     │   ├── BudgetMismatch      a job's documents promise another privacy than it reserves on chain
     │   ├── SecureSumError      a message of the secure sum is malformed, or the sum does not come out
     │   │   └── UnmaskingRefused    this node does not answer for these survivors, `reason` says why
@@ -84,6 +85,10 @@ class SealError(PeerError):
 
 class UpdateError(PeerError):
     """An update is malformed, not finite or too large."""
+
+
+class PayloadTooLong(PeerError):
+    """A payload is longer than any of its kind: whoever committed it wants others to fetch without end."""
 
 
 class BudgetMismatch(PeerError):

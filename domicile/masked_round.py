@@ -81,7 +81,8 @@ class MaskedRound:
         """The sheet of a committed update, without fetching the rest.
 
         Raises:
-            SecureSumError: it is no sheet of this round and dealer; StoreFault: it cannot be had.
+            SecureSumError: it is no sheet of this round and dealer; PayloadTooLong: its payload is none of this round.
+            StoreFault: it cannot be had.
         """
         with region.open(payload, max_bytes=self.payload_bytes_max) as source:
             return self.read_sheet(source, dealer)

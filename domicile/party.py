@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -22,6 +23,7 @@ from domicile.clock import JobClock
 from domicile.crypto.keys import HpkeKey
 from domicile.errors import ConfigurationError, StoreFault
 from domicile.key_lock import AccountLock, KeyLock
+from domicile.protocol.eligibility import Safeguard
 from domicile.settings import PathHere, Settings, StoreHere, named
 from domicile.storage.measured import MeasuredBlocks
 from domicile.storage.store import BlockStore, Opening, Store, open_blocks
@@ -89,8 +91,13 @@ class MetricsSettings(Settings):
     host: str = Field(default="127.0.0.1", min_length=1)
 
 
+SafeguardName = Literal["differential_privacy", "secure_aggregation"]
+
+
 class PartySettings(Settings):
-    """What every daemon is told."""
+    """What every daemon is told. `safeguards`: which of those that this software has the party offers on chain; the
+    contract keeps it out of jobs that demand another one.
+    """
 
     BLANKS = (("chain", "rpc_url"), ("stores", "border"), ("data", "train"))
 
@@ -101,6 +108,7 @@ class PartySettings(Settings):
     stores: StoreSettings
     limits: LimitSettings = LimitSettings()
     metrics: MetricsSettings = MetricsSettings()
+    safeguards: tuple[SafeguardName, ...] = get_args(SafeguardName)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +128,7 @@ class Party:
     region: Store | None
     poll_s: float
     max_parameters: int
+    safeguards: Safeguard
 
     def follow(self, clock: JobClock) -> None:
         """Waits for the answers of chain and stores by this clock from now on."""
@@ -159,6 +168,7 @@ def open_party(settings: PartySettings) -> Party:
         region=region,
         poll_s=settings.chain.poll_s,
         max_parameters=settings.limits.max_parameters or default_max_parameters(),
+        safeguards=Safeguard.of(settings.safeguards),
     )
 
 

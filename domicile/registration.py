@@ -13,7 +13,7 @@ from domicile.types import Address
 
 log = logging.getLogger(__name__)
 
-OFFERED = Safeguard.SECURE_AGGREGATION
+OFFERED = Safeguard.DIFFERENTIAL_PRIVACY | Safeguard.SECURE_AGGREGATION
 """What this software does for a job that demands it."""
 
 
@@ -23,7 +23,8 @@ def own_card(address: Address, hpke: HpkeKey) -> KeyCard:
 
 
 def ensure_registered(party: Party) -> None:
-    """Publishes the party's key card and registers its digest, unless that is done already.
+    """Publishes the party's key card and registers its digest, and the safeguards of this software that its operator
+    offers, unless that is done already.
 
     Raises:
         Refused: the contract refuses; ChainFault, StoreFault: a door is shut for now.
@@ -31,10 +32,11 @@ def ensure_registered(party: Party) -> None:
     address = party.sender.address
     digest = party.border.put_bytes(own_card(address, party.hpke).to_bytes())
     known = party.nodes.key_card_of(address)
-    if known == digest and party.nodes.standing_of(address).safeguards == OFFERED:
+    offered = OFFERED & party.safeguards
+    if known == digest and party.nodes.standing_of(address).safeguards == offered:
         return
     if any(known):
-        party.sender.act(party.nodes.update_key_card(digest, OFFERED))
+        party.sender.act(party.nodes.update_key_card(digest, offered))
     else:
-        party.sender.act(party.nodes.register(digest, OFFERED))
-    log_event(log, "registered", address=address, key_card=digest)
+        party.sender.act(party.nodes.register(digest, offered))
+    log_event(log, "registered", address=address, key_card=digest, safeguards=offered.names)

@@ -14,7 +14,7 @@ from domicile import metrics
 from domicile.chain.sender import Call
 from domicile.clock import JobClock
 from domicile.daemon import Backoff, Confined, run
-from domicile.errors import ConfigurationError, Overtaken, PeerError, Refused
+from domicile.errors import ConfigurationError, Overtaken, PeerError, Refused, UnmaskingRefused
 from domicile.exit_code import guarded
 from domicile.history import JobHistory, RegionalKey
 from domicile.learning.memory import within_memory
@@ -23,7 +23,14 @@ from domicile.outbox import Outbox
 from domicile.party import Party, open_daemon
 from domicile.protocol.budget import Budget
 from domicile.protocol.eligibility import Requirement
-from domicile.protocol.refusals import BudgetExceeded, NotEligible, WindowClosed, WrongJobPhase
+from domicile.protocol.refusals import (
+    BudgetExceeded,
+    NotEligible,
+    WindowClosed,
+    WrongJobPhase,
+    WrongRound,
+    WrongShardPhase,
+)
 from domicile.protocol.round import JobState, ShardState
 from domicile.settings import load_settings
 from domicile.types import JobId, ShardIndex
@@ -223,8 +230,23 @@ class NodeJob:
             self._send(self._party.jobs.commit(self._job, act.global_round, act.regional_round, act.digest))
             log_event(log, "committed", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
         elif isinstance(act, step.Unmask):
+            return self._unmask(act, shard)
+        return True
+
+    def _unmask(self, act: step.Unmask, shard: ShardIndex) -> bool:
+        """Enters the answer on the board; once others were enough, the round may be over before this one is mined."""
+        work = self._open()
+        if work is None:
+            return True
+        try:
+            work.require_same_set((shard, act.global_round, act.regional_round))
             self._send(self._party.board.unmask(self._job, act.global_round, act.regional_round, act.digest))
-            log_event(log, "unmasked", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
+        except UnmaskingRefused as exc:
+            self._give_up("answer", act.global_round, act.regional_round, exc)
+            return True
+        except (WrongShardPhase, WrongRound, WrongJobPhase):
+            return False
+        log_event(log, "unmasked", job=self._job, global_round=act.global_round, regional_round=act.regional_round)
         return True
 
     def _send(self, call: Call) -> None:
@@ -268,14 +290,13 @@ class NodeJob:
                     self._drop_finished_rounds()
                     work.train((shard, act.global_round, act.regional_round), first_round)
         except (ConfigurationError, PeerError) as exc:
-            given_up = Skipped(
-                act=type(act).__name__.lower(),
-                global_round=act.global_round,
-                regional_round=regional_round,
-                reason=f"{type(exc).__name__}: {exc}",
-            )
-            self._journal.record_skipped(self._job, given_up)
-            log_event(log, "given_up", level=logging.WARNING, job=self._job, **asdict(given_up))
+            self._give_up(type(act).__name__.lower(), act.global_round, regional_round, exc)
+
+    def _give_up(self, act: str, global_round: int, regional_round: int, exc: Exception) -> None:
+        reason = f"{type(exc).__name__}: {exc}"
+        given_up = Skipped(act=act, global_round=global_round, regional_round=regional_round, reason=reason)
+        self._journal.record_skipped(self._job, given_up)
+        log_event(log, "given_up", level=logging.WARNING, job=self._job, **asdict(given_up))
 
     def _is_refused(self, shard: ShardIndex) -> bool:
         if self._requirement is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from domicile import metrics
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import SealingWriter, sealed_size
-from domicile.errors import BlockCorrupt, BlockMissing, SecureSumError
+from domicile.errors import BlockCorrupt, BlockMissing, PeerError, UnmaskingRefusal, UnmaskingRefused
 from domicile.exchange import note_locked_out
 from domicile.history import RegionalKey
 from domicile.learning.model import ModelMetadata
@@ -21,7 +21,7 @@ from domicile.models import JobModels
 from domicile.outbox import Outbox
 from domicile.privacy.node_level.grid import NoisedGrid
 from domicile.privacy.randomness import Randomness
-from domicile.secure_sum.answer import answer_for
+from domicile.secure_sum.answer import Agreed, answer_for
 from domicile.secure_sum.masking import MaskedUpdate
 from domicile.secure_sum.sheet import Sheet
 from domicile.storage.store import Store
@@ -112,8 +112,7 @@ class Masking:
             StoreFault: a sheet cannot be fetched now.
         """
         history, masked = self._models.history, self._round(key)
-        survivors = history.survivors[key]
-        agreed = masked.agreed(survivors.proposal.commitments, survivors.nodes)
+        agreed, survivors = self._agreed(key, masked), history.survivors[key]
         known = self._journal.answer(self._models.job, key[1], key[2])
         raw = answer_for(
             agreed,
@@ -121,12 +120,28 @@ class Masking:
             pairs=masked.pairs(self._own, self._models.party.hpke.masking_key()),
             sheets=self._sheets(key, masked, survivors.nodes, late=late),
             commitments=history.running_hash(key, self._models.party.deployment),
-            min_contributors=max(self._models.min_contributors, history.created.parameters.min_nodes),
+            min_contributors=history.created.parameters.min_survivors,
             answered=None if known is None else known.survivors,
         )
         self._journal.record_answer(self._models.job, self._seal(key, raw, agreed.digest(masked.graph)))
         where = {"job": self._models.job, "shard": key[0], "global_round": key[1], "regional_round": key[2]}
         log_event(log, "answered", **where, survivors=len(survivors.nodes))
+
+    def require_same_set(self, key: RegionalKey) -> None:
+        """Whether the survivors are still those that were answered to: a chain that was reorganised may tell of others,
+        and an answer must not help with them.
+
+        Raises:
+            UnmaskingRefused: they are others.
+        """
+        masked = self._round(key)
+        known = self._journal.answer(self._models.job, key[1], key[2])
+        if known is None or known.survivors != self._agreed(key, masked).digest(masked.graph):
+            raise UnmaskingRefused(UnmaskingRefusal.OTHER_SET, "the survivors are not those that this node answered to")
+
+    def _agreed(self, key: RegionalKey, masked: MaskedRound) -> Agreed:
+        survivors = self._models.history.survivors[key]
+        return masked.agreed(survivors.proposal.commitments, survivors.nodes)
 
     def _sheets(
         self, key: RegionalKey, masked: MaskedRound, survivors: tuple[Address, ...], *, late: bool
@@ -138,8 +153,8 @@ class Masking:
                 continue
             try:
                 sheets[event.node] = masked.fetch_sheet(self._region, event.node, event.digest)
-            except (SecureSumError, BlockMissing, BlockCorrupt) as exc:
-                if not late and not isinstance(exc, SecureSumError):
+            except (PeerError, BlockMissing, BlockCorrupt) as exc:
+                if not late and not isinstance(exc, PeerError):
                     raise
                 where = {"job": self._models.job, "global_round": key[1], "regional_round": key[2]}
                 log_event(log, "no_sheet", level=logging.WARNING, **where, node=event.node, cause=str(exc))

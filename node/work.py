@@ -138,6 +138,15 @@ class JobWork:
         assert self._masking is not None  # noqa: S101 - `prepare` declines a job that masks by one document alone
         self._masking.answer(key, late=late)
 
+    def require_same_set(self, key: RegionalKey) -> None:
+        """Whether an answer may still help to unmask its round; see `Masking.require_same_set`.
+
+        Raises:
+            UnmaskingRefused: it may not.
+        """
+        assert self._masking is not None  # noqa: S101
+        self._masking.require_same_set(key)
+
     def _payload_bytes(self, key: RegionalKey) -> int:
         num_recipients = len(self._models.history.shards[key[0]].parameters.committee.members)
         if self._masking is not None:

@@ -142,7 +142,9 @@ class JobFile(Settings):
     @property
     def safeguards(self) -> Safeguard:
         """What its nodes and committees must offer."""
-        return Safeguard.SECURE_AGGREGATION if self.aggregation == "secure" else Safeguard.NONE
+        private = Safeguard.NONE if self.privacy is None else Safeguard.DIFFERENTIAL_PRIVACY
+        masked = Safeguard.SECURE_AGGREGATION if self.aggregation == "secure" else Safeguard.NONE
+        return private | masked
 
     @property
     def horizon_rounds(self) -> tuple[int, int, int]:

@@ -26,6 +26,7 @@ from scripts.wording import (
     WAITING,
     counted,
     dataset_line,
+    epsilon_by_dataset,
     figure_line,
     remaining,
     round_name,
@@ -115,6 +116,7 @@ def _panel(view: JobView) -> Panel:
     parts += [_text(line, style="red") for line in _stuck(view)]
     parts += [_text(line, style="bold") for line in _over(view)]
     parts += [_text(dataset_line(one), style="dim") for one in _of_note(view)]
+    parts += [_text(line, style="cyan") for line in (epsilon_by_dataset(view),) if line]
     left = f", {remaining(view, view.deadline_s)}" if view.deadline_s else ""
     title = (
         f"job {view.job} [bold]{escape(printable(view.name))}[/] · {view.phase.name.lower()} · "
@@ -124,7 +126,7 @@ def _panel(view: JobView) -> Panel:
 
 
 def _of_note(view: JobView) -> list[DatasetView]:
-    """Datasets of which something was said to be spent: what is merely reserved is the same for all."""
+    """Datasets of which something was said to be spent; what is merely reserved has a line for all."""
     return [one for one in view.datasets if one.spent is not None]
 
 
@@ -228,6 +230,8 @@ class PlainLines:
         )
         for one in _of_note(view):
             self._once(("spent", one.dataset), dataset_line(one))
+        if view.phase is JobPhase.TRAINING and (line := epsilon_by_dataset(view)):
+            self._once(("epsilon", view.costs), line)
         for line in _over(view):
             self._once(("over", line), line)
         if self._clock() - self._last_said >= QUIET_S:

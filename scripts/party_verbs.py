@@ -7,8 +7,9 @@ from pathlib import Path
 from aggregator.config import AggregatorConfig
 from domicile.errors import ConfigurationError
 from domicile.party import Party, open_party
+from domicile.protocol.eligibility import Safeguard
 from domicile.settings import named
-from domicile.types import JobId
+from domicile.types import Digest, JobId
 from node.config import NodeConfig
 from scripts.key_making import ensure_keys
 from scripts.party_file import (
@@ -70,16 +71,32 @@ def register(role: Role, config: Path, *, as_json: bool) -> None:
     from domicile.registration import ensure_registered
 
     party = _open(role, config)
-    before = party.nodes.key_card_of(party.sender.address)
+    before, offered_before = _registered(party)
     ensure_registered(party)
-    card = party.nodes.key_card_of(party.sender.address)
-    changed = card != before
-    did = "registered already" if not changed else "key card changed" if any(before) else "registered"
+    card, offered = _registered(party)
+    changed = (card, offered) != (before, offered_before)
+    told = {
+        "changed": changed,
+        "address": party.sender.address,
+        "key_card": card.hex(),
+        "safeguards": offered.names,
+    }
+    did = "registered"
+    if not changed:
+        did = "registered already"
+    elif any(before):
+        did = "safeguards changed" if card == before else "key card changed"
     tell(
         as_json,
-        {"changed": changed, "address": party.sender.address, "key_card": card.hex()},
-        [f"{party.sender.address}: {did}, key card {card.hex()}"],
+        told,
+        [f"{party.sender.address}: {did}, key card {card.hex()}, safeguards {', '.join(offered.names) or 'none'}"],
     )
+
+
+def _registered(party: Party) -> tuple[Digest, Safeguard]:
+    """Key card and safeguards as they stand on chain."""
+    address = party.sender.address
+    return party.nodes.key_card_of(address), party.nodes.standing_of(address).safeguards
 
 
 def status(role: Role, config: Path, *, as_json: bool) -> None:

@@ -153,6 +153,17 @@ class DatasetView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PrivacyCost:
+    """What the `num_rounds` regional rounds that a node trained in finished global rounds cost: `epsilon` by its
+    accountant, at the job's δ.
+    """
+
+    node: str
+    num_rounds: int
+    epsilon: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobView:
     """One job at one block. Times are on the chain's clock; a deadline of 0 stands for none.
 
@@ -187,8 +198,11 @@ class JobView:
     """``None`` where the job's specification is not to be had."""
 
     claim: Claim | None = None
-    """What the job promises of each row's privacy; ``None`` where it promises nothing, or its specification is not to
-    be had."""
+    """What the job promises of the privacy of rows or nodes; ``None`` where it promises nothing, or its specification
+    is not to be had."""
 
     datasets: tuple[DatasetView, ...] = ()
     """Of which members reserved the job's privacy budget; empty where it has none."""
+
+    costs: tuple[PrivacyCost, ...] = ()
+    """Of a job that runs, where nodes' journals can be read: the chain knows reservations alone until it is over."""

@@ -81,6 +81,23 @@ def dataset_line(one: DatasetView) -> str:
     )
 
 
+def epsilon_by_dataset(view: JobView) -> str:
+    """What is reserved of each dataset, left of its grant and, where it is known, cost by finished rounds; empty
+    where every member said what it spent.
+    """
+    running = [one for one in view.datasets if one.spent is None]
+    if not running:
+        return ""
+    costs = {one.node: f"{one.epsilon:.3f}/" for one in view.costs}
+    cost = "cost of finished rounds by the accountant / " if costs else ""
+    alike: dict[str, list[str]] = {}
+    for one in running:
+        figures = f"{costs.get(one.node, '')}{one.reserved.epsilon:g}/{one.remaining.epsilon:g}"
+        alike.setdefault(figures, []).append(one.node)
+    told = "; ".join(f"{figures} of {', '.join(names)}" for figures, names in alike.items())
+    return f"ε by dataset ({cost}reserved / left of the grant), δ = {running[0].reserved.delta:g}: {told}"
+
+
 def figure_line(figure: GlobalFigure) -> str:
     """What a global model is worth."""
     accuracy = "" if figure.accuracy is None else f", accuracy {figure.accuracy:.3f}"

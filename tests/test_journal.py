@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from aggregator.journal import AggregatorJournal, StoredPayload
 from domicile.errors import ConfigurationError, DiskFault
 from domicile.journal import Journal
 from domicile.types import Digest, JobId
-from node.journal import NodeJournal, SealedUpdate
+from node.journal import AnotherSet, NodeJournal, SealedAnswer, SealedUpdate
 from tests.small_disk import filled, small_disk
 
 JOB = JobId(1)
@@ -151,4 +152,21 @@ def test_a_journal_belongs_to_one_deployment(kind: type[Journal], tmp_path: Path
         with pytest.raises(ConfigurationError, match=r"belongs to another deployment, the first, .*; move it away"):
             refuses("the second")
     journal.bind("the first")
+    journal.close()
+
+
+def test_a_node_that_answered_to_a_set_of_survivors_answers_to_no_other_and_not_twice(tmp_path: Path) -> None:
+    given = SealedAnswer(global_round=1, regional_round=0, survivors=b"abc", digest=Digest(b"\x01" * 32))
+    journal = NodeJournal(tmp_path / "journal.sqlite")
+    journal.record_answer(JOB, given)
+    journal.record_answer(JOB, given)
+    journal.close()
+    journal = NodeJournal(tmp_path / "journal.sqlite")
+    for other in ({"survivors": b"ab"}, {"digest": Digest(b"\x02" * 32)}):
+        with pytest.raises(AnotherSet, match=r"round 1\.0 of job 1: this node answered .* never answers twice"):
+            journal.record_answer(JOB, replace(given, **other))
+    assert journal.answers(JOB) == [given]
+    assert journal.answer(JOB, 1, 0) == given
+    assert journal.answer(JobId(2), 1, 0) is None
+    assert journal.sealed_digests() == {given.digest}
     journal.close()

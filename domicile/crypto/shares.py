@@ -35,8 +35,20 @@ def _multiplication_table() -> NDArray[np.uint8]:
 
 
 _PRODUCT = _multiplication_table()
-_INVERSE = np.argmax(_PRODUCT == 1, axis=1).astype(np.uint8)
-"""Of every element but 0, which has none."""
+_GENERATOR = 3
+_ORDER = 255
+
+
+def _powers() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Powers of a generator of the field's multiplicative group, and the logarithm of every element but 0."""
+    power, logarithm = np.ones(_ORDER, dtype=np.uint8), np.zeros(256, dtype=np.int64)
+    for exponent in range(1, _ORDER):
+        power[exponent] = _PRODUCT[power[exponent - 1], _GENERATOR]
+        logarithm[power[exponent]] = exponent
+    return power, logarithm
+
+
+_POWER, _LOGARITHM = _powers()
 
 
 def deal(secrets_SB: NDArray[np.uint8], num_holders: int, threshold: int) -> NDArray[np.uint8]:
@@ -71,11 +83,10 @@ def recover(shares: NDArray[np.uint8], numbers: Sequence[int]) -> NDArray[np.uin
     if len(set(numbers)) != len(numbers) or not all(0 < number <= HOLDERS_MAX for number in numbers):
         raise ValueError(f"holders are numbered 1 to {HOLDERS_MAX}, each once")
     secrets_SB = np.zeros(shares.shape[1:], dtype=np.uint8)
+    all_numbers = np.array(numbers)
     for own, share_SB in zip(numbers, shares, strict=True):
-        weight = 1
-        for other in numbers:
-            if other != own:
-                # In this field minus is plus, and both are the exclusive or.
-                weight = int(_PRODUCT[weight, _PRODUCT[other, _INVERSE[other ^ own]]])
-        secrets_SB ^= _PRODUCT[weight][share_SB]
+        others = all_numbers[all_numbers != own]
+        # The product of x / (x - own) over the others; in this field minus is plus, and both are the exclusive or.
+        exponent = int((_LOGARITHM[others] - _LOGARITHM[others ^ own]).sum()) % _ORDER
+        secrets_SB ^= _PRODUCT[_POWER[exponent]][share_SB]
     return secrets_SB

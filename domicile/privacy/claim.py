@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Literal
 
 from domicile import __version__
 from domicile.learning.settings import TrainingSettings
@@ -35,12 +36,14 @@ OPEN_FIGURES = "loss and accuracy on held-out rows, which go to the shard's comm
 class Claim:
     """`epsilon`: the most over all nodes and the whole horizon.
 
-    `clipping_norm`: of a row's gradient, or of a node's update in the first round. `noise_multiplier` is `None` where
-    it differs from node to node. `num_steps` is `None` where the number of a node's rows decides.
+    `unit` says in words what `protects` names. `clipping_norm`: of a row's gradient, or of a node's update in the first
+    round. `noise_multiplier` is `None` where it differs from node to node. `num_steps` is `None` where the number of a
+    node's rows decides.
     """
 
     epsilon: float
     delta: float
+    protects: Literal["row", "node"]
     unit: str
     neighbours: str
     trust: str
@@ -92,6 +95,7 @@ def claim_of(
     return Claim(
         epsilon=epsilon,
         delta=settings.delta,
+        protects=settings.unit,
         unit=f"one row of a node's {covered}; a person of k rows may lose kε, at a greater δ",
         neighbours=NEIGHBOURS,
         trust=TRUST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
@@ -24,6 +25,16 @@ class Safeguard(IntFlag):
     DIFFERENTIAL_PRIVACY = 1
     SECURE_AGGREGATION = 2
     TEE = 4
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Safeguard:
+        """From names in lower case."""
+        return cls(sum(cls[name.upper()] for name in set(names)))
+
+    @property
+    def names(self) -> list[str]:
+        """In lower case, in order of the bits."""
+        return [one.name.lower() for one in Safeguard if one & self and one.name is not None]
 
 
 class Refusal(IntEnum):

@@ -40,24 +40,15 @@ class Agreed:
         return tagged_hash(_SURVIVORS_LABEL, *parts, *ordered)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A share that a holder is asked for: secret 0 is the dealer's self-mask seed, secret r that of the edge to its
-    neighbour r, from 1.
-    """
-
-    dealer: Address
-    secret: int
-
-
-def secrets_asked(graph: Graph, survivors: frozenset[Address], dealer: Address) -> list[Question]:
-    """Which secrets of a survivor are opened: its self-mask seed, and the seeds of its edges to those who are none.
+def secrets_asked(graph: Graph, survivors: frozenset[Address], dealer: Address) -> list[int]:
+    """Which secrets of a survivor are opened: 0, its self-mask seed, and r, the seed of its edge to its neighbour r
+    (from 1), where that is no survivor.
 
     Never both seeds that hide one vector: of who is no survivor nothing is opened, and between two survivors the edge's
     mask cancels.
     """
     neighbours = enumerate(graph.neighbours[dealer], start=1)
-    return [Question(dealer, 0), *(Question(dealer, secret) for secret, one in neighbours if one not in survivors)]
+    return [0, *(secret for secret, one in neighbours if one not in survivors)]
 
 
 def require_answerable(
@@ -126,25 +117,27 @@ def answer_for(
         min_contributors=min_contributors,
         answered=answered,
     )
-    dealers, asked = _asked(agreed, graph, own)
-    columns = {dealer: _column(dealer, graph, pairs, sheets) for dealer in dealers}
-    header = _header(agreed, graph, own, len(columns))
-    flags = bytes(column is not None for column in columns.values())
-    shares = [(columns[one.dealer] or {}).get(one.secret, bytes(SEED_BYTES)) for one in asked]
-    return b"".join((header, flags, *shares))
+    asked = _asked(agreed, graph, own)
+    flags, shares = bytearray(), []
+    for dealer, secrets in asked.items():
+        column = open_column(sheets[dealer], graph, pairs) if dealer in sheets else None
+        flags.append(column is not None)
+        shares += [bytes(SEED_BYTES) if column is None else column[secret] for secret in secrets]
+    return b"".join((_header(agreed, graph, own, len(asked)), flags, *shares))
 
 
 def answer_bytes(agreed: Agreed, *, graph: Graph, holder: Address) -> int:
     """Length of a holder's answer; it follows from graph and set."""
-    dealers, asked = _asked(agreed, graph, holder)
-    return HEADER.size + len(dealers) + SEED_BYTES * len(asked)
+    return _length(_asked(agreed, graph, holder))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """Shares that a holder revealed, not yet compared with the sheets' hashes."""
 
-    shares: Mapping[Question, bytes]
+    shares: Mapping[Address, Mapping[int, bytes]]
+    """By dealer and secret."""
+
     without: tuple[Address, ...]
     """Dealers of whom the holder says that their column does not hold."""
 
@@ -155,18 +148,19 @@ def read_answer(raw: bytes, agreed: Agreed, *, graph: Graph, holder: Address) ->
     Raises:
         SecureSumError: malformed, or for another round, holder or set.
     """
-    dealers, asked = _asked(agreed, graph, holder)
-    size, header = answer_bytes(agreed, graph=graph, holder=holder), _header(agreed, graph, holder, len(dealers))
-    if len(raw) != size or raw[: HEADER.size] != header:
+    asked = _asked(agreed, graph, holder)
+    if len(raw) != _length(asked) or raw[: HEADER.size] != _header(agreed, graph, holder, len(asked)):
         raise SecureSumError(f"the answer of {holder} is malformed, or for another round or set; it is left out")
-    flags = dict(zip(dealers, raw[HEADER.size :], strict=False))
-    start = HEADER.size + len(dealers)
-    shares = {
-        one: raw[start + SEED_BYTES * position : start + SEED_BYTES * (position + 1)]
-        for position, one in enumerate(asked)
-        if flags[one.dealer] == 1
-    }
-    return Answer(shares=shares, without=tuple(dealer for dealer in dealers if flags[dealer] != 1))
+    start, without = HEADER.size + len(asked), []
+    shares: dict[Address, dict[int, bytes]] = {}
+    for flag, (dealer, secrets) in zip(raw[HEADER.size : start], asked.items(), strict=True):
+        if flag == 1:
+            ends = range(start, start + SEED_BYTES * len(secrets), SEED_BYTES)
+            shares[dealer] = {secret: raw[at : at + SEED_BYTES] for at, secret in zip(ends, secrets, strict=True)}
+        else:
+            without.append(dealer)
+        start += SEED_BYTES * len(secrets)
+    return Answer(shares=shares, without=tuple(without))
 
 
 def _header(agreed: Agreed, graph: Graph, holder: Address, num_dealers: int) -> bytes:
@@ -174,15 +168,11 @@ def _header(agreed: Agreed, graph: Graph, holder: Address, num_dealers: int) -> 
     return HEADER.pack(MAGIC, VERSION, num_dealers, place, agreed.digest(graph))
 
 
-def _asked(agreed: Agreed, graph: Graph, holder: Address) -> tuple[list[Address], list[Question]]:
-    """Of whom a holder is asked, and for which shares, in the order of its answer."""
+def _asked(agreed: Agreed, graph: Graph, holder: Address) -> dict[Address, list[int]]:
+    """Of whom a holder is asked, and for which secrets, in the order of its answer."""
     survivors = frozenset(agreed.survivors)
-    dealers = [dealer for dealer in graph.numbers[holder] if dealer in survivors]
-    return dealers, [one for dealer in dealers for one in secrets_asked(graph, survivors, dealer)]
+    return {one: secrets_asked(graph, survivors, one) for one in graph.numbers[holder] if one in survivors}
 
 
-def _column(
-    dealer: Address, graph: Graph, pairs: PairSecrets, sheets: Mapping[Address, Sheet]
-) -> dict[int, bytes] | None:
-    opened = open_column(sheets[dealer], graph, pairs) if dealer in sheets else None
-    return None if opened is None else dict(enumerate(opened))
+def _length(asked: Mapping[Address, list[int]]) -> int:
+    return HEADER.size + len(asked) + SEED_BYTES * sum(len(secrets) for secrets in asked.values())

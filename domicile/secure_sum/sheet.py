@@ -64,11 +64,15 @@ class Sheet:
     checks: tuple[bytes, ...]
     """Of the self-mask seed, then of the edge to each neighbour in ascending order of address."""
 
-    share_checks: tuple[tuple[bytes, ...], ...]
-    """By holder, then by secret."""
+    share_checks: tuple[bytes, ...]
+    """By holder, those of all secrets in a row: a large shard's committee has millions of them and asks for few."""
 
     columns: tuple[bytes, ...]
     """By holder, sealed."""
+
+    def share_check(self, holder_number: int, secret: int) -> bytes:
+        """Holders are numbered from 1, secrets from 0."""
+        return self.share_checks[holder_number - 1][SHARE_CHECK_BYTES * secret :][:SHARE_CHECK_BYTES]
 
     def has_edge(self, secret: int) -> bool:
         """Whether the dealer masked with its neighbour of this number, from 1."""
@@ -131,19 +135,16 @@ def read_sheet(raw: bytes, graph: Graph, context: SumContext, dealer: Address) -
     checks = _cut(body[: holders * CHECK_BYTES], CHECK_BYTES)
     if checks[0] == NO_EDGE:
         raise _wrong(dealer, "it has no self mask")
-    share_checks, columns = [], []
     split = holders * SHARE_CHECK_BYTES
-    for part in _cut(body[holders * CHECK_BYTES :], split + holders * SEED_BYTES + TAG_BYTES):
-        share_checks.append(_cut(memoryview(part)[:split], SHARE_CHECK_BYTES))
-        columns.append(part[split:])
+    parts = _cut(body[holders * CHECK_BYTES :], split + holders * SEED_BYTES + TAG_BYTES)
     return Sheet(
         dealer=dealer,
         digest=hashlib.sha256(raw).digest(),
         salt=salt,
         header=header,
         checks=checks,
-        share_checks=tuple(share_checks),
-        columns=tuple(columns),
+        share_checks=tuple(part[:split] for part in parts),
+        columns=tuple(part[split:] for part in parts),
     )
 
 
@@ -163,8 +164,7 @@ def open_column(sheet: Sheet, graph: Graph, pairs: PairSecrets) -> tuple[bytes, 
     shares = _cut(memoryview(opened), SEED_BYTES)
     check_of = ShareChecks(pairs.context, sheet.dealer)
     good = all(
-        check_of.of(number, secret, share) == sheet.share_checks[number - 1][secret]
-        for secret, share in enumerate(shares)
+        check_of.of(number, secret, share) == sheet.share_check(number, secret) for secret, share in enumerate(shares)
     )
     return shares if good else None
 

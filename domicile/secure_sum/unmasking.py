@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domicile.crypto.masks import Masks
-from domicile.crypto.shares import recover
 from domicile.errors import SecureSumError
-from domicile.secure_sum.answer import Agreed, Question, read_answer, secrets_asked
+from domicile.secure_sum.answer import Agreed, read_answer, secrets_asked
 from domicile.secure_sum.context import SumContext
 from domicile.secure_sum.graph import Graph, adds
 from domicile.secure_sum.grid import PIECE_VALUES, Quantities, SumGrid, sum_of_squares
+from domicile.secure_sum.interpolation import common, first_fit
 from domicile.secure_sum.masking import HEADER, MAGIC, VERSION
 from domicile.secure_sum.seeds import ShareChecks, edge_check, self_check
 from domicile.secure_sum.sheet import Sheet
@@ -42,18 +42,28 @@ class Unmasking:
         self._sheets = sheets
         self._answered: set[Address] = set()
         survivors = frozenset(agreed.survivors)
-        self._shares: dict[Question, dict[int, bytes]] = {
-            one: {}
+        # Where there is no mask, what was dealt for it is junk.
+        self._shares: dict[Address, dict[int, dict[int, bytes]]] = {
+            dealer: {
+                secret: {}
+                for secret in secrets_asked(graph, survivors, dealer)
+                if secret == 0 or sheets[dealer].has_edge(secret)
+            }
             for dealer in agreed.survivors
-            for one in secrets_asked(graph, survivors, dealer)
-            # Where there is no mask, what was dealt for it is junk.
-            if one.secret == 0 or sheets[dealer].has_edge(one.secret)
         }
+        """Good shares by dealer, secret and the holder's number."""
+        self._places: dict[Address, int] = {}
+        self._seeds: dict[Address, dict[int, bytes]] = {}
+        """Of those dealers whose opened seeds are all found."""
+
         self.bad_holders: dict[Address, str] = {}
         """Who answered with something that does not hold, and what."""
 
         self.complaints: dict[Address, set[Address]] = {}
         """By dealer, the holders who say that its column does not hold."""
+
+        self.bad_dealers: set[Address] = set()
+        """Who dealt shares that lie on no common polynomial, or lead to another secret than its sheet says."""
 
     @property
     def context(self) -> SumContext:
@@ -63,14 +73,16 @@ class Unmasking:
     def survivors(self) -> tuple[Address, ...]:
         return self._agreed.survivors
 
-    def take(self, holder: Address, raw: bytes) -> None:
+    def take(self, holder: Address, raw: bytes, *, place: int = 0) -> None:
         """Takes an answer. What does not hold in it is left out, its holder named in `bad_holders`; the rest counts.
 
-        A second answer of one holder is not looked at.
+        `place`: its place among the answers that the board tells, since answers may be read in another order. A second
+        answer of one holder is not looked at.
         """
         if holder in self._answered or holder not in self.survivors:
             return
         self._answered.add(holder)
+        self._places[holder] = place
         try:
             answer = read_answer(raw, self._agreed, graph=self._graph, holder=holder)
         except SecureSumError as exc:
@@ -78,25 +90,34 @@ class Unmasking:
             return
         for dealer in answer.without:
             self.complaints.setdefault(dealer, set()).add(holder)
-        for question, share in answer.shares.items():
-            if question not in self._shares:
-                continue
-            number = self._graph.numbers[question.dealer][holder]
-            expected = self._sheets[question.dealer].share_checks[number - 1][question.secret]
-            if ShareChecks(self.context, question.dealer).of(number, question.secret, share) == expected:
-                self._shares[question][number] = share
-            else:
-                self.bad_holders[holder] = f"its share of {question.dealer} is not the one that was dealt"
+        for dealer, shares in answer.shares.items():
+            number, sheet = self._graph.numbers[dealer][holder], self._sheets[dealer]
+            check_of = ShareChecks(self.context, dealer)
+            for secret, known in self._shares[dealer].items():
+                if check_of.of(number, secret, shares[secret]) == sheet.share_check(number, secret):
+                    known[number] = shares[secret]
+                else:
+                    self.bad_holders[holder] = f"its share of {dealer} is not the one that was dealt"
 
     @property
     def lacking(self) -> dict[Address, int]:
         """Survivors whose masks cannot be taken away yet, and how many good shares are missing."""
-        missing: dict[Address, int] = {}
-        for question, shares in self._shares.items():
-            if len(shares) < self._graph.threshold:
-                short = self._graph.threshold - len(shares)
-                missing[question.dealer] = max(short, missing.get(question.dealer, 0))
+        missing = {}
+        for dealer, secrets in self._shares.items():
+            short = self._graph.threshold - min(len(shares) for shares in secrets.values())
+            if short > 0:
+                missing[dealer] = short
         return missing
+
+    def unsolved(self) -> list[Address]:
+        """Survivors whose shares are enough and lead to no secret yet; a further answer may help. They are among
+        `bad_dealers`, as is who dealt badly and was solved all the same.
+        """
+        return [
+            dealer
+            for dealer in self.survivors
+            if dealer not in self._seeds and dealer not in self.lacking and not self._solve(dealer)
+        ]
 
     def masks(self) -> Masks:
         """What takes away the masks that do not cancel.
@@ -110,41 +131,60 @@ class Unmasking:
                 f"the masks of {len(lacking)} survivors cannot be taken away, {dealer} lacks {short} good shares; "
                 "waiting for more answers"
             )
+        if unsolved := self.unsolved():
+            raise SecureSumError(f"{unsolved[0]} dealt shares that lead to no secret; waiting for more answers")
         added, subtracted = [], []
         for dealer in self.survivors:
-            for question, seed in self._recovered(dealer).items():
-                if question.secret and not adds(dealer, self._other_end(question)):
+            for secret, seed in self._seeds[dealer].items():
+                if secret and not adds(dealer, self._other_end(dealer, secret)):
                     added.append(seed)
                 else:
                     subtracted.append(seed)
         return Masks(added=added, subtracted=subtracted)
 
-    def _recovered(self, dealer: Address) -> dict[Question, bytes]:
-        """The seeds of one dealer: those that the same holders answered for come out at once."""
-        groups: dict[tuple[int, ...], list[Question]] = {}
-        for question, shares in self._shares.items():
-            if question.dealer == dealer:
-                groups.setdefault(tuple(sorted(shares)[: self._graph.threshold]), []).append(question)
-        seeds = {}
-        for numbers, asked in groups.items():
-            rows = [b"".join(self._shares[one][number] for one in asked) for number in numbers]
-            shares_TSB = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(numbers), len(asked), -1)
-            for question, seed in zip(asked, recover(shares_TSB, numbers), strict=True):
-                seeds[question] = seed.tobytes()
-                self._require_seed(question, seeds[question])
-        return seeds
+    def recovered(self, dealer: Address) -> dict[int, bytes]:
+        """The opened seeds of one dealer, by secret.
 
-    def _require_seed(self, question: Question, seed: bytes) -> None:
-        dealer = question.dealer
-        if question.secret:
-            check = edge_check(self.context, dealer, self._other_end(question), seed)
+        Raises:
+            SecureSumError: as of `masks`.
+        """
+        self.masks()
+        return self._seeds[dealer]
+
+    def _solve(self, dealer: Address) -> bool:
+        """Looks for all opened seeds of a dealer; `False` at the first that no set of shares leads to."""
+        known = {secret: self._in_order(dealer, shares) for secret, shares in self._shares[dealer].items()}
+        seeds = common(known, self._graph.threshold)
+        for secret, seed in seeds.items():
+            if self._is_seed(dealer, secret, seed):
+                continue
+            self.bad_dealers.add(dealer)
+
+            def fits(found: bytes, secret: int = secret) -> bool:
+                return self._is_seed(dealer, secret, found)
+
+            fitting = first_fit(known[secret], self._graph.threshold, fits)
+            if fitting is None:
+                return False
+            seeds[secret] = fitting
+        self._seeds[dealer] = seeds
+        return True
+
+    def _in_order(self, dealer: Address, shares: Mapping[int, bytes]) -> dict[int, bytes]:
+        """By the board's order of the answers."""
+        numbers = self._graph.numbers[dealer]
+        holders = sorted((self._places[one], number) for one, number in numbers.items() if number in shares)
+        return {number: shares[number] for _, number in holders}
+
+    def _is_seed(self, dealer: Address, secret: int, seed: bytes) -> bool:
+        if secret:
+            check = edge_check(self.context, dealer, self._other_end(dealer, secret), seed)
         else:
             check = self_check(self.context, dealer, seed)
-        if check != self._sheets[dealer].checks[question.secret]:
-            raise SecureSumError(f"{dealer} dealt shares that lead to no secret; the round cannot be unmasked")
+        return check == self._sheets[dealer].checks[secret]
 
-    def _other_end(self, question: Question) -> Address:
-        return self._graph.neighbours[question.dealer][question.secret - 1]
+    def _other_end(self, dealer: Address, secret: int) -> Address:
+        return self._graph.neighbours[dealer][secret - 1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,7 +251,7 @@ class MaskedSum:
         self._whole = True
 
     def finish(self, unmasking: Unmasking) -> SecureMean:
-        """Takes the masks away; the sum is used up.
+        """Takes the masks away; the sum is used up, unless they cannot be taken away yet.
 
         Raises:
             SecureSumError: shares are missing, a dealer's lead to no secret, or what comes out is no sum of proper

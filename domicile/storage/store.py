@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from typing_extensions import Buffer
 
 from domicile.clock import JobClock
-from domicile.errors import BlockCorrupt, BlockMissing, ConfigurationError, StoreFault
+from domicile.errors import BlockCorrupt, BlockMissing, ConfigurationError, PayloadTooLong
 from domicile.storage.blocks import Blocks
 from domicile.storage.cid import cid_of
 from domicile.storage.unixfs import (
@@ -60,7 +60,7 @@ class Store(Protocol):
 
         Raises:
             BlockMissing: the root is not here; BlockCorrupt: it is not what was asked for.
-            StoreFault: it is longer than `max_bytes`, or the store cannot be reached.
+            PayloadTooLong: it is longer than `max_bytes`; StoreFault: the store cannot be reached.
         """
         ...
 
@@ -246,8 +246,9 @@ class PayloadReader:
         self._stack: list[tuple[Link, int]] = []
         top = self._fetch(root)
         if top.file_bytes > max_bytes:
-            raise StoreFault(
-                f"{cid_of(root)} has {top.file_bytes} bytes, at most {max_bytes} are expected; it is refused"
+            raise PayloadTooLong(
+                f"{cid_of(root)} has {top.file_bytes} bytes, at most {max_bytes} are expected; it is refused, its "
+                "sender must make a proper one"
             )
         self.size = top.file_bytes
         self._expand(top, depth=0)

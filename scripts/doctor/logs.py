@@ -17,31 +17,11 @@ TAIL_BYTES = 2 << 20
 
 EVENTS = frozenset(
     (
-        *(
-            "budget_returned",
-            "committed",
-            "declined",
-            "evaluated",
-            "exported",
-            "fault",
-            "given_up",
-            "job_ended",
-            "joined",
-            "left_out",
-        ),
-        *(
-            "locked_out",
-            "lost",
-            "merged",
-            "peer_error",
-            "privacy",
-            "recovered",
-            "refused",
-            "registered",
-            "reorganised",
-            "restored",
-        ),
-        *("sealed", "sealed_model", "spending_unknown", "started", "stopping", "stored", "taken_back", "voted"),
+        *("answered", "budget_returned", "committed", "declined", "evaluated", "exported", "fault", "given_up"),
+        *("job_ended", "joined", "left_out", "locked_out", "lost", "merged", "misled", "no_masking_key", "no_sheet"),
+        *("not_merged", "not_unmasked", "peer_error", "privacy", "recovered", "refused", "registered", "reorganised"),
+        *("restored", "sealed", "sealed_model", "spending_unknown", "started", "stopping", "stored", "summed"),
+        *("taken_back", "unmasked", "voted", "voted_survivors"),
     )
 )
 """All events of the daemons; a test compares."""
@@ -50,9 +30,13 @@ _FIELDS = frozenset(
     (
         *("time", "level", "party", "job", "shard", "subject", "global_round", "regional_round", "act", "action"),
         *("phase", "signal", "retry_in_s", "contributors", "shards", "address", "node", "recipient", "payload"),
+        "survivors",
     )
 )
-_PROSE = {"fault": "cause", "peer_error": "cause", "refused": "reason", "locked_out": "reason", "left_out": "reason"}
+_PROSE = {
+    **dict.fromkeys(("fault", "no_masking_key", "no_sheet", "not_merged", "not_unmasked", "peer_error"), "cause"),
+    **dict.fromkeys(("left_out", "locked_out", "misled", "refused"), "reason"),
+}
 """Fields of text in which no row can stand."""
 
 _MAY_QUOTE_DATA = {"declined": "cause", "given_up": "reason"}

@@ -67,7 +67,7 @@ def epsilon_bars(found: CanaryFindings) -> str:
     """The bound beside what could have been shown, and what is claimed."""
     bars = [("shown, at least", found.bound.epsilon), ("could be shown", found.bound.ceiling)]
     if found.claimed is not None:
-        bars.insert(0, ("claimed, at most", found.claimed))
+        bars.append(("claimed, at most", found.claimed))
     with _style():
         figure, axis = _panel(4.6, 3.4)
         drawn = axis.barh(

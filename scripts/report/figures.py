@@ -70,12 +70,10 @@ def curve_note(curve: CurveRecord) -> str:
 
 
 def epsilon_line(privacy: PrivacyRecord) -> str:
-    """What a row lost, in one sentence."""
+    """What a row, or a node, lost in one sentence."""
     claim = privacy.claim
-    return (
-        f"ε per row, which is a patient where each has one: {privacy.epsilon_spent:.3f} spent of {claim.epsilon:.3f} "
-        f"promised, δ = {claim.delta:g}"
-    )
+    unit = "row, which is a patient where each has one" if claim.protects == "row" else "node, with all its rows"
+    return f"ε per {unit}: {privacy.epsilon_spent:.3f} spent of {claim.epsilon:.3f} promised, δ = {claim.delta:g}"
 
 
 def figures_of(report: Report) -> tuple[str, ...]:

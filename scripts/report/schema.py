@@ -172,8 +172,8 @@ class CurveRecord(_Record):
 
 
 class PrivacyRecord(_Record):
-    """What is claimed of each row's privacy, point by point as NIST SP 800-226 asks for it. ``epsilon_spent`` is the
-    most over the nodes.
+    """What is claimed of the privacy of rows or nodes, point by point as NIST SP 800-226 asks for it. ``epsilon_spent``
+    is the most over the nodes.
     """
 
     claim: Claim
@@ -199,7 +199,7 @@ class Report(_Record):
     job: JobRecord
     nodes: list[NodeRecord]
     privacy: PrivacyRecord | None = None
-    """``None`` where the job promises nothing of a row's privacy."""
+    """``None`` where the job promises no privacy."""
 
     privacy_left_out: bool = False
     """Whether the job asks for privacy, and this run left it out."""

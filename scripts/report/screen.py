@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,7 +24,7 @@ from scripts.report.figures import (
     title_of,
     wins,
 )
-from scripts.report.schema import CurveRecord, NodeRecord, Report
+from scripts.report.schema import CurveRecord, NodeRecord, RegionalRound, Report
 from scripts.wording import aggregation_told, counted, dataset_line, unmasking_told
 
 ROOM_FOR_ROWS = 96
@@ -87,10 +88,20 @@ def _print_curve(curve: CurveRecord, console: Console) -> None:
 
 
 def _print_unmasking(report: Report, console: Console) -> None:
+    """A line for each stretch of a shard's masked rounds that went alike."""
+    shards: dict[str, list[RegionalRound]] = {}
     for one in report.regional_rounds:
         if one.unmasking is not None:
-            told = unmasking_told(one.unmasking, len(one.committed))
-            _line(console, f"{one.shard}, round {one.global_round + 1}.{one.regional_round + 1}: {told}")
+            shards.setdefault(one.shard, []).append(one)
+    for shard, rounds in shards.items():
+        for told, alike in groupby(rounds, _unmasked):
+            numbers = [f"{one.global_round + 1}.{one.regional_round + 1}" for one in alike]
+            where = f"round {numbers[0]}" if len(numbers) == 1 else f"rounds {numbers[0]} to {numbers[-1]}, each"
+            _line(console, f"{shard}, {where}: {told}")
+
+
+def _unmasked(one: RegionalRound) -> str:
+    return unmasking_told(one.unmasking, len(one.committed)) if one.unmasking is not None else ""
 
 
 def _print_unmerged(report: Report, console: Console) -> None:

@@ -117,7 +117,10 @@ def _without_privacy(network: NetworkFile, job: JobFile) -> tuple[NetworkFile, J
     name = f"{job.name[: NAME_MAX - len(WITHOUT_PRIVACY)]}{WITHOUT_PRIVACY}"
     # What privacy alone made the weights stays as it was.
     merging = job.merging.model_copy(update={"regional": job.regional_merging, "global_": job.global_merging})
-    changes = {"name": name, "privacy": None, "merging": merging}
+    changes: dict[str, object] = {"name": name, "privacy": None, "merging": merging}
+    if job.aggregation == "secure":
+        # A bound to which masked updates are clipped would leave plain ones out.
+        changes |= {"aggregation": "plain", "secure": None, "max_update_norm": None}
     return network.model_copy(update={"nodes": nodes}), job.model_copy(update=changes)
 
 

@@ -12,7 +12,7 @@ from domicile.privacy.node_level.claim import claim_under
 from domicile.privacy.settings import PrivacySettings
 from scripts.report.schema import CurveRecord, NodePrivacyRecord, PrivacyRecord
 from scripts.sandbox.plan import Plan
-from scripts.view import DatasetView
+from scripts.view import DatasetView, PrivacyCost
 
 if TYPE_CHECKING:
     from domicile.privacy.calibration import Calibration
@@ -56,6 +56,32 @@ def privacy_of(
         datasets=list(datasets),
         curve=curve,
     )
+
+
+class RunningCosts:
+    """What privacy costs while a job runs. The accountant takes half a second for a figure, and a view shall not stand
+    still: each is computed once, at most one a look, and told when those of all nodes are there.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._known: dict[tuple[str, int], float] = {}
+        self._told: tuple[PrivacyCost, ...] = ()
+
+    def after(self, rounds_trained: Mapping[str, int]) -> tuple[PrivacyCost, ...]:
+        """`rounds_trained`: regional rounds in which each node sealed an update."""
+        if self._plan.job.privacy is None:
+            return ()
+        unknown = [one for one in rounds_trained.items() if one not in self._known]
+        for name, num_rounds in unknown[:1]:
+            budget = self._plan.node_budget or self._plan.budgets[name]
+            self._known[name, num_rounds] = budget.spent(num_rounds) if num_rounds else 0.0
+        if not unknown[1:]:
+            self._told = tuple(
+                PrivacyCost(node=name, num_rounds=num_rounds, epsilon=self._known[name, num_rounds])
+                for name, num_rounds in rounds_trained.items()
+            )
+        return self._told
 
 
 def training_under(budget: Calibration | None, seed: int) -> Training:

@@ -30,7 +30,9 @@ from scripts.sandbox.bring_up import ACCESS_FILE, OWNER, Ground, bring_up, store
 from scripts.sandbox.folder import claimed
 from scripts.sandbox.journals import held_out_figure
 from scripts.sandbox.plan import Plan, initial_values, load_plan
+from scripts.sandbox.privacy import RunningCosts
 from scripts.sandbox.processes import Processes
+from scripts.view import JobView
 
 LOOK_S = 0.2
 EVALUATION_TIMEOUT_S = 30.0
@@ -149,7 +151,7 @@ def run_job(plan: Plan, ground: Ground, processes: Processes, view: View, starte
     spec = fetch_spec(owner.border, observer.history.created.parameters.spec)
     models = open_job_models(owner, job, observer.history, spec)
     observer.models, observer.spec = models, spec
-    _follow(ground, job, observer, journals, processes, view)
+    _follow(plan, ground, job, observer, journals, processes, view)
     seconds = time.monotonic() - started
     _await_evaluations(job, observer, journals, processes, view)
     newest = observer.history.newest_global_round
@@ -197,6 +199,7 @@ def _start(owner: Party, job: JobId, journals: dict[str, NodeJournal], view: Vie
 
 
 def _follow(
+    plan: Plan,
     ground: Ground,
     job: JobId,
     observer: Observer,
@@ -206,13 +209,22 @@ def _follow(
 ) -> None:
     """Shows the job until its final phase."""
     seen: set[str] = set()
+    costs = RunningCosts(plan)
     while True:
         told = observer.look(_refusals_seen(job, journals))
-        view.update(told)
+        view.update(replace(told, costs=costs.after(_rounds_before(told, job, journals))))
         _tell_ended(ground, processes, seen, view.say)
         if told.phase in FINAL_PHASES:
             return
         time.sleep(LOOK_S)
+
+
+def _rounds_before(told: JobView, job: JobId, journals: dict[str, NodeJournal]) -> dict[str, int]:
+    """Regional rounds of finished global rounds in which each holder of a reserved dataset sealed an update."""
+    return {
+        one.node: sum(update.global_round < told.global_round for update in journals[one.node].updates(job))
+        for one in told.datasets
+    }
 
 
 def _tell_ended(ground: Ground, processes: Processes, seen: set[str], say: Callable[[str], None]) -> None:

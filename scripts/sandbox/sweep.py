@@ -78,9 +78,8 @@ class _Sweep:
             training = training_under(budgets.get(node), own_seed)
             return training(self._plan.task, self._module, self._plan.data[node].train, job.training, seed=own_seed)
 
-        merging = job.merging
         global_P = train_federated(
-            initial_P, self._rounds, update, regional=merging.regional, worldwide=merging.global_
+            initial_P, self._rounds, update, regional=spec.regional_merging, worldwide=spec.global_merging
         )
         local = []
         for node, num_steps in self._num_steps.items():

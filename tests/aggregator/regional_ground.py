@@ -151,6 +151,7 @@ def _party(folder: Path) -> Party:
         region=open_store(f"dir:{folder / 'region'}"),
         poll_s=1.0,
         max_parameters=1 << 30,
+        safeguards=Safeguard.NONE,
     )
 
 

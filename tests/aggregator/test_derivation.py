@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ import torch
 from domicile.learning.model import PIECE, ROWS_MAX, Figures, ModelMetadata
 from domicile.learning.settings import MergingSettings
 from domicile.protocol.round import NO_LOSS, ExclusionReason
-from tests.aggregator.regional_ground import RegionalGround
+from domicile.types import Address
+from tests.aggregator.regional_ground import KEY, RegionalGround
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = 3 * PIECE + 5
@@ -47,6 +49,19 @@ def test_one_value_that_is_not_finite_is_found_wherever_it_lies_and_leaves_no_tr
     assert expected.model is not None
     assert found.model.digest == expected.model.digest
     assert found.contributors == 3
+
+
+def test_a_payload_that_is_longer_than_any_update_is_left_out_and_not_read(tmp_path: Path) -> None:
+    ground = RegionalGround(tmp_path, 50)
+    for number, delta_P in enumerate(deltas(3, num_parameters=50)):
+        ground.commit(number, delta_P)
+    assert ground.party.region is not None
+    commits = ground.models.history.commits_of(KEY)
+    endless = ground.party.region.put_bytes(bytes(5 << 20))
+    commits.append(replace(commits[0], node=Address("0x" + "9" * 40), digest=endless))
+    merge = ground.derive()
+    assert [(one.subject, one.reason) for one in merge.excluded] == [("0x" + "9" * 40, ExclusionReason.MALFORMED)]
+    assert merge.contributors == 3
 
 
 def test_the_order_of_the_commits_does_not_change_a_bit(tmp_path: Path) -> None:

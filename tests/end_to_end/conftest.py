@@ -187,10 +187,13 @@ def arena(tmp_path: Path):
     opened: list[object] = []
 
     def start(
-        network: SmallNetwork, processes: Processes | None = None, stores: Mapping[str, str] | None = None
+        network: SmallNetwork,
+        processes: Processes | None = None,
+        stores: Mapping[str, str] | None = None,
+        folder: Path = tmp_path,
     ) -> Arena:
-        plan = load_plan(network.write(tmp_path / "network"))
-        out = tmp_path / "out"
+        plan = load_plan(network.write(folder / "network"))
+        out = folder / "out"
         out.mkdir()
         devnet = Devnet(block_time_s=plan.network.block_time_s)
         devnet.start()

@@ -75,6 +75,20 @@ INSTANTS = {
     "global model stored, not voted for": Instant(function=SEND, when=sending("voteGlobal")),
     "global vote sent": Instant(function=SEND, after=True, when=sending("voteGlobal")),
 }
+ANSWER = "node.journal:NodeJournal.record_answer"
+MASKED_INSTANTS = {
+    "masked, not journaled": Instant(function="node.masking:Masking.mask", after=True),
+    "answer sealed, not journaled": Instant(function=ANSWER),
+    "answer journaled, not stored": Instant(function=ANSWER, after=True),
+    "answer stored, not on the board": Instant(function=SEND, when=sending("unmask")),
+    "answer sent to the board": Instant(function=SEND, after=True, when=sending("unmask")),
+    "summed, no vote for survivors": Instant(function=SEND, when=sending("voteSurvivors")),
+    "vote for survivors sent": Instant(function=SEND, after=True, when=sending("voteSurvivors")),
+    "unmasked, not merged": Instant(function="domicile.secure_sum.unmasking:MaskedSum.finish", after=True),
+}
+"""Those of rounds whose updates are masked."""
+
+ALL = INSTANTS | MASKED_INSTANTS
 
 
 class DyingProcesses(Processes):
@@ -124,12 +138,12 @@ def _read_ahead(folder: Path) -> list[str]:
 
 
 def _write_ahead(folder: Path, instants: list[str]) -> None:
-    assert set(instants) <= INSTANTS.keys()
+    assert set(instants) <= ALL.keys()
     (folder / AHEAD).write_text(json.dumps(instants), encoding="utf-8")
 
 
 def _arm(folder: Path, name: str) -> None:
-    instant = INSTANTS[name]
+    instant = ALL[name]
     module, path = instant.function.split(":")
     owner: Any = importlib.import_module(module)
     *outer, attribute = path.split(".")

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from domicile.chain.contracts import Nodes
 from domicile.crypto.context import PayloadKind
 from domicile.crypto.sealing import OpeningReader
-from domicile.learning.update import read_update
+from domicile.learning.update import UpdateMetadata, read_update
 from domicile.privacy.accountant import Mechanism, epsilon_of
+from domicile.privacy.claim import OPEN_FIGURES
 from domicile.protocol.budget import Budget
+from domicile.protocol.eligibility import Safeguard
 from domicile.protocol.round import JobPhase
 from domicile.storage.store import open_store
 from node.journal import NodeJournal, SealedUpdate
 from scripts.report.figures import mean
 from scripts.sandbox.curve import curve_of
 from scripts.sandbox.finish import build_report
+from scripts.sandbox.plan import load_plan
+from scripts.sandbox.privacy import RunningCosts
 from scripts.status import snapshot_lines
 from tests.end_to_end.conftest import SmallNetwork, write_table
 from tests.end_to_end.instants import DyingProcesses
@@ -36,6 +43,7 @@ epsilon = {{epsilon}}
 noise_multiplier = {NOISE_MULTIPLIER}
 delta = {{delta}}
 max_grad_norm = 1.0
+held_out_figures = "{{figures}}"
 [data]
 stratified = false
 """
@@ -54,13 +62,14 @@ class PrivateNetwork(SmallNetwork):
 
     epsilon: float = EPSILON
     delta: float = DELTA
+    figures: str = "withheld"
     poor: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> Path:
         super().write(folder)
         job = folder / "job.toml"
         plain = job.read_text(encoding="utf-8")
-        asked = PRIVACY.format(epsilon=self.epsilon, delta=self.delta)
+        asked = PRIVACY.format(epsilon=self.epsilon, delta=self.delta, figures=self.figures)
         job.write_text(plain.replace('target = "y"', OPTIONS) + asked, encoding="utf-8")
         network = folder / "network.toml"
         text = network.read_text(encoding="utf-8")
@@ -79,6 +88,20 @@ def with_secret_noise(field, *names: str) -> None:
         config.write_text(text.replace('noise = "reproducible"', 'noise = "secure"'), encoding="utf-8")
 
 
+def without_safeguards(field, name: str) -> None:
+    """Its operator lets it offer nothing: its daemon says so on chain when it is started again."""
+    field.processes.kill(name)
+    config = field.ground.party_folder(name) / "node.toml"
+    config.write_text("safeguards = []\n" + config.read_text(encoding="utf-8"), encoding="utf-8")
+    nodes, account = Nodes(field.ground.chain, field.ground.deployment), field.ground.addresses[name]
+    assert nodes.standing_of(account).safeguards is Safeguard.DIFFERENTIAL_PRIVACY
+    field.start(name)
+    deadline = time.monotonic() + 30
+    while nodes.standing_of(account).safeguards:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def updates_of(field, name: str, job) -> list[SealedUpdate]:
     journal = NodeJournal(field.ground.party_folder(name) / "journal.sqlite")
     updates = journal.updates(job)
@@ -95,13 +118,15 @@ def logged(field, name: str, event: str) -> list[dict[str, object]]:
 @pytest.mark.slow
 @pytest.mark.timeout(170)
 def test_who_would_not_protect_its_rows_or_is_granted_too_little_stays_out_and_the_job_goes_on(arena) -> None:
-    network = PrivateNetwork(nodes=("a", "b", "c", "d", "e"), poor=("e",), global_rounds=1, window_s=60)
+    network = PrivateNetwork(nodes=("a", "b", "c", "d", "e", "f"), poor=("e",), global_rounds=1, window_s=60)
     field = arena(replace(network, delta=0.03))
+    without_safeguards(field, "f")
     # 52 of 80 rows train, of which 0.03 would be more than one.
     write_table(field.plan.folder / "d.csv", rows=80, seed=9)
     outcome = field.run(lambda _: None)
     assert outcome.observer.history.job_phases[-1].phase is JobPhase.COMPLETE
-    assert list(outcome.absent) == ["d", "e"]
+    assert list(outcome.absent) == ["d", "e", "f"]
+    assert outcome.absent["f"] == "refused at joining: MISSING_SAFEGUARD"
     assert outcome.absent["e"] == "refused at joining: BudgetExceeded: epsilon 1, delta 0.03 are left of dataset 5"
     assert "privacy.delta: 0.03 is not below 1 in 51 training rows" in outcome.absent["d"]
     assert not updates_of(field, "d", outcome.job)
@@ -147,6 +172,19 @@ def assert_curve_goes_through_the_job(outcome) -> None:
     assert points[None].noise_multiplier == 0 < points[16.0].noise_multiplier < points[1.0].noise_multiplier
 
 
+def test_what_finished_rounds_cost_is_told_once_it_is_known_of_all_and_a_look_waits_for_one_figure_at_most(
+    tmp_path,
+) -> None:
+    plan = load_plan(PrivateNetwork(nodes=("a", "b", "c"), global_rounds=2).write(tmp_path / "network"))
+    costs = RunningCosts(plan)
+    rounds = [{"a": 0, "b": 0}, {"a": 0, "b": 0}, {"a": 2, "b": 1}, {"a": 2, "b": 1}]
+    told = [{one.node: one.epsilon for one in costs.after(trained)} for trained in rounds]
+    mechanism = Mechanism(sample_rate=1.0, noise_multiplier=NOISE_MULTIPLIER)
+    later = {name: epsilon_of(mechanism, num * STEPS, DELTA) for name, num in rounds[-1].items()}
+    assert told == [{}, dict.fromkeys("ab", 0.0), dict.fromkeys("ab", 0.0), later]
+    assert 0 < later["b"] < later["a"] < EPSILON
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(170)
 def test_the_same_job_runs_without_its_privacy_and_every_output_says_so(tmp_path) -> None:
@@ -178,8 +216,8 @@ def assert_spent_on_chain(outcome, epsilon: float) -> None:
     assert outcome.lineage.verified
 
 
-def assert_no_figure_left(field, outcome) -> None:
-    """The committee opens an update: nothing in it is computed of rows but the delta."""
+def opened_updates(field, outcome) -> Iterator[UpdateMetadata]:
+    """What a committee member reads beside the delta of each committed update."""
     history = outcome.observer.history
     region, key = open_store(field.ground.store("EU")), field.liar("agg-1").hpke
     for (shard, global_round, regional_round), events in history.commits.items():
@@ -188,9 +226,38 @@ def assert_no_figure_left(field, outcome) -> None:
             delta_P = torch.empty(outcome.models.layout.num_parameters)
             with region.open(event.digest, max_bytes=1 << 20) as source:
                 reader = OpeningReader(source, key, context, max_plaintext_bytes=1 << 20)
-                metadata = read_update(reader, outcome.models.layout, delta_P)
-            assert (metadata.training_loss, metadata.validation.count, metadata.validation.loss_sum) == (None, 0, 0.0)
-            assert metadata.test is None or metadata.test.count == 0
+                yield read_update(reader, outcome.models.layout, delta_P)
+
+
+def assert_no_figure_left(field, outcome) -> None:
+    """Nothing in an update is computed of rows but the delta."""
+    updates = list(opened_updates(field, outcome))
+    assert updates
+    for update in updates:
+        assert (update.training_loss, update.validation.count, update.validation.loss_sum) == (None, 0, 0.0)
+        assert update.test is None or update.test.count == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(170)
+def test_open_figures_of_held_out_rows_reach_the_committee_and_the_claim_is_of_training_rows_alone(arena) -> None:
+    field = arena(PrivateNetwork(nodes=("a", "b", "c"), global_rounds=2, window_s=40, figures="open"))
+    outcome = field.run(lambda _: None)
+    assert outcome.observer.history.job_phases[-1].phase is JobPhase.COMPLETE
+    updates = list(opened_updates(field, outcome))
+    # Of 40 rows 8 are held out and 6 validate.
+    assert [(one.validation.count, one.validation.loss_sum > 0) for one in updates] == [(6, True)] * 6
+    assert [one.test is not None and (one.test.count, one.test.loss_sum > 0) for one in updates] == [(8, True)] * 6
+    assert {one.training_loss for one in updates} == {None}, "a mean over training rows would be released without noise"
+    view = outcome.observer.look()
+    assert [len(shard.losses) for shard in view.shards] == [2]
+    assert view.claim is not None
+    assert view.claim.unit.startswith("one row of a node's training part;")
+    assert OPEN_FIGURES in view.claim.not_covered
+    # The budget is that of the training steps, whatever is told of other rows.
+    mechanism = Mechanism(sample_rate=1.0, noise_multiplier=NOISE_MULTIPLIER)
+    spent = Budget.covering(epsilon_of(mechanism, 2 * STEPS, DELTA), DELTA)
+    assert {one.spent for one in outcome.observer.datasets()} == {spent}
 
 
 @pytest.mark.chaos

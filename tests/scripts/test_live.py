@@ -9,8 +9,8 @@ from rich.console import Console
 from domicile.protocol.eligibility import Refusal
 from domicile.protocol.round import JobPhase
 from scripts.live import LiveView, PlainLines, open_view, sparkline
-from scripts.view import JobView, RefusedParty
-from tests.scripts.finished_job import FinishedJob
+from scripts.view import JobView, PrivacyCost, RefusedParty
+from tests.scripts.finished_job import FinishedJob, datasets_of
 
 LINES = """\
 minsk refused by the contract: JurisdictionNotInShard
@@ -222,3 +222,30 @@ def captured(console: Console, view: LiveView) -> str:
     with console.capture() as capture:
         console.print(view.picture())
     return capture.get()
+
+
+class TestEpsilonByDataset:
+    COSTS = tuple(PrivacyCost(node=name, num_rounds=2, epsilon=2.1309) for name in ("paris", "utrecht"))
+    SAID = "dataset 1 of paris: granted epsilon 16, delta 0.0001; reserved epsilon 8, delta 1e-05, spent epsilon 5.346"
+
+    def test_what_finished_rounds_cost_stands_beside_what_is_reserved_and_left(self) -> None:
+        # Paris said what it spent, utrecht did not yet.
+        view = replace(FinishedJob().views()[2], datasets=datasets_of(["paris", "utrecht"]), costs=self.COSTS)
+        told = painted(view, 200)
+        line = "ε by dataset (cost of finished rounds by the accountant / reserved / left of the grant), δ = 1e-05"
+        assert f"{line}: 2.131/8/8 of utrecht" in told
+        assert self.SAID in told
+
+    def test_where_no_journal_can_be_read_nothing_is_said_of_the_cost(self) -> None:
+        view = replace(FinishedJob().views()[2], datasets=datasets_of(["paris", "utrecht"]))
+        assert "ε by dataset (reserved / left of the grant), δ = 1e-05: 8/8 of utrecht" in painted(view, 200)
+        assert "ε by dataset" not in painted(FinishedJob().views()[2], 200)
+
+    def test_plain_lines_tell_each_figure_once(self) -> None:
+        out, first = io.StringIO(), replace(FinishedJob().views()[2], datasets=datasets_of(["paris", "utrecht"]))
+        lines = PlainLines(out)
+        later = tuple(replace(one, epsilon=2.5) for one in self.COSTS)
+        for costs in (self.COSTS, self.COSTS, later, later):
+            lines.update(replace(first, costs=costs))
+        told = [line.rpartition(": ")[2] for line in out.getvalue().splitlines() if line.startswith("ε by dataset")]
+        assert told == ["2.131/8/8 of utrecht", "2.500/8/8 of utrecht"]

@@ -5,6 +5,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from domicile.privacy.claim import REPRODUCIBLE
+from domicile.privacy.node_level.claim import node_claim_of
+from domicile.privacy.settings import NodePrivacySettings
 from scripts.report.attendance import attendance_of
 from scripts.report.page import render_page
 from scripts.report.schema import LineageRecord, RefusalRecord, Report
@@ -222,3 +225,21 @@ def test_masked_rounds_tell_survivors_and_answers_and_the_page_says_what_was_use
     both = FinishedJob().masked_report().model_copy(update={"privacy": FinishedJob().private_report().privacy})
     assert "differential privacy, as stated below, and secure aggregation" in Page(render_page(both)).text
     assert "Masked rounds" not in render_page(FinishedJob().private_report())
+
+
+def test_a_job_with_privacy_of_nodes_says_nothing_of_rows_or_patients() -> None:
+    report = FinishedJob().private_report()
+    assert report.privacy is not None
+    claim = node_claim_of(
+        NodePrivacySettings(epsilon=8.0, delta=1e-5),
+        rounds=(4, 1, 0),
+        min_survivors=5,
+        max_update_norm=2.0,
+        epsilon=7.987,
+        randomness=REPRODUCIBLE,
+    )
+    privacy = report.privacy.model_copy(update={"claim": claim, "curve": None})
+    page = Page(render_page(report.model_copy(update={"privacy": privacy})))
+    assert "ε per node, with all its rows: 5.346 spent of 7.987 promised, δ = 1e-05" in page.text
+    assert "Local-only and pooled models were trained without noise" in page.text
+    assert "patient" not in page.text

@@ -97,6 +97,16 @@ class TestScreen:
         assert "unmasking: no survivors of 3 updates agreed on" in told
         assert "unmasking" not in printed(FinishedJob().report())
 
+    def test_masked_rounds_that_went_alike_are_one_line(self) -> None:
+        report = FinishedJob().masked_report()
+        us = [one for one in report.regional_rounds if one.shard == "US"]
+        first = us[0]
+        alike = [first.model_copy(update={"regional_round": number}) for number in range(3)]
+        late = first.model_copy(update={"regional_round": 3, "committed": first.committed[:-1]})
+        told = printed(report.model_copy(update={"regional_rounds": [*alike, late, alike[0]]}), 200)
+        lines = [line.partition(": ")[0] for line in told.splitlines() if "unmasking" in line]
+        assert lines == ["US, rounds 1.1 to 1.3, each", "US, round 1.4", "US, round 1.1"]
+
     def test_what_privacy_costs_is_told_with_the_deviation_over_the_seeds(self) -> None:
         told = printed(FinishedJob().private_report())
         rows = [" ".join(line.split()) for line in told.splitlines() if line.rstrip().endswith(" seeds")]

@@ -6,15 +6,19 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from domicile.crypto.shares import deal
 from domicile.errors import ConfigurationError, SecureSumError, UnmaskingRefusal, UnmaskingRefused
+from domicile.secure_sum import sheet
 from domicile.secure_sum.answer import HEADER as ANSWER_HEADER
-from domicile.secure_sum.answer import Agreed, Question, answer_bytes, answer_for, read_answer, secrets_asked
+from domicile.secure_sum.answer import Agreed, answer_bytes, answer_for, read_answer, secrets_asked
 from domicile.secure_sum.graph import graph_of
 from domicile.secure_sum.masking import HEADER
 from domicile.secure_sum.seeds import PairSecrets
@@ -111,12 +115,11 @@ class TestLyingCommittee:
     def test_no_set_asks_for_both_seeds_that_hide_one_vector(self, num_members: int, data: st.DataObject) -> None:
         graph = graph_of([account(number) for number in range(num_members)], BLOCK_HASH, CONTEXT)
         survivors = frozenset(data.draw(st.sets(st.sampled_from(graph.members), min_size=1)))
-        opened = {question for dealer in survivors for question in secrets_asked(graph, survivors, dealer)}
-        for question in opened:
-            assert question.dealer in survivors
-            if question.secret:
-                assert graph.neighbours[question.dealer][question.secret - 1] not in survivors
-        assert {question.dealer for question in opened if question.secret == 0} == survivors
+        for dealer in survivors:
+            opened = secrets_asked(graph, survivors, dealer)
+            assert opened[0] == 0
+            ends = [graph.neighbours[dealer][secret - 1] for secret in opened[1:]]
+            assert ends == [one for one in graph.neighbours[dealer] if one not in survivors]
 
 
 class TestLyingMember:
@@ -217,6 +220,39 @@ class TestLyingMember:
         with pytest.raises(SecureSumError, match=f"{dealer} dealt shares that lead to no secret"):
             # The header of a sheet is authenticated with its columns, its checks are not: they still open.
             circle.unmasking(survivors, survivors).masks()
+
+    @pytest.mark.parametrize("spoiled", [0, 3, 6])
+    def test_one_share_off_the_polynomial_names_its_dealer_and_stops_nobody(
+        self, spoiled: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The dealer hashes what it dealt, so that each share is the one that was dealt."""
+        circle = Circle(8)
+        dealer = circle.members[7]
+        circle.commit_all(circle.members[:7])
+
+        def deal_badly(*args: Any) -> NDArray[np.uint8]:
+            shares_HSB = deal(*args)
+            shares_HSB[spoiled] ^= 1
+            return shares_HSB
+
+        monkeypatch.setattr(sheet, "deal", deal_badly)
+        circle.commit(dealer)
+        everybody = circle.unmasking(circle.members, circle.members)
+        assert everybody.unsolved() == []
+        assert everybody.bad_dealers <= {dealer}
+        mean = circle.total(circle.members).finish(everybody)
+        assert np.allclose(mean.mean_P, circle.exact_mean(circle.members), atol=1e-5)
+        holders = circle.graph.numbers[dealer]
+        deceived = next(one for one, number in holders.items() if number == spoiled + 1)
+        others = [one for one in circle.members if one != deceived]
+        early = circle.unmasking(circle.members, [deceived, *others[: circle.graph.threshold - 1]])
+        assert (early.unsolved(), early.bad_dealers, early.bad_holders) == ([dealer], {dealer}, {})
+        with pytest.raises(SecureSumError, match=f"{dealer} dealt shares that lead to no secret; waiting for more"):
+            early.masks()
+        one_more = others[circle.graph.threshold - 1]
+        early.take(one_more, circle.answer(one_more, circle.agreed(circle.members)))
+        assert early.unsolved() == []
+        assert np.array_equal(circle.total(circle.members).finish(early).mean_P, mean.mean_P)
 
     def test_masks_with_a_swapped_key_are_found_before_anything_is_unmasked(self) -> None:
         circle = Circle(6)
@@ -345,12 +381,12 @@ def test_secrets_of_a_pair_are_equal_at_both_ends_and_unlike_all_others() -> Non
     assert len(different) == 4 + len(FOREIGN)
 
 
-def test_a_share_names_its_question() -> None:
+def test_an_answer_holds_what_the_set_asks_for() -> None:
     circle = Circle(4)
     circle.commit_all(circle.members[:3])
     agreed = circle.agreed(circle.members[:3])
     holder = circle.members[0]
     answer = read_answer(circle.answer(holder, agreed), agreed, graph=circle.graph, holder=holder)
     # Of each survivor its self mask, and its edge to the one who is missing, its third neighbour.
-    expected = {Question(dealer, secret) for dealer in circle.members[:3] for secret in (0, 3)}
-    assert set(answer.shares) == expected
+    assert list(answer.shares) == circle.members[:3]
+    assert all(set(shares) == {0, 3} for shares in answer.shares.values())

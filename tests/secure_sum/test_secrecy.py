@@ -49,8 +49,12 @@ class TinyRing:
         corrupted = {members[number] for number in corrupt}
         self.survivors = frozenset(members[number] for number in survivors)
         self.honest = [one for one in members if one not in corrupted]
-        asked = (one for dealer in self.survivors for one in secrets_asked(self.graph, self.survivors, dealer))
-        self.opened = sorted({self._secret(one.dealer, one.secret) for one in asked} | set(leak))
+        asked = {
+            self._secret(dealer, secret)
+            for dealer in self.survivors
+            for secret in secrets_asked(self.graph, self.survivors, dealer)
+        }
+        self.opened = sorted(asked | set(leak))
         # Masks that the adversary has itself are constants of its view: their values change nothing but names.
         unknown: list[Secret] = [(one,) for one in self.honest]
         unknown += [ends for ends in combinations(members, 2) if not corrupted & set(ends)]
@@ -145,7 +149,7 @@ def seen_by_the_adversary(circle: Circle, victim: Address) -> NDArray[np.uint32]
     scalars = words[:8].view(np.uint64)
     vector = words[8:]
     unmasking = circle.unmasking(circle.members, circle.members)
-    self_seed = next(seed for one, seed in unmasking._recovered(victim).items() if one.secret == 0)
+    self_seed = unmasking.recovered(victim)[0]
     added, subtracted = [], [self_seed]
     for colluder in circle.members[-CORRUPT:]:
         seed = circle.pairs(colluder).edge_seed(victim)

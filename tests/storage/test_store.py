@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from domicile.clock import JobClock
-from domicile.errors import BlockCorrupt, BlockMissing, ConfigurationError, StoreFault
+from domicile.errors import BlockCorrupt, BlockMissing, ConfigurationError, PayloadTooLong, StoreFault
 from domicile.storage.cid import cid_of, digest_of
 from domicile.storage.directory import DirectoryBlocks
 from domicile.storage.store import BlockStore, open_store, root_of
@@ -59,7 +59,7 @@ class TestEveryStore:
 
     def test_a_payload_above_the_limit_is_refused_before_a_byte_is_read(self, store: BlockStore) -> None:
         digest = store.put_bytes(stream(100))
-        with pytest.raises(StoreFault, match="at most 99"):
+        with pytest.raises(PayloadTooLong, match="at most 99"):
             store.open(digest, max_bytes=99)
 
     def test_nothing_is_kept_of_a_payload_that_was_not_committed(self, store: BlockStore) -> None:

@@ -128,6 +128,23 @@ SPECS: dict[str, tuple[str, str, str]] = {
         "privacy.colluding_nodes: 3 of the 3 nodes of the smallest sum",
     ),
     "an aggregation that nobody knows": ("seed = 7", 'seed = 7\naggregation = "secret"', "aggregation: "),
+    "nodes whose updates are seen": (
+        "[task]\n",
+        '[privacy]\nunit = "node"\nepsilon = 8.0\ndelta = 1e-5\n[task]\n',
+        'privacy.unit: "node" covers the sum of all updates, and aggregation = "plain" shows each of them; write',
+    ),
+    "nodes without clipping": (
+        "seed = 7",
+        'seed = 7\naggregation = "secure"\nmax_update_norm = 0.0\n'
+        'privacy = { unit = "node", epsilon = 8.0, delta = 1e-5 }',
+        "max_update_norm: input should be greater than 0",
+    ),
+    "nodes whose noise all may know": (
+        "seed = 7",
+        'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\n'
+        'privacy = { unit = "node", epsilon = 8.0, delta = 1e-5, colluding_nodes = 3 }',
+        "privacy.colluding_nodes: 3 of the 3 nodes of the smallest sum leave no noise that counts; lower it",
+    ),
     "no training length": ("steps = 2", "", "training: neither epochs nor steps is given"),
     "window of nothing": ("collect_window_s = 30", "collect_window_s = 0", "rounds.collect_window_s: "),
     "too few contributors": ("[task]\n", "[participation]\nmin_contributors = 2\n[task]\n", "min_contributors: "),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from domicile.chain.account import Signer
 from domicile.crypto.keys import HpkeKey
 from domicile.key_lock import KeyLock
-from domicile.types import JobId
+from domicile.protocol.eligibility import Refusal, Safeguard
+from domicile.protocol.refusals import NotEligible
+from domicile.types import DatasetId, JobId, ShardIndex
 from node.journal import NodeJournal, SealedUpdate, Skipped
 from tests.verbs.job_ground import ATTESTER, DIGEST, PARTIES, Region, commit
 from tests.verbs.network_ground import PASSWORD, domicile, write_keys
@@ -31,6 +35,60 @@ def test_a_party_registers_once_and_tells_a_new_key_card_apart(region: Region, n
     told = domicile(path.stem, "register", path)
     assert (told.code, f"{account}: key card changed, key card " in told.out) == (0, True)
     assert region.nodes.key_card_of(account).hex() != first.data["key_card"]
+
+
+PRIVATE = {
+    "[task]\n": "[privacy]\nepsilon = 8.0\ndelta = 1e-5\nmax_grad_norm = 1.0\n[data]\nstratified = false\n[task]\n",
+    'target = "y"\n': 'target = "y"\nstandardize = false\nmissing = "refuse"\n',
+}
+
+
+def offers(region: Region, name: str, *safeguards: str) -> dict[str, object]:
+    """The operator writes down what the party is to offer, and registers it."""
+    path = region.config(name)
+    listed = ", ".join(f'"{one}"' for one in safeguards)
+    path.write_text(f"safeguards = [{listed}]\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    told = region.party("register", name)
+    assert told.code == 0, told.err
+    return told.data
+
+
+def test_who_does_not_offer_privacy_is_kept_out_of_a_job_that_asks_for_it_by_the_contract(region: Region) -> None:
+    for old, new in PRIVATE.items():
+        region.rewrite(region.spec, old, new)
+    offered = ["differential_privacy", "secure_aggregation"]
+    assert region.party("register", "berlin").data["safeguards"] == offered
+    assert offers(region, "berlin")["safeguards"] == []
+    assert region.party("register", "berlin").data["changed"] is False
+    assert region.orders().code == 0
+    told = region.node("join", 1, "berlin", "--shard", "EU")
+    assert (told.code, told.err.count("\n")) == (3, 1)
+    assert "MISSING_SAFEGUARD" in told.err
+    account, requirement = PARTIES["berlin"].address, region.jobs.requirement_of(JobId(1), ShardIndex(0))
+    with pytest.raises(NotEligible, match="MISSING_SAFEGUARD"):
+        region.acts("berlin", region.jobs.join(JobId(1), ShardIndex(0), DatasetId(1)))
+    assert region.nodes.refusal(account, replace(requirement, safeguards=Safeguard.NONE)) is Refusal.NONE
+    region.rewrite(region.config("berlin"), "safeguards = []", 'safeguards = ["differential_privacy"]')
+    assert region.party("register", "berlin").data["changed"] is True
+    assert region.nodes.refusal(account, requirement) is Refusal.NONE
+
+
+def test_a_committee_member_that_does_not_offer_privacy_is_named_before_the_job_is_ordered(region: Region) -> None:
+    for old, new in PRIVATE.items():
+        region.rewrite(region.spec, old, new)
+    offers(region, "eu-agg")
+    told = region.tells("create", region.spec)
+    assert told.code == 0
+    (warned,) = (line for line in told.out.splitlines() if "committees.EU: eu-agg " in line)
+    assert "MISSING_SAFEGUARD" in warned
+
+
+def test_a_safeguard_that_this_software_does_not_have_cannot_be_offered(region: Region) -> None:
+    path = region.config("berlin")
+    path.write_text('safeguards = ["tee"]\n' + path.read_text(encoding="utf-8"), encoding="utf-8")
+    told = domicile("node", "register", path)
+    assert (told.code, told.err.count("\n")) == (2, 1)
+    assert "safeguards.0: " in told.err
 
 
 def test_a_new_party_is_told_what_is_missing_and_who_can_mend_it(region: Region) -> None:

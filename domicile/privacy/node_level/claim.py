@@ -73,6 +73,7 @@ def node_claim_of(
     return Claim(
         epsilon=epsilon,
         delta=settings.delta,
+        protects=settings.unit,
         unit="one node's dataset as a whole, at its node",
         neighbours=NEIGHBOURS,
         trust=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
@@ -36,3 +37,10 @@ class ClippingRule:
     def within_range(self, clipping_norm: float) -> float:
         """A norm that others told may be any."""
         return min(self.initial * RANGE, max(self.initial / RANGE, clipping_norm))
+
+
+def mean_norm(told: Sequence[float | None]) -> float | None:
+    """From which the shards of a job go on, each of which found its own; `None` in a job without privacy of nodes."""
+    known = [one for one in told if one is not None]
+    # Divided before they are added, so that no sum of what others told overflows.
+    return sum(one / len(known) for one in known) if known else None

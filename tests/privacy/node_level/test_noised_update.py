@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.stats import chi2, kstest
 
-from domicile.privacy.node_level.clipping import RANGE, ClippingRule
+from domicile.privacy.node_level.clipping import RANGE, ClippingRule, mean_norm
 from domicile.privacy.node_level.grid import NoisedGrid
 from domicile.privacy.node_level.mechanism import SumMechanism, mechanism_for
 from domicile.privacy.node_level.update import NoisedUpdate, RoundingFailed, clipped_and_rounded, noised_update
@@ -158,3 +158,15 @@ def test_secret_noise_differs_each_time() -> None:
     first, second = (noised_update(torch.zeros(100), mechanism, SecureRandomness()) for _ in range(2))
     assert not torch.equal(first.values_P, second.values_P)
     assert first.bit != second.bit
+
+
+@pytest.mark.parametrize(
+    ("told", "mean"), [([0.5, 1.5], 1.0), ([2.0], 2.0), ([None, None], None), ([], None), ([1.7e308, 1.7e308], 1.7e308)]
+)
+def test_shards_go_on_from_the_mean_of_their_norms(told: list[float | None], mean: float | None) -> None:
+    assert mean_norm(told) == mean
+
+
+@pytest.mark.parametrize(("told", "norm"), [(1e-300, 1 / RANGE), (1e300, RANGE), (0.25, 0.25)])
+def test_a_norm_that_others_told_is_brought_within_range(told: float, norm: float) -> None:
+    assert HALF.within_range(told) == norm

@@ -67,7 +67,7 @@ class Desk:
         told = domicile(*words, *(["--json"] if _takes_json(words) else []))
         assert (told.code, told.out, told.err.count("\n")) == (code, "", 1), told.err
         assert told.err.startswith("domicile: ")
-        assert message in told.err
+        assert message in told.err, told.err
         files, transactions = self._state()
         assert sorted(set(files.items()) ^ set(before[0].items())) == []
         assert transactions == before[1]
