@@ -43,12 +43,14 @@ Mark = tuple[str, str]
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """Which nodes in which shards, and how their updates are merged. `steps`: each with the mark that it ends with,
-    but for the last, which ends with the accepted model.
+    but for the last, which ends with the accepted model. `silent`: nodes that are stopped once the job is started.
     """
 
     nodes: dict[str, str]
     aggregation: Aggregation
     steps: dict[str, Mark | None]
+    silent: tuple[str, ...] = ()
+    collect_window_s: int = 300
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -81,10 +83,13 @@ ONE_SHARD_MASKED = replace(ONE_SHARD, aggregation="secure", steps=MASKED_STEPS)
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """One size: medians over shards and rounds; memory is the largest process of its kind."""
+    """One size: medians over shards and rounds; memory is the largest process of its kind that lives to the end."""
 
     num_parameters: int
     seconds: float
+    collecting_s: float
+    """Of these, until no update was waited for any more."""
+
     steps: dict[str, float]
     node_peak_mib: float
     aggregator_peak_mib: float
@@ -106,6 +111,12 @@ class Programs(Processes):
 
     def ended(self) -> dict[str, int]:
         return {name: code for name, program in self._programs.items() if (code := program.poll()) is not None}
+
+    def end(self, name: str) -> None:
+        """Stops one for good."""
+        program = self._programs.pop(name)
+        program.kill()
+        program.wait()
 
     def peak_mib(self, name: str) -> float:
         return _status_mib(self._programs[name].pid, "VmHWM")
@@ -133,13 +144,14 @@ def measure(num_parameters: int, rounds: int, setting: Setting) -> Figures:
         with Devnet(block_time_s=BLOCK_TIME_S) as devnet, Programs() as programs:
             ground = bring_up(plan, devnet.rpc_url, programs, out, lambda _: None)
             idle_mib = max(programs.now_mib(name) for name in setting.nodes)
-            opened, accepted = _run(plan, ground, programs)
-            node_peak = max(programs.peak_mib(name) for name in setting.nodes)
+            opened, closed, accepted = _run(plan, ground, programs, setting)
+            node_peak = max(programs.peak_mib(name) for name in setting.nodes if name not in setting.silent)
             aggregator_peak = max(programs.peak_mib(f"agg-{shard.lower()}") for shard in setting.shards)
         keys = [key for key in accepted if key[1] > 0]
         return Figures(
             num_parameters=num_parameters,
             seconds=statistics.median(accepted[key] - opened[key] for key in keys),
+            collecting_s=statistics.median(closed[key] - opened[key] for key in keys),
             steps=_steps(out, setting, opened, accepted, keys),
             node_peak_mib=node_peak,
             aggregator_peak_mib=aggregator_peak,
@@ -151,8 +163,13 @@ Key = tuple[int, int]
 """``(shard, regional round)``"""
 
 
-def _run(plan: Plan, ground: Ground, programs: Programs) -> tuple[dict[Key, float], dict[Key, float]]:
-    """Wall-clock times at which each round's opening and acceptance were first seen in a block."""
+Times = dict[Key, float]
+
+
+def _run(plan: Plan, ground: Ground, programs: Programs, setting: Setting) -> tuple[Times, Times, Times]:
+    """Wall-clock times at which each round's opening, the end of its collecting and its acceptance were first seen in a
+    block.
+    """
     owner = open_owner(ground)
     ensure_registered(owner)
     members = {shard: ground.addresses[f"agg-{shard.lower()}"] for shard in plan.job.shards}
@@ -171,18 +188,22 @@ def _run(plan: Plan, ground: Ground, programs: Programs) -> tuple[dict[Key, floa
         time.sleep(LOOK_S)
     next_block = owner.chain.block_number() + 1
     owner.sender.act(owner.jobs.start(job))
-    opened: dict[Key, float] = {}
-    accepted: dict[Key, float] = {}
+    for name in setting.silent:
+        programs.end(name)
+    opened: Times = {}
+    closed: Times = {}
+    accepted: Times = {}
     while True:
         head, now = owner.chain.block_number(), time.time()
         for event in read_events(owner.chain, owner.deployment, next_block, head) if head >= next_block else ():
-            if isinstance(event, ShardPhaseChanged) and event.phase is ShardPhase.COLLECTING:
-                opened[event.shard, event.regional_round] = now
+            if isinstance(event, ShardPhaseChanged) and event.phase in (ShardPhase.COLLECTING, ShardPhase.AGGREGATING):
+                times = opened if event.phase is ShardPhase.COLLECTING else closed
+                times[event.shard, event.regional_round] = now
             elif isinstance(event, RegionalModelAccepted):
                 accepted[event.shard, event.regional_round] = now
         next_block = max(next_block, head + 1)
         if owner.jobs.snapshot(job)[0].phase in FINAL_PHASES:
-            return opened, accepted
+            return opened, closed, accepted
         _refuse_ended(programs)
         time.sleep(LOOK_S)
 
@@ -192,9 +213,7 @@ def _refuse_ended(programs: Programs) -> None:
         raise RuntimeError(f"{name} ended with exit code {code}")
 
 
-def _steps(
-    out: Path, setting: Setting, opened: dict[Key, float], accepted: dict[Key, float], keys: list[Key]
-) -> dict[str, float]:
+def _steps(out: Path, setting: Setting, opened: Times, accepted: Times, keys: list[Key]) -> dict[str, float]:
     """Median seconds of each step, from the times in the daemons' logs: of the last party that was through with it."""
     times: dict[Mark, dict[Key, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     shard_of = {name: setting.shards.index(shard) for name, shard in setting.nodes.items()}
@@ -233,7 +252,7 @@ def _plan(num_parameters: int, rounds: int, setting: Setting) -> Plan:
             "regional_min": rounds,
             "regional_max": rounds,
             "patience": 255,
-            "collect_window_s": 300,
+            "collect_window_s": setting.collect_window_s,
             "max_retries": 0,
         },
         # The models of shards of two can be accepted, but never exported. What is measured ends before that.

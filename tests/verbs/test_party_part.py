@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from aggregator.journal import GLOBAL, AggregatorJournal, StoredPayload
+from aggregator.journal import GLOBAL, AggregatorJournal, StoredPayload, Unmerged
 from domicile.types import JobId
 from node.journal import NodeJournal, SealedUpdate, Skipped
 from tests.verbs.job_ground import DIGEST, HOSPITALS, PARTIES, REGION, Region, as_new, commit
@@ -104,6 +104,14 @@ def test_a_global_model_is_told_by_its_global_round_alone(gathered: Region) -> N
             ),
         )
     assert gathered.status_of("world-agg")[-1] == "  last sealed: global model of round 1"
+
+
+def test_a_member_says_why_it_makes_no_model_of_a_round(gathered: Region) -> None:
+    gathered.does("start", JOB)
+    why = "median against 1 hostile needs 3 contributions (n >= 2f + 1), 2 are usable"
+    with closing(AggregatorJournal(gathered.journal_of("eu-agg"))) as journal:
+        journal.record_unmerged(JOB, Unmerged(shard=0, global_round=0, regional_round=1, reason=why))
+    assert gathered.status_of("eu-agg")[-1] == f"  no model of round 1.2: {why}"
 
 
 def test_a_party_that_the_gate_refuses_is_told_so_beside_what_it_is_to_do(gathered: Region) -> None:
