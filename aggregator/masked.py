@@ -94,7 +94,7 @@ class MaskedWork:
         self._opened = opened = self._sum.look(key, masked, ineligible)
         new = self._looks.note(key, opened.excluded, now_s, self._models.history.clock)
         self._remarks.left_out(key, opened.excluded, new)
-        self._remarks.not_merged(key, self._impossible(len(opened.nodes)))
+        self._remarks.not_merged(key, self._impossible(key, len(opened.nodes)))
         log_event(log, "summed", **self._where(key), survivors=len(opened.nodes))
 
     def propose(self, key: RegionalKey) -> Call:

@@ -71,10 +71,12 @@ class Masking:
         it lacks now.
 
         Raises:
-            StoreFault: fewer holders of its shares have usable key cards than could unmask it.
+            StoreFault: a card cannot be fetched now, or too few holders of its shares have usable ones.
+            ConfigurationError: the own key is not that of the card with which the job was started.
         """
         masked = self._round(key)
-        num_usable = sum(one in masked.publics for one in masked.graph.numbers[self._own])
+        pairs = self._pairs(key, masked, wait=True)
+        num_usable = sum(pairs.knows(one) for one in masked.graph.numbers[self._own])
         if num_usable < masked.graph.threshold:
             raise StoreFault(
                 f"stores.border: key cards of {num_usable} members hold, {masked.graph.threshold} are needed to mask; "

@@ -247,18 +247,27 @@ def test_all_payloads_of_a_round_have_one_length(ground: MaskedGround) -> None:
     assert sizes == {ground.maskings[ground.members[0]].payload_bytes(KEY, 1)}
 
 
-def test_key_cards_that_are_missing_are_waited_for_before_anything_is_trained(ground: MaskedGround) -> None:
-    own, other, *missing = ground.members
+def test_a_key_card_that_is_missing_is_waited_for_before_anything_is_trained(ground: MaskedGround) -> None:
+    own, other, missing, _ = ground.members
     border, founders = ground.party.border, ground.history.founders
     assert founders is not None
-    digests = [founders.cards[ShardIndex(0)][member] for member in missing]
-    card = border.get_bytes(digests[0], max_bytes=1 << 16)
-    for digest in digests:
-        border.unpin(digest)
+    digest = founders.cards[ShardIndex(0)][missing]
+    card = border.get_bytes(digest, max_bytes=1 << 16)
+    border.unpin(digest)
     border.collect()
-    with pytest.raises(StoreFault, match="key cards of 2 members hold, 3 are needed to mask"):
+    with pytest.raises(BlockMissing):
         ground.maskings[own].require_cards(KEY)
     border.put_bytes(card)
     ground.maskings[own].require_cards(KEY)
     ground.masks(own, other)
     assert len(ground.history.commits_of(KEY)) == 2
+
+
+def test_too_few_proper_key_cards_are_noticed_before_anything_is_trained(ground: MaskedGround) -> None:
+    own, _, *spoiled = ground.members
+    founders = ground.history.founders
+    assert founders is not None
+    nothing = ground.party.border.put_bytes(b"no key card")
+    founders.cards[ShardIndex(0)].update(dict.fromkeys(spoiled, nothing))
+    with pytest.raises(StoreFault, match="key cards of 2 members hold, 3 are needed to mask"):
+        ground.maskings[own].require_cards(KEY)
