@@ -55,6 +55,7 @@ benchmarks: setup
 	$(BIN)/python -m benchmarks.gas
 	$(BIN)/python -m benchmarks.payload
 	$(BIN)/python -m benchmarks.round
+	$(BIN)/python -m benchmarks.round --secure
 	$(BIN)/python -m benchmarks.recovery
 	$(BIN)/python -m benchmarks.robust
 	$(BIN)/python -m benchmarks.poisoning

@@ -295,12 +295,14 @@ def test_an_endpoint_is_asked_through_the_proxy_and_by_the_login_that_the_enviro
         server.server_close()
 
 
-def test_the_gate_answers_for_several_at_once_as_for_each(chain: Chain, deployment: Deployment) -> None:
+def test_the_gate_answers_for_several_at_once_as_for_each(
+    chain: Chain, governor: Sender, deployment: Deployment
+) -> None:
     nodes = Nodes(chain, deployment)
-    governor = Sender(chain, Signer.from_mnemonic(DEVELOPMENT_MNEMONIC))
-    registered = governor.address
-    if not any(nodes.key_card_of(registered)):
-        governor.act(nodes.register(Digest(b"\x31" * 32), Safeguard.NONE))
+    party = Sender(chain, Signer.from_key(b"\x31" * 32))
+    governor.wait(governor.transfer(party.address, 10**17))
+    party.act(nodes.register(DIGEST, Safeguard.NONE))
+    registered = party.address
     answers = nodes.refusals([STRANGER.address, registered], ANYWHERE)
     assert answers == {STRANGER.address: Refusal.NOT_REGISTERED, registered: Refusal.ATTESTATION_EXPIRED}
     assert answers == {one: nodes.refusal(one, ANYWHERE) for one in answers}
