@@ -159,9 +159,12 @@ class MaskedWork:
         return self._opened if self._opened is not None and self._opened.key == key else None
 
     def _impossible(self, key: RegionalKey, num_survivors: int) -> str | None:
-        graph = self._shard.round(key).graph
-        needed = graph.required_survivors(self._models.history.created.parameters.min_survivors)
+        needed = self._needed(key)
         return None if num_survivors >= needed else f"{num_survivors} usable masked updates, {needed} are needed"
+
+    def _needed(self, key: RegionalKey) -> int:
+        graph = self._shard.round(key).graph
+        return graph.required_survivors(self._models.history.created.parameters.min_survivors)
 
     def _joined(self, opened: Opened, duty: step.Duty) -> Opened:
         """The own look, or what lets a split committee meet."""
@@ -179,8 +182,7 @@ class MaskedWork:
             return opened
         commitments = history.running_hash(opened.key, self._models.party.deployment)
         rivals = [tally.proposal for tally in tallies if tally.proposal.commitments == commitments]
-        needed = history.created.parameters.min_survivors
-        met = joined(opened, self._shard.round(opened.key), rivals, needed=needed)
+        met = joined(opened, self._shard.round(opened.key), rivals, needed=self._needed(opened.key))
         if met.excluded != opened.excluded:
             self._remarks.left_out(opened.key, met.excluded, set(met.excluded) - set(opened.excluded))
             self._opened = met
