@@ -95,7 +95,7 @@ class Federation:
     def _step(self, base_P: torch.Tensor, merger: Merger) -> torch.Tensor:
         assert merger.settle() == ()
         file = ModelFile(layout=self._layout)
-        merged = merge_into(UNIFORM, file, base_P.clone(), merger, ModelMetadata(), keep_state=False)
+        merged = merge_into(UNIFORM, file, base_P.clone(), merger.mean(), ModelMetadata(), keep_state=False)
         return merged.values_P
 
     def _merger(self, rule: RobustRule | None) -> Merger:

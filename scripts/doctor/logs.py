@@ -19,9 +19,9 @@ EVENTS = frozenset(
     (
         *("answered", "budget_returned", "committed", "declined", "evaluated", "exported", "fault", "given_up"),
         *("job_ended", "joined", "left_out", "locked_out", "lost", "merged", "misled", "no_masking_key", "no_sheet"),
-        *("not_merged", "not_unmasked", "peer_error", "privacy", "recovered", "refused", "registered", "reorganised"),
+        *("not_merged", "peer_error", "privacy", "recovered", "refused", "registered", "reorganised"),
         *("restored", "sealed", "sealed_model", "spending_unknown", "started", "stopping", "stored", "summed"),
-        *("taken_back", "unmasked", "voted", "voted_survivors"),
+        *("taken_back", "unconfirmed", "unmasked", "voted", "voted_survivors"),
     )
 )
 """All events of the daemons; a test compares."""
@@ -34,7 +34,7 @@ _FIELDS = frozenset(
     )
 )
 _PROSE = {
-    **dict.fromkeys(("fault", "no_masking_key", "no_sheet", "not_merged", "not_unmasked", "peer_error"), "cause"),
+    **dict.fromkeys(("fault", "no_masking_key", "no_sheet", "not_merged", "peer_error", "unconfirmed"), "cause"),
     **dict.fromkeys(("left_out", "locked_out", "misled", "refused"), "reason"),
 }
 """Fields of text in which no row can stand."""

@@ -83,6 +83,7 @@ def end(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
+@pytest.mark.chaos
 def test_a_kept_network_can_be_looked_at_and_ctrl_c_ends_it(small_network, tmp_path):
     folder = small_network(nodes=("a", "b", "c"), global_rounds=1).write(tmp_path / "network")
     process = start("sandbox", str(folder), "--keep", "--json", str(tmp_path / "report.json"), mark=tmp_path)

@@ -25,7 +25,7 @@ class Auditor:
         )
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 @pytest.mark.timeout(170)
 def test_a_member_measures_what_its_job_leaks_and_no_row_of_it_is_told(arena, tmp_path: Path) -> None:
     field = arena(PrivateNetwork(nodes=("a", "b", "c"), global_rounds=2, window_s=60))

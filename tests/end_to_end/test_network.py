@@ -125,6 +125,7 @@ def test_a_lying_committee_member_is_outvoted(arena, small_network):
     assert not accepted & set(lies)
 
 
+@pytest.mark.chaos
 def test_an_update_is_left_out_when_its_place_turns_prohibited_before_the_merge(arena, small_network):
     field = arena(small_network(global_rounds=2, window_s=20))
     held = {}
@@ -160,6 +161,7 @@ def test_an_update_is_left_out_when_its_place_turns_prohibited_before_the_merge(
     assert sorted(outcome.ground.names[node] for node, _ in last.included) == ["a", "b", "c"]
 
 
+@pytest.mark.chaos
 def test_a_key_card_that_is_changed_to_nothing_locks_out_its_owner_alone(arena, small_network):
     field = arena(small_network(global_rounds=2, window_s=5, committee=("agg-1", "agg-2"), quorum=1))
     changed = []

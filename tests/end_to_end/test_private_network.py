@@ -94,7 +94,7 @@ def without_safeguards(field, name: str) -> None:
     config = field.ground.party_folder(name) / "node.toml"
     config.write_text("safeguards = []\n" + config.read_text(encoding="utf-8"), encoding="utf-8")
     nodes, account = Nodes(field.ground.chain, field.ground.deployment), field.ground.addresses[name]
-    assert nodes.standing_of(account).safeguards is Safeguard.DIFFERENTIAL_PRIVACY
+    assert nodes.standing_of(account).safeguards == Safeguard.DIFFERENTIAL_PRIVACY | Safeguard.SECURE_AGGREGATION
     field.start(name)
     deadline = time.monotonic() + 30
     while nodes.standing_of(account).safeguards:

@@ -31,7 +31,7 @@ def _of(found: InversionFindings, setting: Setting) -> captured.Recovered:
     return next(one for one in found.recovered if one.setting is setting)
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 class TestSettings:
     def test_a_plain_update_gives_its_pictures_away(self, found: InversionFindings) -> None:
         assert min(_of(found, Setting.PLAIN).ssim) > 0.8
@@ -55,7 +55,6 @@ class TestSettings:
             assert one.ssim == pytest.approx(alike, abs=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.audit
 def test_the_clipping_norm_alone_hides_little() -> None:
     """What protects is the noise: without it, the private setting shows pictures, too."""

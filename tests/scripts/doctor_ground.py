@@ -234,7 +234,7 @@ def join_with_privacy_of_nodes(folder: Path) -> JobId:
     return job
 
 
-SECURE = {"aggregation": "secure", "secure": {"max_examples": 100}, "max_update_norm": 1.0}
+SECURE = {"aggregation": "secure", "max_update_norm": 1.0}
 
 
 def order_masked(folder: Path, *, join: bool) -> None:

@@ -17,7 +17,7 @@ NO_CARD = Digest(b"\x77" * 32)
 EU, US = JurisdictionCode("EU"), JurisdictionCode("US")
 
 
-MASKED = 'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0\nsecure = { max_examples = 100 }'
+MASKED = 'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0'
 SUMMED = 'seed = 7\naggregation = "secure"\nmax_update_norm = 1.0'
 
 
