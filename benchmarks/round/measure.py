@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.round.task import Vector
-from benchmarks.round.trainer import NUM_EXAMPLES
 from domicile.chain.devnet import Devnet
 from domicile.chain.events import RegionalModelAccepted, ShardPhaseChanged, read_events
 from domicile.exchange import fetch_spec
@@ -243,7 +242,6 @@ def _plan(num_parameters: int, rounds: int, setting: Setting) -> Plan:
         "sensitivity": "special",
         "shards": list(setting.shards),
         "aggregation": setting.aggregation,
-        "secure": {"max_examples": NUM_EXAMPLES} if masked else None,
         "max_update_norm": MAX_UPDATE_NORM if masked else None,
         "task": {"use": "task.py:Vector", "options": {"num_parameters": num_parameters}},
         "training": {"steps": 1},
