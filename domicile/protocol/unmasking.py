@@ -125,7 +125,7 @@ def is_agreed(job: Job, index: int, global_round: int, regional_round: int) -> b
 
 def required_survivors(job: Job) -> int:
     """Fewest updates in a masked sum: with fewer, the round could never be merged or its model never leave."""
-    return max(job.parameters.min_nodes, job.parameters.min_contributors)
+    return job.parameters.min_survivors
 
 
 def _require_secure(job: Job) -> None:

@@ -10,7 +10,7 @@ from domicile.leakage.canaries import CanaryFindings
 from domicile.leakage.membership import MembershipFindings
 from scripts.leakage.audit import LeakageReport
 from scripts.leakage.telling import attacks_of
-from scripts.report.plots import MARKERS, PALETTE, _panel, _style, _svg
+from scripts.report.plots import MARKERS, PALETTE, new_panel, page_style, svg_of
 
 BINS = 30
 
@@ -18,8 +18,8 @@ BINS = 30
 def roc_curves(report: LeakageReport) -> str:
     """All attacks on membership, both axes logarithmic: what counts happens where false alarms are rare."""
     least = min(result.least_rate for _, result in attacks_of(report)) / 2
-    with _style():
-        figure, axis = _panel(4.6, 3.6)
+    with page_style():
+        figure, axis = new_panel(4.6, 3.6)
         for (name, result), colour in zip(attacks_of(report), PALETTE, strict=False):
             alarms = np.maximum(result.roc.false_positive_rates, least)
             hits = np.maximum(result.roc.true_positive_rates, least)
@@ -30,20 +30,20 @@ def roc_curves(report: LeakageReport) -> str:
         for side in (axis.xaxis, axis.yaxis):
             side.set_major_formatter(lambda rate, _: f"{100 * rate:g} %")
         axis.legend(frameon=False, loc="upper left", fontsize=8)
-        return _svg(figure, "roc", "Rate of members found over the rate of false alarms, on logarithmic axes")
+        return svg_of(figure, "roc", "Rate of members found over the rate of false alarms, on logarithmic axes")
 
 
 def area_by_round(found: MembershipFindings) -> str:
     """AUC of each released model alone."""
-    with _style():
-        figure, axis = _panel(4.6, 3.6)
+    with page_style():
+        figure, axis = new_panel(4.6, 3.6)
         numbers = [number + 1 for number, _ in found.area_by_round]
         areas = [area for _, area in found.area_by_round]
         axis.plot(numbers, areas, marker=MARKERS[0], markersize=5, color=PALETTE[0])
         axis.axhline(0.5, color="black", alpha=0.4, linestyle="--", linewidth=1)
         axis.set(ylim=(0, 1.02), xlabel="global round", title="AUC of each released model")
         axis.locator_params(axis="x", integer=True)
-        return _svg(figure, "rounds", "Area under the curve of each released model, by global round")
+        return svg_of(figure, "rounds", "Area under the curve of each released model, by global round")
 
 
 def canary_scores(found: CanaryFindings) -> str:
@@ -51,8 +51,8 @@ def canary_scores(found: CanaryFindings) -> str:
     scores, included = np.array(found.scores_M), np.array(found.included_M)
     low, high = np.quantile(scores, [0.005, 0.995])
     edges = np.linspace(low, high, BINS + 1)
-    with _style():
-        figure, axis = _panel(4.6, 3.4)
+    with page_style():
+        figure, axis = new_panel(4.6, 3.4)
         for chosen, colour, name in ((included, PALETTE[1], "put in"), (~included, PALETTE[0], "left out")):
             axis.hist(scores[chosen].clip(low, high), edges.tolist(), color=colour, alpha=0.55, label=name)
         axis.set(
@@ -60,7 +60,7 @@ def canary_scores(found: CanaryFindings) -> str:
         )
         axis.set_xticks([])
         axis.legend(frameon=False)
-        return _svg(figure, "canaries", "Scores of canaries that were put in and of those that were not")
+        return svg_of(figure, "canaries", "Scores of canaries that were put in and of those that were not")
 
 
 def epsilon_bars(found: CanaryFindings) -> str:
@@ -68,8 +68,8 @@ def epsilon_bars(found: CanaryFindings) -> str:
     bars = [("shown, at least", found.bound.epsilon), ("could be shown", found.bound.ceiling)]
     if found.claimed is not None:
         bars.append(("claimed, at most", found.claimed))
-    with _style():
-        figure, axis = _panel(4.6, 3.4)
+    with page_style():
+        figure, axis = new_panel(4.6, 3.4)
         drawn = axis.barh(
             [name for name, _ in bars], [value for _, value in bars], color=PALETTE[: len(bars)], height=0.55
         )
@@ -78,7 +78,7 @@ def epsilon_bars(found: CanaryFindings) -> str:
         axis.invert_yaxis()
         axis.grid(visible=False, axis="y")
         axis.set(xlabel="ε", title="Privacy loss of a row")
-        return _svg(figure, "epsilon", "The claimed ε, the one that was shown, and the greatest that could be shown")
+        return svg_of(figure, "epsilon", "The claimed ε, the one that was shown, and the greatest that could be shown")
 
 
 def picture(pixels: Sequence[float], side: int, title: str) -> str:

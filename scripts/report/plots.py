@@ -51,8 +51,8 @@ def learning_curves(report: Report) -> list[str]:
 
 
 def _shard_curves(report: Report) -> str:
-    with _style():
-        figure, axis = _panel(3.5, 2.8)
+    with page_style():
+        figure, axis = new_panel(3.5, 2.8)
         shards = list(dict.fromkeys(one.shard for one in report.regional_rounds))
         looks = itertools.cycle(zip(PALETTE, MARKERS, strict=True))
         for shard, (colour, marker) in zip(shards, looks, strict=False):
@@ -64,17 +64,19 @@ def _shard_curves(report: Report) -> str:
         axis.set(xlabel="regional round, over all global rounds", title="Validation loss in each shard")
         axis.locator_params(axis="x", integer=True)
         axis.legend(frameon=False, ncols=1 + len(shards) // 8)
-        return _svg(figure, "shards", "Validation loss of each shard over its regional rounds")
+        return svg_of(figure, "shards", "Validation loss of each shard over its regional rounds")
 
 
 def _global_curve(values: dict[int, float], name: str, look: int) -> str:
     steps = list(values)
-    with _style():
-        figure, axis = _panel(3.5, 2.8)
+    with page_style():
+        figure, axis = new_panel(3.5, 2.8)
         axis.plot(steps, list(values.values()), marker=MARKERS[look], markersize=5, color=PALETTE[look])
         axis.set(xlabel="global round", title=f"Global model: {name}")
         axis.set_xticks(steps if len(steps) <= 12 else steps[:: len(steps) // 8])
-        return _svg(figure, f"global-{name}", f"{name} of the global model on all held-out rows over the global rounds")
+        return svg_of(
+            figure, f"global-{name}", f"{name} of the global model on all held-out rows over the global rounds"
+        )
 
 
 def node_dots(report: Report) -> list[str]:
@@ -83,8 +85,8 @@ def node_dots(report: Report) -> list[str]:
 
 
 def _node_panel(report: Report, name: str) -> str:
-    with _style():
-        figure, axis = _panel(3.5, 1.0 + 0.3 * len(report.nodes))
+    with page_style():
+        figure, axis = new_panel(3.5, 1.0 + 0.3 * len(report.nodes))
         for row, node in enumerate(report.nodes):
             values = [value for column in COLUMNS if (value := node.figure(column, name)) is not None]
             if values:
@@ -99,15 +101,15 @@ def _node_panel(report: Report, name: str) -> str:
         axis.set_title(title_of(name))
         axis.locator_params(axis="x", nbins=5)
         axis.invert_yaxis()
-        return _svg(figure, f"nodes-{name}", f"{title_of(name)} of the three models at each node")
+        return svg_of(figure, f"nodes-{name}", f"{title_of(name)} of the three models at each node")
 
 
 def privacy_curve(curve: CurveRecord) -> str:
     """A figure over ε, of the global and the local-only models; bars are the deviation over the seeds."""
     rows = curve_rows(curve)
     places = range(len(rows))
-    with _style():
-        figure, axis = _panel(9.6, 3.2)
+    with page_style():
+        figure, axis = new_panel(9.6, 3.2)
         for look, label in enumerate(("global", "local-only")):
             values = [row.local if look else row.merged for row in rows]
             deviations = [row.local_deviation if look else row.merged_deviation for row in rows]
@@ -126,15 +128,15 @@ def privacy_curve(curve: CurveRecord) -> str:
         axis.set_xticks(places, [row.epsilon for row in rows])
         axis.set(xlabel="ε, from no privacy to the strongest", title=f"{title_of(curve.figure)} over ε".capitalize())
         axis.legend(frameon=False)
-        return _svg(figure, "curve", f"{title_of(curve.figure)} of the global and the local-only models over epsilon")
+        return svg_of(figure, "curve", f"{title_of(curve.figure)} of the global and the local-only models over epsilon")
 
 
 def gas_bars(report: Report) -> str:
     """Median gas of each action."""
     if not report.gas:
         return ""
-    with _style():
-        figure, axis = _panel(9.6, 0.9 + 0.28 * len(report.gas))
+    with page_style():
+        figure, axis = new_panel(9.6, 0.9 + 0.28 * len(report.gas))
         actions = sorted(report.gas, key=lambda action: report.gas[action])
         bars = axis.barh(actions, [report.gas[action] for action in actions], color=PALETTE[0], height=0.62)
         axis.bar_label(bars, [f"{report.gas[action]:,}" for action in actions], padding=4)
@@ -142,16 +144,16 @@ def gas_bars(report: Report) -> str:
         axis.set_xlabel("median gas of a transaction")
         axis.grid(visible=False, axis="y")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        return _svg(figure, "gas", "Median gas by action")
+        return svg_of(figure, "gas", "Median gas by action")
 
 
-def _style() -> Any:
+def page_style() -> Any:
     import matplotlib
 
     return matplotlib.rc_context(STYLE)
 
 
-def _panel(width: float, height: float) -> tuple[Figure, Axes]:
+def new_panel(width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -162,7 +164,7 @@ def _clipped(name: str) -> str:
     return name if len(name) <= 18 else name[:17] + "…"
 
 
-def _svg(figure: Figure, key: str, title: str) -> str:
+def svg_of(figure: Figure, key: str, title: str) -> str:
     """Inline SVG with a title for those who cannot see it; ids begin with `key`, as a page holds several."""
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
